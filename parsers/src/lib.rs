@@ -1,0 +1,15 @@
+//! Text that a Linux node prints about its network, as records with byte spans.
+//!
+//! Every parser is total: it returns what it read and a list of [`Diagnostic`]s, and never panics. Nothing here does I/O or knows what
+//! the kernel does with what it reads.
+
+pub mod common;
+pub mod conntrack;
+pub mod iproute;
+pub mod ipset;
+pub mod iptables;
+pub mod ipvs;
+pub mod recognise;
+pub mod sysctl;
+
+pub use common::{Diagnostic, Family, Masked, Neg, Parsed, Proto, Range, Severity, Span, Text};
