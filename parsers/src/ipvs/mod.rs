@@ -1,4 +1,13 @@
-//! `ipvsadm -ln` and `ipvsadm-save -n` (`ipvsadm -Sn`).
+//! `ipvsadm -ln`, `ipvsadm-save -n` (`ipvsadm -Sn`) and `/proc/net/ip_vs`.
+//!
+//! The forms are those of `print_service_entry` in ipvsadm.c (1.31) and of `ip_vs_info_seq_show` in
+//! `net/netfilter/ipvs/ip_vs_ctl.c`.
+
+mod addr;
+mod listing;
+pub(crate) mod names;
+mod read;
+mod save;
 
 use crate::common::{Family, Parsed, Proto, Span, Text};
 use std::net::IpAddr;
@@ -33,13 +42,13 @@ pub struct VirtualService<'a> {
     pub span: Span,
     /// What it is known by.
     pub key: VirtualKey,
-    /// `rr`, `sh`, ...
+    /// `rr`, `sh`, ...; empty where the listing has no such column (`--stats`, `--rate`).
     pub scheduler: Text<'a>,
     /// Scheduler flags (`sh-port`, `sh-fallback`, `flag-1`, ...).
     pub flags: Vec<Text<'a>>,
-    /// Persistence timeout in seconds.
+    /// Persistence timeout in seconds. `/proc/net/ip_vs` has ticks of the kernel's clock; 250 per second are assumed there.
     pub persistent: Option<u32>,
-    /// Granularity of the persistence: an IPv4 mask or an IPv6 prefix length as a mask.
+    /// Granularity of the persistence: an IPv4 mask or an IPv6 prefix length as a mask. `None`: single addresses.
     pub netmask: Option<IpAddr>,
     /// Persistence engine.
     pub pe: Option<Text<'a>>,
@@ -73,9 +82,10 @@ pub struct RealServer<'a> {
     pub span: Span,
     /// Its address.
     pub addr: IpAddr,
-    /// Its port.
+    /// Its port; 0 for a service on every port, or of a firewall mark, that keeps the packet's port.
     pub port: u16,
-    /// How it is reached.
+    /// How it is reached. `Masq` where the listing has no such column (`--stats`, `--rate`, `--thresholds`,
+    /// `--persistent-conn`), which is reported.
     pub method: Forwarding,
     /// Weight; 0 = not scheduled. `None` where the listing has no such column (`--stats`, `--rate`).
     pub weight: Option<u32>,
@@ -88,7 +98,8 @@ pub struct RealServer<'a> {
 }
 
 /// Reads `ipvsadm -ln`, `ipvsadm-save -n` or `/proc/net/ip_vs`.
+///
+/// Without `-n` the port names that are common are understood; host names are not, and are reported.
 pub fn parse(source: &str) -> Parsed<Vec<VirtualService<'_>>> {
-    let _ = source;
-    Parsed::default()
+    read::read(source)
 }

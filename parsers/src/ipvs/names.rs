@@ -1,0 +1,57 @@
+//! Port names, for captures made without `-n`.
+
+/// Names of `/etc/services` that services on nodes have, by their usual spelling. The same for TCP and UDP.
+const PORTS: &[(&str, u16)] = &[
+    ("ftp-data", 20),
+    ("ftp", 21),
+    ("ssh", 22),
+    ("telnet", 23),
+    ("smtp", 25),
+    ("domain", 53),
+    ("bootps", 67),
+    ("bootpc", 68),
+    ("tftp", 69),
+    ("http", 80),
+    ("www", 80),
+    ("www-http", 80),
+    ("kerberos", 88),
+    ("pop3", 110),
+    ("sunrpc", 111),
+    ("ntp", 123),
+    ("imap", 143),
+    ("imap2", 143),
+    ("snmp", 161),
+    ("snmp-trap", 162),
+    ("bgp", 179),
+    ("ldap", 389),
+    ("https", 443),
+    ("microsoft-ds", 445),
+    ("submission", 587),
+    ("ldaps", 636),
+    ("domain-s", 853),
+    ("imaps", 993),
+    ("pop3s", 995),
+    ("socks", 1080),
+    ("ms-sql-s", 1433),
+    ("mqtt", 1883),
+    ("nfs", 2049),
+    ("mysql", 3306),
+    ("ms-wbt-server", 3389),
+    ("sip", 5060),
+    ("sip-tls", 5061),
+    ("postgresql", 5432),
+    ("amqps", 5671),
+    ("amqp", 5672),
+    ("redis", 6379),
+    ("sun-sr-https", 6443),
+    ("http-alt", 8080),
+    ("webcache", 8080),
+    ("pcsync-https", 8443),
+    ("zabbix-agent", 10050),
+    ("zabbix-trapper", 10051),
+];
+
+/// The port of a service name.
+pub(crate) fn service_port(name: &str) -> Option<u16> {
+    PORTS.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
+}
