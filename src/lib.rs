@@ -1,1 +1,15 @@
 //! Explains what netfilter and IPVS on a Kubernetes node do to one packet.
+//!
+//! The modules stand in the order in which data passes through them; a module uses only those above it:
+//! capture (bytes in) → node (model) → trace (what happened) → sim (pure) → explain (findings) → render (text, JSON) → cli.
+
+pub mod capture;
+pub mod node;
+pub mod trace;
+
+pub mod sim;
+
+pub mod explain;
+pub mod render;
+
+pub mod cli;

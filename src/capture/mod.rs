@@ -1,0 +1,195 @@
+//! Bytes in: the only module that reads files.
+
+use nfwhy_parsers::recognise::{Kind, recognise};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why a snapshot could not be read at all.
+#[derive(Debug, Error)]
+pub enum CaptureError {
+    /// The path cannot be opened.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The path as given.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A folder without any file of its own.
+    #[error("{path} holds no files{}", subfolders_hint(.subfolders))]
+    Empty {
+        /// The path as given.
+        path: PathBuf,
+        /// Folders in it, which may be the nodes.
+        subfolders: Vec<String>,
+    },
+    /// No file in it is a capture.
+    #[error("nothing in {path} is output of a command that nfwhy reads ({files})")]
+    NothingRecognised {
+        /// The path as given.
+        path: PathBuf,
+        /// The files looked at, and what they seem to be.
+        files: String,
+    },
+}
+
+fn subfolders_hint(subfolders: &[String]) -> String {
+    if subfolders.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; each of its folders is a node of its own: {}",
+            subfolders.join(", ")
+        )
+    }
+}
+
+/// A file of a snapshot.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Name relative to the snapshot.
+    pub name: String,
+    /// What its content is.
+    pub kind: Kind,
+    /// Its text; bytes that are not UTF-8 are replaced.
+    pub text: String,
+    /// Whether bytes had to be replaced.
+    pub lossy: bool,
+}
+
+/// A node's captured state.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Recognised files, by name.
+    pub files: Vec<SourceFile>,
+    /// Files that were left out, and why.
+    pub skipped: Vec<(String, String)>,
+}
+
+/// What to run on a node to get a snapshot by hand.
+pub const HOW_TO_CAPTURE: &str = "\
+mkdir node && cd node
+iptables-save        > iptables-save.txt
+ip6tables-save       > ip6tables-save.txt
+ipset save           > ipset.txt
+ipvsadm -ln          > ipvsadm.txt
+ip -d addr           > ip-addr.txt
+ip route show table all    > ip-route.txt
+ip -6 route show table all > ip-6-route.txt
+ip rule              > ip-rule.txt
+ip -6 rule           > ip-6-rule.txt
+ip neigh             > ip-neigh.txt
+sysctl -a            > sysctl.txt
+conntrack -L         > conntrack.txt
+";
+
+impl Snapshot {
+    /// Reads a folder's own files (its subfolders are other nodes), or a single file.
+    pub fn read(path: &Path) -> Result<Self, CaptureError> {
+        let unreadable = |source| CaptureError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let mut snapshot = Self::default();
+        let mut subfolders = Vec::new();
+        if fs::metadata(path).map_err(unreadable)?.is_dir() {
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(path).map_err(unreadable)? {
+                entries.push(entry.map_err(unreadable)?.path());
+            }
+            entries.sort();
+            for p in entries {
+                let name = file_name(&p);
+                if p.is_dir() {
+                    subfolders.push(name);
+                } else {
+                    snapshot.add_path(&p, name);
+                }
+            }
+        } else {
+            let bytes = fs::read(path).map_err(unreadable)?;
+            snapshot.add(file_name(path), bytes);
+        }
+        if snapshot.files.is_empty() {
+            if snapshot.skipped.is_empty() {
+                return Err(CaptureError::Empty {
+                    path: path.to_owned(),
+                    subfolders,
+                });
+            }
+            let files = snapshot
+                .skipped
+                .iter()
+                .map(|(n, why)| format!("{n}: {why}"))
+                .collect::<Vec<_>>()
+                .join("; ");
+            return Err(CaptureError::NothingRecognised {
+                path: path.to_owned(),
+                files,
+            });
+        }
+        Ok(snapshot)
+    }
+
+    fn add_path(&mut self, path: &Path, name: String) {
+        if is_beside_the_capture(&name) {
+            return;
+        }
+        match fs::read(path) {
+            Ok(bytes) => self.add(name, bytes),
+            Err(e) => self.skipped.push((name, format!("cannot be read: {e}"))),
+        }
+    }
+
+    /// Adds a file by its content.
+    pub fn add(&mut self, name: String, bytes: Vec<u8>) {
+        let kind = recognise(&bytes);
+        match kind {
+            Kind::Binary => {
+                self.skipped
+                    .push((name, "binary data, not text of a command".into()));
+                return;
+            }
+            Kind::Unknown => {
+                self.skipped.push((
+                    name,
+                    "not output of a command that nfwhy knows; it was not used".into(),
+                ));
+                return;
+            }
+            _ => {}
+        }
+        let (text, lossy) = match String::from_utf8(bytes) {
+            Ok(t) => (t, false),
+            Err(e) => (String::from_utf8_lossy(e.as_bytes()).into_owned(), true),
+        };
+        self.files.push(SourceFile {
+            name,
+            kind,
+            text,
+            lossy,
+        });
+    }
+}
+
+fn file_name(p: &Path) -> String {
+    p.file_name().map_or_else(
+        || p.display().to_string(),
+        |n| n.to_string_lossy().into_owned(),
+    )
+}
+
+/// Notes, expectations and reviewed answers lie beside captures and are none.
+fn is_beside_the_capture(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let ext = |e: &str| Path::new(&lower).extension().is_some_and(|x| x == e);
+    name.starts_with('.')
+        || lower.starts_with("flows.")
+        || lower.starts_with("notes")
+        || lower.starts_with("readme")
+        || ext("md")
+        || ext("snap")
+        || lower.ends_with(".snap.new")
+}

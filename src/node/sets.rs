@@ -1,0 +1,199 @@
+//! ipsets with an index for membership.
+
+use super::Origin;
+use nfwhy_parsers::common::bits;
+use nfwhy_parsers::ipset::{Dim, IpSet, Method, Part};
+use nfwhy_parsers::{Family, Proto};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// A set that was captured.
+#[derive(Debug)]
+pub struct SetState<'a> {
+    /// The record.
+    pub set: Set<'a>,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// A set and its index.
+#[derive(Debug)]
+pub struct Set<'a> {
+    /// What was captured.
+    pub record: IpSet<'a>,
+    /// Members by the exact value of the parts that are not networks; networks are then tried one by one.
+    index: HashMap<Key, Vec<u32>>,
+    /// Prefix lengths in use per dimension, longest first, for `net` dimensions.
+    cidrs: [Vec<u8>; 3],
+}
+
+type Key = [(u8, u128); 3];
+
+/// The value of one dimension taken from a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'v> {
+    /// No such dimension.
+    None,
+    /// An address.
+    Addr(IpAddr),
+    /// Protocol and port, or ICMP type and code in the port (type in the high byte).
+    Port(Proto, u16),
+    /// MAC address.
+    Mac([u8; 6]),
+    /// The packet's mark.
+    Mark(u32),
+    /// Device name.
+    Iface(&'v str),
+}
+
+const NONE: (u8, u128) = (0, 0);
+
+impl<'a> Set<'a> {
+    /// Indexes a captured set.
+    pub fn new(record: IpSet<'a>) -> Self {
+        let mut set = Self {
+            record,
+            index: HashMap::new(),
+            cidrs: Default::default(),
+        };
+        let Some(kind) = set.record.kind else {
+            return set;
+        };
+        if kind.method == Method::List {
+            return set;
+        }
+        for (i, m) in set.record.members.iter().enumerate() {
+            let n = u32::try_from(i).unwrap_or(u32::MAX);
+            let mut key = [NONE; 3];
+            for (d, part) in m.parts.iter().enumerate() {
+                key[d] = match part {
+                    Part::Net(a, len) => {
+                        if !set.cidrs[d].contains(len) {
+                            set.cidrs[d].push(*len);
+                        }
+                        (len.wrapping_add(1), net_key(*a, *len))
+                    }
+                    Part::Port(p, r) if r.lo == r.hi => {
+                        (1, u128::from(p.map_or(0, |p| p.0)) << 16 | u128::from(r.lo))
+                    }
+                    Part::Icmp(p, t, c) => (
+                        1,
+                        u128::from(p.0) << 16 | u128::from(*t) << 8 | u128::from(*c),
+                    ),
+                    Part::Mac(m) => (1, mac_key(*m)),
+                    Part::Mark(m) => (1, u128::from(*m)),
+                    // Ranges and devices are looked at member by member.
+                    Part::Range(..)
+                    | Part::Port(..)
+                    | Part::Iface { .. }
+                    | Part::Set(_)
+                    | Part::None => NONE,
+                };
+            }
+            set.index.entry(key).or_default().push(n);
+        }
+        for c in &mut set.cidrs {
+            c.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        set
+    }
+
+    /// The most specific member that fits `values`, as the kernel's hash types find it: the longest prefix first, and a
+    /// `nomatch` member hides the shorter ones (`mtype_test_cidrs` in net/netfilter/ipset/ip_set_hash_gen.h).
+    pub fn find(&self, values: &[Value<'_>; 3], dims: usize) -> Option<usize> {
+        let kind = self.record.kind?;
+        let mut options: [Vec<(u8, u128)>; 3] = Default::default();
+        for d in 0..3 {
+            let Some(dim) = kind.dims[d] else {
+                options[d].push(NONE);
+                continue;
+            };
+            if d >= dims {
+                return None;
+            }
+            match (values[d], dim) {
+                (Value::Addr(a), Dim::Ip | Dim::Net) => {
+                    for len in &self.cidrs[d] {
+                        options[d].push((len.wrapping_add(1), net_key(a, *len)));
+                    }
+                    options[d].push(NONE);
+                }
+                (Value::Port(p, n), Dim::Port) => {
+                    let proto = if kind.method == Method::Bitmap {
+                        0
+                    } else {
+                        p.0
+                    };
+                    options[d].push((1, u128::from(proto) << 16 | u128::from(n)));
+                    options[d].push(NONE);
+                }
+                (Value::Mac(m), Dim::Mac) => options[d].push((1, mac_key(m))),
+                (Value::Mark(m), Dim::Mark) => {
+                    let m = m & self.record.markmask.unwrap_or(u32::MAX);
+                    options[d].push((1, u128::from(m)));
+                }
+                (Value::Iface(_), Dim::Iface) => options[d].push(NONE),
+                _ => return None,
+            }
+        }
+        for a in &options[0] {
+            for b in &options[1] {
+                for c in &options[2] {
+                    let Some(list) = self.index.get(&[*a, *b, *c]) else {
+                        continue;
+                    };
+                    for i in list {
+                        if self.fits(*i as usize, values) {
+                            return Some(*i as usize);
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn fits(&self, member: usize, values: &[Value<'_>; 3]) -> bool {
+        let Some(m) = self.record.members.get(member) else {
+            return false;
+        };
+        m.parts.iter().zip(values).all(|(part, v)| match (part, v) {
+            (Part::None, _) => true,
+            (Part::Net(n, len), Value::Addr(a)) => {
+                Family::of(*n) == Family::of(*a) && net_key(*n, *len) == net_key(*a, *len)
+            }
+            (Part::Range(lo, hi), Value::Addr(a)) => {
+                Family::of(*lo) == Family::of(*a) && bits(*lo) <= bits(*a) && bits(*a) <= bits(*hi)
+            }
+            (Part::Port(p, r), Value::Port(q, n)) => p.is_none_or(|p| p == *q) && r.contains(n),
+            (Part::Icmp(p, t, c), Value::Port(q, n)) => {
+                p == q && u16::from(*t) << 8 | u16::from(*c) == *n
+            }
+            (Part::Mac(m), Value::Mac(x)) => m == x,
+            (Part::Mark(m), Value::Mark(x)) => *m == x & self.record.markmask.unwrap_or(u32::MAX),
+            (Part::Iface { name, wildcard, .. }, Value::Iface(x)) => {
+                if *wildcard {
+                    x.starts_with(name.as_ref())
+                } else {
+                    x == name
+                }
+            }
+            _ => false,
+        })
+    }
+}
+
+/// The set's netmask applied to an address, as `ip_set_netmask` does for hash:ip and bitmap:ip.
+pub fn net_key(a: IpAddr, len: u8) -> u128 {
+    let f = Family::of(a);
+    let drop = u32::from(f.bits().saturating_sub(len));
+    if drop >= 128 {
+        0
+    } else {
+        bits(a) >> drop << drop
+    }
+}
+
+fn mac_key(m: [u8; 6]) -> u128 {
+    m.iter().fold(0, |a, b| a << 8 | u128::from(*b))
+}

@@ -1,0 +1,262 @@
+//! Walking the rules of a table: `ipt_do_table` (net/ipv4/netfilter/ip_tables.c); `nft_do_chain` does the same for iptables-nft.
+
+use super::matches::Tri;
+use super::run::{End, Flow, Run};
+use crate::node::{ChainId, Table};
+use crate::trace::{Effect, ForkKind, Hit, Hook, Reason, StepKind};
+use nfwhy_parsers::iptables::{Match, Policy, Rule};
+
+/// What a table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TableVerdict {
+    /// Go on with the next hook function.
+    Accept,
+    /// A nat rule has set the connection up.
+    Nat,
+}
+
+/// What a rule's target says.
+pub(super) enum TargetVerdict<'n> {
+    Continue,
+    Accept,
+    Nat,
+    Return,
+    Jump(&'n str),
+    Goto(&'n str),
+}
+
+/// Jumps deeper than this cannot be loaded (`NFT_JUMP_STACK_SIZE` is 16; legacy refuses loops): the capture is broken.
+const MAX_DEPTH: usize = 512;
+/// Rules tested in one table before the walk is taken for endless (goto loops).
+const MAX_RULES: u64 = 20_000_000;
+
+impl Run<'_, '_> {
+    /// Runs a table's base chain for a hook.
+    pub(super) fn run_table(
+        &mut self,
+        table: usize,
+        hook: Hook,
+        priority: i32,
+    ) -> Flow<TableVerdict> {
+        let node = self.node;
+        let t = &node.netfilter.tables[table];
+        let Some(base) = t.chain(hook.name()) else {
+            // Every table has all of its built-in chains; a dump without one was trimmed by hand.
+            if t.rule_count() > 0 {
+                let place = node.file_name(t.file);
+                self.assume(format!(
+                    "chain {} of table {} is empty with policy ACCEPT (it is not in {place})",
+                    hook.name(),
+                    t.kind.name()
+                ));
+            }
+            return Ok(TableVerdict::Accept);
+        };
+        let chain = &t.chains[base.0 as usize];
+        if chain.lines.is_empty() && chain.policy != Some(Policy::Drop) {
+            return Ok(TableVerdict::Accept);
+        }
+        self.step(StepKind::Chain {
+            table,
+            chain: base,
+            priority,
+        });
+        let mut stack: Vec<(ChainId, usize)> = Vec::new();
+        let mut at = (base, 0usize);
+        let mut depth = 0;
+        let bound = self.tested + MAX_RULES;
+        loop {
+            let rules = t.rules(at.0);
+            let Some(rule) = rules.get(at.1) else {
+                // The end of a chain: back to the caller, or the policy.
+                match stack.pop() {
+                    Some(back) => {
+                        at = back;
+                        depth = stack.len();
+                        continue;
+                    }
+                    None => return self.policy(table, base, t),
+                }
+            };
+            let hit = Hit {
+                table,
+                chain: at.0,
+                rule: at.1,
+            };
+            self.tested += 1;
+            if self.tested > bound {
+                return Err(End::unknown(format!(
+                    "chains of table {} jump in a circle near {}",
+                    t.kind.name(),
+                    node.place(t.rule_origin(at.0, at.1))
+                )));
+            }
+            if self.what_if.without.contains(&hit) || !self.rule_matches(t, rule, hit)? {
+                at.1 += 1;
+                continue;
+            }
+            if rule.broken.is_some() {
+                self.hit(hit, depth, Effect::None);
+                return Err(End::unknown(format!(
+                    "the rule at {} was not understood, so what it does is not known",
+                    node.place(t.rule_origin(at.0, at.1))
+                )));
+            }
+            match self.run_target(t, rule, hit, hook, depth)? {
+                TargetVerdict::Continue => at.1 += 1,
+                TargetVerdict::Accept => return Ok(TableVerdict::Accept),
+                TargetVerdict::Nat => return Ok(TableVerdict::Nat),
+                TargetVerdict::Return => match stack.pop() {
+                    Some(back) => {
+                        at = back;
+                        depth = stack.len();
+                    }
+                    None => return self.policy(table, base, t),
+                },
+                TargetVerdict::Jump(name) => {
+                    let next = self.target_chain(t, name, hit)?;
+                    stack.push((at.0, at.1 + 1));
+                    if stack.len() > MAX_DEPTH {
+                        return Err(End::unknown(format!(
+                            "chains jump in a circle: {} is entered again and again (the kernel does not load such rules; is the dump of one moment?)",
+                            name
+                        )));
+                    }
+                    depth = stack.len();
+                    at = (next, 0);
+                }
+                TargetVerdict::Goto(name) => {
+                    let next = self.target_chain(t, name, hit)?;
+                    depth += 1;
+                    at = (next, 0);
+                }
+            }
+        }
+    }
+
+    fn target_chain(&mut self, t: &Table<'_>, name: &str, hit: Hit) -> Flow<ChainId> {
+        t.chain(name).ok_or_else(|| {
+            End::unknown(format!(
+                "{} jumps to {name}, which is not in the dump",
+                self.node.place(t.rule_origin(hit.chain, hit.rule))
+            ))
+        })
+    }
+
+    fn policy(&mut self, table: usize, chain: ChainId, t: &Table<'_>) -> Flow<TableVerdict> {
+        let accept = t.chains[chain.0 as usize].policy != Some(Policy::Drop);
+        self.step(StepKind::Policy {
+            table,
+            chain,
+            accept,
+        });
+        if accept {
+            Ok(TableVerdict::Accept)
+        } else {
+            Err(End::dropped(Reason::Policy { table, chain }))
+        }
+    }
+
+    /// Whether a rule matches; forks where that is random or unknown.
+    fn rule_matches(&mut self, t: &Table<'_>, rule: &Rule<'_>, hit: Hit) -> Flow<bool> {
+        // The header first, cheapest test first: most rules end here.
+        let mut unknown = match self.header_matches(rule) {
+            Tri::No => return Ok(false),
+            Tri::Yes => None,
+            Tri::Unknown(u) => Some(u),
+        };
+        if rule.broken.is_some() {
+            let place = self.node.place(t.rule_origin(hit.chain, hit.rule));
+            self.lacks(
+                format!("the meaning of the rule at {place}"),
+                "iptables-save (the rule as the kernel prints it)",
+            );
+            return Ok(self.ask(
+                hit,
+                &super::matches::Unknown {
+                    fact: format!("rule {place}"),
+                    not: false,
+                    yes: format!("the rule at {place}, which was not understood, matches"),
+                    no: format!("the rule at {place}, which was not understood, does not match"),
+                    missing: None,
+                },
+            ));
+        }
+        if rule.matches.is_empty() && unknown.is_none() {
+            return Ok(true);
+        }
+        // What is certain first: an unknown beside a certain "no" is no fork. State that matches keep is touched in order.
+        let mut later = Vec::new();
+        for m in &rule.matches {
+            match m {
+                Match::Comment(_) | Match::Nfacct(_) => {}
+                Match::StatisticRandom(_) | Match::StatisticNth { .. } | Match::Recent(_) => {
+                    later.push(m);
+                }
+                m => match self.match_one(t, rule, m, hit)? {
+                    Tri::No => return Ok(false),
+                    Tri::Yes => {}
+                    Tri::Unknown(u) => {
+                        if unknown.is_none() {
+                            unknown = Some(u);
+                        } else {
+                            later.push(m);
+                        }
+                    }
+                },
+            }
+        }
+        if let Some(u) = unknown
+            && !self.ask(hit, &u)
+        {
+            return Ok(false);
+        }
+        for m in later {
+            match m {
+                Match::StatisticRandom(p) => {
+                    // `get_random_u32() & 0x7FFFFFFF < threshold` (net/netfilter/xt_statistic.c).
+                    let yes = f64::from(p.value.min(1 << 31)) / f64::from(1u32 << 31);
+                    let yes = if p.not { 1.0 - yes } else { yes };
+                    if self.fork(ForkKind::Statistic(hit), &[yes, 1.0 - yes]) == 1 {
+                        return Ok(false);
+                    }
+                }
+                Match::StatisticNth { not, every, .. } => {
+                    let every = (*every).max(1);
+                    self.assume(format!(
+                        "the nth counter of {} stands anywhere",
+                        self.node.place(t.rule_origin(hit.chain, hit.rule))
+                    ));
+                    let yes = 1.0 / f64::from(every);
+                    let yes = if *not { 1.0 - yes } else { yes };
+                    if self.fork(ForkKind::Statistic(hit), &[yes, 1.0 - yes]) == 1 {
+                        return Ok(false);
+                    }
+                }
+                Match::Recent(r) => {
+                    if !self.match_recent(r) {
+                        return Ok(false);
+                    }
+                }
+                m => match self.match_one(t, rule, m, hit)? {
+                    Tri::No => return Ok(false),
+                    Tri::Yes => {}
+                    Tri::Unknown(u) => {
+                        if !self.ask(hit, &u) {
+                            return Ok(false);
+                        }
+                    }
+                },
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes both sides of an unknown match.
+    fn ask(&mut self, hit: Hit, u: &super::matches::Unknown) -> bool {
+        if let Some(m) = &u.missing {
+            self.lacks(m.what.clone(), m.command.clone());
+        }
+        self.fork_unknown(ForkKind::UnknownMatch(hit), &u.fact, !u.not, &u.yes, &u.no) != u.not
+    }
+}

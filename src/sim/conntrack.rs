@@ -1,0 +1,354 @@
+//! Connection tracking: tuples, states, and the connection a packet belongs to.
+
+use super::run::{Flow, Run};
+use crate::node::{CtEntry, CtTuple, Origin};
+use crate::trace::{CtState, Packet, Port, StepKind, TcpFlags};
+use nfwhy_parsers::Proto;
+use std::net::IpAddr;
+
+/// One direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple {
+    /// Source.
+    pub src: IpAddr,
+    /// Destination.
+    pub dst: IpAddr,
+    /// Source port.
+    pub sport: Port,
+    /// Destination port.
+    pub dport: Port,
+}
+
+impl Tuple {
+    /// `nf_ct_invert_tuple`.
+    #[must_use]
+    pub fn inverted(self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.src,
+            sport: self.dport,
+            dport: self.sport,
+        }
+    }
+}
+
+/// What IPVS keeps of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpvsConn {
+    /// Index into the node's services.
+    pub service: usize,
+    /// Index of the real server.
+    pub server: usize,
+}
+
+/// A connection as an earlier packet left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conn {
+    /// Protocol.
+    pub proto: Proto,
+    /// Original direction.
+    pub orig: Tuple,
+    /// Reply direction.
+    pub reply: Tuple,
+    /// Source is translated.
+    pub src_nat: bool,
+    /// Destination is translated.
+    pub dst_nat: bool,
+    /// Connection mark.
+    pub mark: u32,
+    /// A reply was seen.
+    pub replied: bool,
+    /// Known to IPVS, and as what.
+    pub ipvs: Option<IpvsConn>,
+    /// conntrack does not know it (`NOTRACK`, or IPVS without conntrack).
+    pub untracked: bool,
+    /// The source whose address could not be told after NAT.
+    pub src_unknown: bool,
+}
+
+impl Conn {
+    pub(super) fn of(ct: &Ct, packet: &Packet) -> Option<Self> {
+        if ct.state == CtState::Invalid {
+            return None;
+        }
+        Some(Self {
+            proto: packet.proto,
+            orig: ct.orig,
+            reply: ct.reply,
+            src_nat: ct.src_nat,
+            dst_nat: ct.dst_nat,
+            mark: ct.mark,
+            replied: ct.replied || ct.is_reply,
+            ipvs: ct.ipvs,
+            untracked: ct.state == CtState::Untracked,
+            src_unknown: ct.src_unknown,
+        })
+    }
+}
+
+/// The connection of the packet under way (`struct nf_conn` and `enum ip_conntrack_info`).
+#[derive(Clone, Debug)]
+pub(super) struct Ct {
+    pub state: CtState,
+    pub is_reply: bool,
+    pub orig: Tuple,
+    pub reply: Tuple,
+    pub src_done: bool,
+    pub dst_done: bool,
+    pub src_nat: bool,
+    pub dst_nat: bool,
+    pub mark: u32,
+    pub replied: bool,
+    pub confirmed: bool,
+    pub ipvs: Option<IpvsConn>,
+    /// The reply tuple's destination is not known.
+    pub src_unknown: bool,
+    /// Tuples are the packet's own and tell nothing (state given by the user without an entry).
+    pub made_up: bool,
+    pub helper: Option<String>,
+    pub at: Option<Origin>,
+}
+
+impl Ct {
+    fn fresh(tuple: Tuple, state: CtState) -> Self {
+        Self {
+            state,
+            is_reply: false,
+            orig: tuple,
+            reply: tuple.inverted(),
+            src_done: false,
+            dst_done: false,
+            src_nat: false,
+            dst_nat: false,
+            mark: 0,
+            replied: false,
+            confirmed: false,
+            ipvs: None,
+            src_unknown: false,
+            made_up: false,
+            helper: None,
+            at: None,
+        }
+    }
+}
+
+impl Run<'_, '_> {
+    pub(super) fn tuple(&self) -> Tuple {
+        Tuple {
+            src: self.skb.src,
+            dst: self.skb.dst,
+            sport: self.skb.sport,
+            dport: self.skb.dport,
+        }
+    }
+
+    /// `nf_conntrack_in` (net/netfilter/nf_conntrack_core.c).
+    pub(super) fn conntrack_in(&mut self) -> Flow {
+        // Seen before: looped back, or untracked by raw.
+        if self.ct.is_some() {
+            return Ok(());
+        }
+        let ct = self.resolve();
+        let (state, reply, at) = (ct.state, ct.is_reply, ct.at);
+        self.ct = Some(ct);
+        self.step(StepKind::Conntrack { state, reply, at });
+        Ok(())
+    }
+
+    fn resolve(&mut self) -> Ct {
+        let tuple = self.tuple();
+        if !self.outer {
+            if let Some(ct) = self.known_connection(tuple) {
+                return ct;
+            }
+            if let Some(ct) = self.captured_connection(tuple) {
+                return ct;
+            }
+        }
+        if self.outer {
+            let mut ct = Ct::fresh(tuple, super::tunnel::OUTER_STATE);
+            ct.confirmed = true;
+            ct.src_done = true;
+            ct.dst_done = true;
+            return ct;
+        }
+        match self.packet.ct_state {
+            Some(CtState::Established) => {
+                self.assume("the connection is known and not translated (no conntrack entry for it was captured)");
+                let mut ct = Ct::fresh(tuple, CtState::Established);
+                ct.confirmed = true;
+                ct.src_done = true;
+                ct.dst_done = true;
+                ct.made_up = true;
+                ct
+            }
+            Some(state) => Ct::fresh(tuple, state),
+            None => Ct::fresh(tuple, self.first_state()),
+        }
+    }
+
+    /// Whether a packet of no known connection may open one: `tcp_new` and the others in nf_conntrack_proto_*.c.
+    fn first_state(&self) -> CtState {
+        match self.skb.proto {
+            Proto::TCP => {
+                let f = self.skb.flags;
+                // tcp_conntracks[0][get_conntrack_index()][sNO]: SYN opens, SYN+ACK, RST and FIN without ACK do not; a lone ACK
+                // opens while nf_conntrack_tcp_loose is on.
+                if f.has(TcpFlags::RST) {
+                    return CtState::Invalid;
+                }
+                match (
+                    f.has(TcpFlags::SYN),
+                    f.has(TcpFlags::FIN),
+                    f.has(TcpFlags::ACK),
+                ) {
+                    (true, false, false) => CtState::New,
+                    (true, _, _) => CtState::Invalid,
+                    (false, true, _) => CtState::Invalid,
+                    (false, false, true) => {
+                        let loose = self
+                            .node
+                            .sysctls
+                            .get("net/netfilter/nf_conntrack_tcp_loose")
+                            .is_none_or(|(n, _)| n != 0);
+                        if loose {
+                            CtState::New
+                        } else {
+                            CtState::Invalid
+                        }
+                    }
+                    (false, false, false) => CtState::Invalid,
+                }
+            }
+            // Only requests open (`icmp_new`, valid_new[] in nf_conntrack_proto_icmp.c): echo, timestamp, info, address mask.
+            Proto::ICMP => match self.skb.icmp {
+                Some((8 | 13 | 15 | 17, _)) | None => CtState::New,
+                _ => CtState::Invalid,
+            },
+            // Echo and node information; neighbour discovery and MLD are not tracked
+            // (`nf_conntrack_icmpv6_error`, noct_valid_new[] in nf_conntrack_proto_icmpv6.c).
+            Proto::ICMPV6 => match self.skb.icmp {
+                Some((128 | 139, _)) | None => CtState::New,
+                Some((130..=137 | 143, _)) => CtState::Untracked,
+                _ => CtState::Invalid,
+            },
+            _ => CtState::New,
+        }
+    }
+
+    fn known_connection(&mut self, tuple: Tuple) -> Option<Ct> {
+        let c = self.packet.conn.clone()?;
+        if c.proto != self.skb.proto || c.untracked {
+            return None;
+        }
+        let fits = |a: Tuple, src_unknown: bool| {
+            a.src == tuple.src
+                && (a.dst == tuple.dst || src_unknown)
+                && ports_meet(a.sport, tuple.sport)
+                && ports_meet(a.dport, tuple.dport)
+        };
+        let is_reply = if fits(c.orig, false) {
+            false
+        } else if fits(c.reply, c.src_unknown) {
+            true
+        } else {
+            return None;
+        };
+        let mut ct = Ct::fresh(
+            c.orig,
+            if is_reply || c.replied {
+                CtState::Established
+            } else {
+                CtState::New
+            },
+        );
+        ct.reply = c.reply;
+        ct.is_reply = is_reply;
+        ct.src_nat = c.src_nat;
+        ct.dst_nat = c.dst_nat;
+        ct.src_done = true;
+        ct.dst_done = true;
+        ct.mark = c.mark;
+        ct.replied = c.replied;
+        ct.confirmed = true;
+        ct.ipvs = c.ipvs;
+        ct.src_unknown = c.src_unknown;
+        Some(ct)
+    }
+
+    fn captured_connection(&mut self, tuple: Tuple) -> Option<Ct> {
+        let fits = |t: &CtTuple| {
+            t.src == tuple.src
+                && t.dst == tuple.dst
+                && same_port(t.sport, tuple.sport)
+                && same_port(t.dport, tuple.dport)
+        };
+        let icmp_ok = !matches!(self.skb.proto, Proto::ICMP | Proto::ICMPV6);
+        let (e, is_reply) = self.node.conntrack.iter().find_map(|e| {
+            if e.proto != self.skb.proto || !icmp_ok {
+                return None;
+            }
+            // Zones are set by rules; without one the packet is in zone 0.
+            if e.zone != 0 {
+                return None;
+            }
+            if fits(&e.orig) {
+                Some((e, false))
+            } else if fits(&e.reply) {
+                Some((e, true))
+            } else {
+                None
+            }
+        })?;
+        Some(from_entry(e, is_reply))
+    }
+}
+
+/// A captured entry as the packet's connection. `nf_ct_get_tuple` state: a packet of the original direction is NEW until a
+/// reply was seen (`resolve_normal_ct`: IPS_SEEN_REPLY decides).
+fn from_entry(e: &CtEntry, is_reply: bool) -> Ct {
+    let t = |t: &CtTuple| Tuple {
+        src: t.src,
+        dst: t.dst,
+        sport: t.sport.map_or(Port::None, Port::Known),
+        dport: t.dport.map_or(Port::None, Port::Known),
+    };
+    let orig = t(&e.orig);
+    let reply = t(&e.reply);
+    let plain = orig.inverted();
+    let mut ct = Ct::fresh(orig, CtState::New);
+    ct.state = if is_reply || e.replied {
+        CtState::Established
+    } else {
+        CtState::New
+    };
+    ct.is_reply = is_reply;
+    ct.reply = reply;
+    ct.src_nat = reply.dst != plain.dst || reply.dport != plain.dport;
+    ct.dst_nat = reply.src != plain.src || reply.sport != plain.sport;
+    ct.src_done = true;
+    ct.dst_done = true;
+    ct.mark = e.mark;
+    ct.replied = e.replied;
+    ct.confirmed = true;
+    ct.helper.clone_from(&e.helper);
+    ct.at = Some(e.origin);
+    ct
+}
+
+fn same_port(captured: Option<u16>, have: Port) -> bool {
+    match (captured, have) {
+        (Some(n), Port::Known(m)) => n == m,
+        (None, Port::None) => true,
+        _ => false,
+    }
+}
+
+fn ports_meet(a: Port, b: Port) -> bool {
+    match (a, b) {
+        (Port::Known(x), Port::Known(y)) => x == y,
+        (Port::None, Port::None) => true,
+        (Port::None, _) | (_, Port::None) => false,
+        _ => true,
+    }
+}

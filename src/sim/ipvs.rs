@@ -1,0 +1,383 @@
+//! IPVS: `ip_vs_in_hook` and `ip_vs_out_hook` (net/netfilter/ipvs/ip_vs_core.c), `ip_vs_*_xmit` (ip_vs_xmit.c).
+
+use super::conntrack::{Ct, IpvsConn};
+use super::path::Dst;
+use super::route::RouteKey;
+use super::run::{End, Flow, Run};
+use crate::node::{Forwarding, VirtualKey, VirtualService};
+use crate::trace::{
+    CtState, ForkKind, Hook, NatKind, Out, Port, Reason, StepKind, TcpFlags, Verdict,
+};
+use nfwhy_parsers::iproute::route::RouteType;
+use nfwhy_parsers::{Family, Proto};
+use std::net::IpAddr;
+
+impl Run<'_, '_> {
+    /// Requests to virtual services. Returns when the packet goes on through the hook; a packet sent to a real server
+    /// elsewhere ends inside.
+    pub(super) fn ipvs_in(&mut self, hook: Hook) -> Flow {
+        if self.skb.ipvs || self.outer {
+            return Ok(());
+        }
+        if !matches!(self.skb.proto, Proto::TCP | Proto::UDP | Proto::SCTP) {
+            return Ok(());
+        }
+        if !self.node.captured.ipvs {
+            return self.ipvs_not_captured();
+        }
+        if let Some(c) = self.known_ipvs() {
+            if self.is_ipvs_reply(c) {
+                return Ok(());
+            }
+            return self.ipvs_send(hook, c);
+        }
+        let Some(service) = self.find_service() else {
+            return Ok(());
+        };
+        // `tcp_conn_schedule`: a SYN without RST opens a connection, a SYN+ACK too.
+        if self.skb.proto == Proto::TCP {
+            let sloppy = self
+                .node
+                .sysctls
+                .get("net/ipv4/vs/sloppy_tcp")
+                .is_some_and(|(n, _)| n != 0);
+            let f = self.skb.flags;
+            if f.has(TcpFlags::RST) || !(f.has(TcpFlags::SYN) || sloppy) {
+                return Ok(());
+            }
+        }
+        let server = self.schedule(service)?;
+        self.ipvs_send(hook, IpvsConn { service, server })
+    }
+
+    fn known_ipvs(&self) -> Option<IpvsConn> {
+        if let Some(c) = self.ct.as_ref().and_then(|ct| ct.ipvs) {
+            return Some(c);
+        }
+        // Without conntrack IPVS keeps its own table.
+        let c = self.packet.conn.as_ref()?;
+        let t = self.tuple();
+        (c.untracked && (c.orig == t || self.is_ipvs_reply(c.ipvs?)))
+            .then_some(c.ipvs)
+            .flatten()
+    }
+
+    fn is_ipvs_reply(&self, c: IpvsConn) -> bool {
+        let Some(s) = self
+            .node
+            .ipvs
+            .services
+            .get(c.service)
+            .and_then(|v| v.servers.get(c.server))
+        else {
+            return false;
+        };
+        self.skb.src == s.addr && (s.port == 0 || self.skb.sport == Port::Known(s.port))
+    }
+
+    /// kube-ipvs0 holds the virtual addresses: without ipvsadm's output nothing is known of what serves them.
+    fn ipvs_not_captured(&mut self) -> Flow {
+        let dst = self.skb.dst;
+        let holder =
+            self.node.devices.iter().find(|d| {
+                d.name.starts_with("kube-ipvs") && d.addrs.iter().any(|a| a.local == dst)
+            });
+        let Some(d) = holder else { return Ok(()) };
+        let why = format!(
+            "{dst} is on {}, so IPVS serves it; its real servers were not captured",
+            d.name
+        );
+        self.lacks("IPVS services", "ipvsadm -ln");
+        self.probability = None;
+        self.assume(why.clone());
+        Err(End::unknown(why))
+    }
+
+    /// `ip_vs_service_find`: by mark, by address and port, by address alone (port 0).
+    fn find_service(&self) -> Option<usize> {
+        let services = &self.node.ipvs.services;
+        let family = self.family;
+        let mark = self.skb.mark;
+        if mark != 0
+            && let Some(i) = services.iter().position(
+                |s| matches!(s.key, VirtualKey::Fwmark { mark: m, family: f } if m == mark && f == family),
+            )
+        {
+            return Some(i);
+        }
+        let want = |port: u16| {
+            services.iter().position(|s| {
+                s.key
+                    == VirtualKey::Addr {
+                        proto: self.skb.proto,
+                        addr: self.skb.dst,
+                        port,
+                    }
+            })
+        };
+        self.skb.dport.known().and_then(want).or_else(|| want(0))
+    }
+
+    fn schedule(&mut self, service: usize) -> Flow<usize> {
+        let node = self.node;
+        let s = &node.ipvs.services[service];
+        if !s.complete {
+            self.taint(
+                "the virtual service has no further real servers (the capture is cut)",
+                "all real servers",
+                "ipvsadm -ln",
+            );
+        }
+        let zero_port = matches!(s.key, VirtualKey::Addr { port: 0, .. }) && s.persistent.is_none();
+        if s.servers.iter().any(|r| r.weight.is_none()) {
+            self.assume(
+                "every real server has a weight above 0 (the capture shows none)".to_owned(),
+            );
+        }
+        let weights: Vec<f64> = s
+            .servers
+            .iter()
+            .map(|r| {
+                let w = r.weight.unwrap_or(1);
+                if w == 0 || zero_port {
+                    0.0
+                } else if by_weight(&s.scheduler) {
+                    f64::from(w)
+                } else {
+                    1.0
+                }
+            })
+            .collect();
+        if weights.iter().all(|w| *w == 0.0) {
+            // `ip_vs_leave`: port unreachable from the virtual address.
+            return Err(End::rejected(Reason::NoRealServer { service }));
+        }
+        if weights.iter().filter(|w| **w > 0.0).count() > 1 {
+            self.assume(scheduling(s));
+        }
+        Ok(self.fork(ForkKind::Schedule { service }, &weights))
+    }
+
+    /// `ip_vs_nat_xmit`, `ip_vs_dr_xmit`, `ip_vs_tunnel_xmit`, `ip_vs_null_xmit`.
+    fn ipvs_send(&mut self, hook: Hook, c: IpvsConn) -> Flow {
+        let node = self.node;
+        let server = &node.ipvs.services[c.service].servers[c.server];
+        let conntrack = self.ipvs_conntrack();
+        if server.method == Forwarding::Local {
+            self.step_ipvs(c);
+            return Ok(());
+        }
+        let port = match (server.port, self.skb.dport) {
+            (0, p) => p,
+            (n, _) => Port::Known(n),
+        };
+        let found = self.route_to_server(server.addr);
+        let (l, local) = match found {
+            Ok(l) => {
+                let local = matches!(l.ty, RouteType::Local | RouteType::Anycast);
+                (l, local)
+            }
+            Err(_) => {
+                return Err(End::rejected(Reason::RealServerUnreachable {
+                    service: c.service,
+                    server: server.addr,
+                }));
+            }
+        };
+        // `crosses_local_route_boundary`.
+        if !local && self.skb.src.is_loopback() {
+            return Err(End::dropped(Reason::IpvsLoopback));
+        }
+        match server.method {
+            Forwarding::Masq => {
+                self.skb.dst = server.addr;
+                self.skb.dport = port;
+                self.skb.ipvs = true;
+                self.step_ipvs(c);
+                self.note_dnat(NatKind::Ipvs);
+                self.after_ipvs(c, conntrack, true);
+            }
+            _ => {
+                self.skb.ipvs = true;
+                self.step_ipvs(c);
+                self.after_ipvs(c, conntrack, false);
+            }
+        }
+        if local {
+            // NF_ACCEPT: the rest of the hook sees the packet with its new destination.
+            return self.ipvs_to_self(hook, &l);
+        }
+        let hop = self.select_path(&l);
+        let Some(hop) = hop else {
+            return Err(End::unknown("the route to the real server has no device"));
+        };
+        self.step(StepKind::Route(crate::trace::RouteStep {
+            dst: server.addr,
+            local: false,
+            dev: Some(hop.dev),
+            via: hop.via,
+            table: node.fib(self.family).table_name(l.table),
+            at: l.origin,
+            reroute: true,
+        }));
+        let dst = Dst {
+            dev: Some(hop.dev),
+            via: hop.via,
+            local: false,
+            mtu: l.mtu.or(node.device(hop.dev).mtu),
+        };
+        if server.method == Forwarding::Tunnel {
+            self.delivered = Some(self.view());
+            self.out = Some(Out {
+                dev: hop.dev,
+                via: Some(server.addr),
+            });
+            self.step(StepKind::Encapsulated {
+                kind: "ipvs tunnel".into(),
+                src: None,
+                dst: server.addr,
+            });
+            return Err(End::new(
+                Verdict::Forwarded,
+                Reason::Sent {
+                    tunnel: Some("ipvs tunnel".into()),
+                },
+            ));
+        }
+        // OUTPUT by hand (`ip_vs_nat_send_or_cont`), without an ingress device; POSTROUTING then has it again.
+        let iif = self.iif.take();
+        let dst = self.local_out(dst, true)?;
+        self.iif = iif;
+        self.output(&dst)
+    }
+
+    fn ipvs_to_self(&mut self, hook: Hook, l: &super::route::Lookup) -> Flow {
+        let table = self.node.fib(self.family).table_name(l.table);
+        self.step(StepKind::Route(crate::trace::RouteStep {
+            dst: self.skb.dst,
+            local: true,
+            dev: l.all_devs.first().copied(),
+            via: None,
+            table,
+            at: l.origin,
+            reroute: true,
+        }));
+        let _ = hook;
+        Ok(())
+    }
+
+    fn step_ipvs(&mut self, c: IpvsConn) {
+        let to = self.view();
+        self.step(StepKind::Ipvs {
+            service: c.service,
+            server: c.server,
+            to,
+        });
+    }
+
+    /// The route of a real server is looked up by its address alone: no mark, no source (`do_output_route4`).
+    fn route_to_server(&mut self, server: IpAddr) -> super::route::RouteResult {
+        let key = RouteKey {
+            dst: server,
+            src: Family::of(server).unspecified(),
+            tos: 0,
+            mark: 0,
+            iif: None,
+            oif: None,
+            l3: None,
+            proto: None,
+            sport: Port::None,
+            dport: Port::None,
+            uid: 0,
+        };
+        self.fib_lookup(&key)
+    }
+
+    /// `net.ipv4.vs.conntrack` holds for both families.
+    fn ipvs_conntrack(&mut self) -> bool {
+        if self
+            .ct
+            .as_ref()
+            .is_none_or(|ct| matches!(ct.state, CtState::Untracked))
+        {
+            return false;
+        }
+        self.sysctl_switch("net/ipv4/vs/conntrack", true)
+    }
+
+    /// `ip_vs_update_conntrack` or `ip_vs_notrack`.
+    fn after_ipvs(&mut self, c: IpvsConn, conntrack: bool, nat: bool) {
+        let tuple = self.tuple();
+        if !conntrack {
+            let orig = self.ct.as_ref().map_or(tuple, |ct| ct.orig);
+            let mut ct = Ct::untracked(orig);
+            ct.ipvs = Some(c);
+            self.ct = Some(ct);
+            self.step(StepKind::Conntrack {
+                state: CtState::Untracked,
+                reply: false,
+                at: None,
+            });
+            return;
+        }
+        let Some(ct) = &mut self.ct else { return };
+        ct.ipvs = Some(c);
+        // Only an unconfirmed connection, only NAT, only the original direction.
+        if !ct.confirmed && nat && !ct.is_reply && ct.state == CtState::New {
+            ct.reply.src = tuple.dst;
+            ct.reply.sport = tuple.dport;
+        }
+    }
+
+    /// Replies of real servers get the virtual address back.
+    pub(super) fn ipvs_out(&mut self) {
+        if self.skb.ipvs || self.outer {
+            return;
+        }
+        let Some(c) = self.known_ipvs() else { return };
+        if !self.is_ipvs_reply(c) {
+            return;
+        }
+        let Some(s) = self.node.ipvs.services.get(c.service) else {
+            return;
+        };
+        let orig = self
+            .ct
+            .as_ref()
+            .filter(|ct| ct.state != CtState::Untracked)
+            .map(|ct| ct.orig)
+            .or(self.packet.conn.as_ref().map(|c| c.orig));
+        let (addr, port) = match (s.key, orig) {
+            (VirtualKey::Addr { addr, port, .. }, _) if port != 0 => (addr, Port::Known(port)),
+            (_, Some(o)) => (o.dst, o.dport),
+            _ => return,
+        };
+        self.skb.src = addr;
+        self.skb.sport = port;
+        self.skb.ipvs = true;
+        let to = self.view();
+        self.step(StepKind::IpvsReply { to });
+    }
+}
+
+/// Schedulers whose shares follow the weights: over many connections the others that look at load do so as well.
+fn by_weight(scheduler: &str) -> bool {
+    !matches!(scheduler, "rr" | "lc" | "nq")
+}
+
+fn scheduling(s: &VirtualService) -> String {
+    let name = &s.scheduler;
+    if s.persistent.is_some() {
+        return format!(
+            "{name} picks any real server for a client not seen before, who then stays with it (persistent)"
+        );
+    }
+    match name.as_str() {
+        "sh" | "mh" | "dh" | "lblc" | "lblcr" => {
+            format!("{name} ties each client to one real server, which one is not computed")
+        }
+        "rr" => "rr picks any real server".into(),
+        "wrr" => "wrr picks by weight".into(),
+        other => format!("{other} picks by load; over time by weight"),
+    }
+}

@@ -1,0 +1,842 @@
+//! Matches, three-valued: yes, no, unknown (and why).
+
+use super::run::{Flow, Run};
+use crate::node::Table;
+use crate::trace::{CtState, Hit, Missing, Port};
+use nfwhy_parsers::common::{Neg, Range};
+use nfwhy_parsers::iproute::route::RouteType;
+use nfwhy_parsers::iptables::matches::{
+    Addrtype, Conntrack, CtStates, IcmpType, IpvsMatch, MultiportWhich, Owner, PacketType, Physdev,
+    Recent, RecentMode, TtlMatch,
+};
+use nfwhy_parsers::iptables::{Match, Rule};
+use nfwhy_parsers::{Family, Proto};
+use std::net::IpAddr;
+
+/// A question without an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Unknown {
+    /// What is asked; the same question gets the same answer all along a walk.
+    pub fact: String,
+    /// The match holds when the fact does not.
+    pub not: bool,
+    /// What is assumed where the fact holds.
+    pub yes: String,
+    /// What is assumed where it does not.
+    pub no: String,
+    /// What would tell.
+    pub missing: Option<Missing>,
+}
+
+/// Yes, no, or unknown.
+#[derive(Clone, Debug)]
+pub(super) enum Tri {
+    Yes,
+    No,
+    Unknown(Unknown),
+}
+
+impl Tri {
+    pub(super) fn of(b: bool) -> Self {
+        if b { Self::Yes } else { Self::No }
+    }
+
+    fn and(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::No => Self::No,
+            Self::Yes => other(),
+            u @ Self::Unknown(_) => match other() {
+                Self::No => Self::No,
+                _ => u,
+            },
+        }
+    }
+
+    fn not(self, not: bool) -> Self {
+        match self {
+            t if !not => t,
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            Self::Unknown(mut u) => {
+                u.not = !u.not;
+                Self::Unknown(u)
+            }
+        }
+    }
+}
+
+fn fact(what: &str, missing: Option<(&str, &str)>) -> Tri {
+    Tri::Unknown(Unknown {
+        fact: what.to_owned(),
+        not: false,
+        yes: what.to_owned(),
+        no: format!("not: {what}"),
+        missing: missing.map(|(w, c)| Missing {
+            what: w.to_owned(),
+            command: c.to_owned(),
+        }),
+    })
+}
+
+/// A name with a trailing `+` fits every name that begins so (`ifname_compare`).
+fn iface_fits(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('+') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    }
+}
+
+impl Run<'_, '_> {
+    /// `ip_packet_match`, `ip6_packet_match`.
+    pub(super) fn header_matches(&mut self, rule: &Rule<'_>) -> Tri {
+        if let Some(n) = &rule.dst
+            && n.value.contains(self.skb.dst) == n.not
+        {
+            return Tri::No;
+        }
+        if let Some(p) = rule.proto
+            && p.value.0 != 0
+            && (p.value == self.skb.proto) == p.not
+        {
+            return Tri::No;
+        }
+        let mut result = Tri::Yes;
+        if let Some(n) = &rule.src {
+            if self.skb.src_unknown {
+                result = fact(&format!("the source after NAT is in {}", n.value), None).not(n.not);
+            } else if n.value.contains(self.skb.src) == n.not {
+                return Tri::No;
+            }
+        }
+        for (want, have) in [(&rule.iif, self.iif), (&rule.oif, self.oif)] {
+            let Some(n) = want else { continue };
+            // No device compares as the empty name.
+            let name = have.map_or("", |d| self.node.device(d).name.as_str());
+            if iface_fits(&n.value, name) == n.not {
+                return Tri::No;
+            }
+        }
+        // No fragments are traced: conntrack's defragmentation comes before all tables but raw at -450.
+        if rule.fragment.is_some_and(|f| !f.not) {
+            return Tri::No;
+        }
+        result
+    }
+
+    fn port(&self, have: Port, want: Option<Neg<Range<u16>>>, what: &str) -> Tri {
+        let Some(n) = want else { return Tri::Yes };
+        match have.within(&n.value) {
+            Some(b) => Tri::of(b != n.not),
+            None => {
+                let r = if n.value.lo == n.value.hi {
+                    n.value.lo.to_string()
+                } else {
+                    format!("{}-{}", n.value.lo, n.value.hi)
+                };
+                fact(&format!("the {what} port is in {r}"), None).not(n.not)
+            }
+        }
+    }
+
+    fn ports(&self, s: Option<Neg<Range<u16>>>, d: Option<Neg<Range<u16>>>) -> Tri {
+        self.port(self.skb.sport, s, "source")
+            .and(|| self.port(self.skb.dport, d, "destination"))
+    }
+
+    /// One match; random and stateful ones are handled by the caller.
+    pub(super) fn match_one(
+        &mut self,
+        t: &Table<'_>,
+        rule: &Rule<'_>,
+        m: &Match<'_>,
+        hit: Hit,
+    ) -> Flow<Tri> {
+        let _ = rule;
+        let skb = &self.skb;
+        Ok(match m {
+            Match::Comment(_) | Match::Nfacct(_) => Tri::Yes,
+            Match::StatisticRandom(_) | Match::StatisticNth { .. } | Match::Recent(_) => Tri::Yes,
+            Match::Tcp(m) => {
+                if skb.proto != Proto::TCP {
+                    return Ok(Tri::No);
+                }
+                let flags = m
+                    .flags
+                    .is_none_or(|f| ((skb.flags.0 & f.value.mask) == f.value.value) != f.not);
+                let ports = self.ports(m.sport, m.dport);
+                if !flags {
+                    return Ok(Tri::No);
+                }
+                match m.option {
+                    None => ports,
+                    Some(o) => ports.and(|| {
+                        fact(&format!("the packet carries TCP option {}", o.value), None).not(o.not)
+                    }),
+                }
+            }
+            Match::Udp(m) => {
+                if skb.proto != Proto::UDP && skb.proto != Proto::UDPLITE {
+                    return Ok(Tri::No);
+                }
+                self.ports(m.sport, m.dport)
+            }
+            Match::Dccp(m, rest) => {
+                if skb.proto != Proto::DCCP {
+                    return Ok(Tri::No);
+                }
+                let ports = self.ports(m.sport, m.dport);
+                match rest {
+                    None => ports,
+                    Some(r) => ports.and(|| fact(&format!("the DCCP packet is of {r}"), None)),
+                }
+            }
+            Match::Sctp(m) => {
+                if skb.proto != Proto::SCTP {
+                    return Ok(Tri::No);
+                }
+                let ports = self.ports(m.ports.sport, m.ports.dport);
+                match &m.chunks {
+                    None => ports,
+                    Some(c) => ports
+                        .and(|| fact(&format!("the SCTP chunks are {}", c.value), None).not(c.not)),
+                }
+            }
+            Match::Icmp(n) => self.icmp(*n, Proto::ICMP),
+            Match::Icmp6(n) => self.icmp(*n, Proto::ICMPV6),
+            Match::Conntrack(c) => self.match_conntrack(c),
+            Match::State(n) => {
+                // `state` is conntrack's state without SNAT and DNAT.
+                Tri::of(self.ct_states_fit(n.value, false) != n.not)
+            }
+            Match::Mark(n) => Tri::of((skb.mark & n.value.mask == n.value.value) != n.not),
+            Match::Connmark(n) => match &self.ct {
+                // No connection: no match, whatever `!` says (`connmark_mt`).
+                None => Tri::No,
+                Some(ct) if ct.state == CtState::Untracked => Tri::No,
+                Some(ct) if ct.made_up => fact(
+                    &format!(
+                        "the connection mark is {:#x}/{:#x}",
+                        n.value.value, n.value.mask
+                    ),
+                    Some(("conntrack entry", "conntrack -L")),
+                )
+                .not(n.not),
+                Some(ct) => Tri::of((ct.mark & n.value.mask == n.value.value) != n.not),
+            },
+            Match::Addrtype(a) => self.match_addrtype(a),
+            Match::Set(s) => self.match_set(s),
+            Match::Multiport(m) => {
+                let one = |have: Port| -> Option<bool> {
+                    let mut unsure = false;
+                    for r in &m.ports {
+                        match have.within(r) {
+                            Some(true) => return Some(true),
+                            Some(false) => {}
+                            None => unsure = true,
+                        }
+                    }
+                    if unsure { None } else { Some(false) }
+                };
+                if !skb.proto.has_ports() {
+                    return Ok(Tri::No);
+                }
+                let (s, d) = (skb.sport, skb.dport);
+                let r = match m.which {
+                    MultiportWhich::Source => one(s),
+                    MultiportWhich::Destination => one(d),
+                    MultiportWhich::Either => match (one(s), one(d)) {
+                        (Some(true), _) | (_, Some(true)) => Some(true),
+                        (Some(false), Some(false)) => Some(false),
+                        _ => None,
+                    },
+                };
+                match r {
+                    Some(b) => Tri::of(b != m.not),
+                    None => {
+                        let list: Vec<String> = m
+                            .ports
+                            .iter()
+                            .map(|r| {
+                                if r.lo == r.hi {
+                                    r.lo.to_string()
+                                } else {
+                                    format!("{}:{}", r.lo, r.hi)
+                                }
+                            })
+                            .collect();
+                        fact(&format!("the port is one of {}", list.join(",")), None).not(m.not)
+                    }
+                }
+            }
+            Match::Owner(o) => self.match_owner(o),
+            Match::Physdev(p) => self.match_physdev(p),
+            Match::Rpfilter(r) => Tri::of(self.match_rpfilter(r)),
+            Match::Ipvs(i) => self.match_ipvs(i),
+            Match::Limit(_) => {
+                self.assume(format!(
+                    "the limit at {} is not used up",
+                    self.node.place(t.rule_origin(hit.chain, hit.rule))
+                ));
+                Tri::Yes
+            }
+            Match::Hashlimit(h) => {
+                self.assume(format!(
+                    "hashlimit {} is not used up by this client",
+                    h.name
+                ));
+                Tri::of(h.upto)
+            }
+            Match::Connlimit(c) => {
+                self.assume("this is the client's only connection (connlimit)".to_owned());
+                // The connection counts itself (`connlimit_mt`).
+                Tri::of((1 > c.limit) != c.upto)
+            }
+            Match::Quota(n) => {
+                self.assume("the quota is not used up".to_owned());
+                Tri::of((n.value >= u64::from(self.skb.length)) != n.not)
+            }
+            Match::Socket(s) => fact(
+                &format!(
+                    "a {}socket of this node has the packet's connection",
+                    if s.transparent { "transparent " } else { "" }
+                ),
+                Some(("sockets", "ss -tuna")),
+            ),
+            Match::Policy(p) => {
+                // No IPsec state is captured; without it every packet has policy none.
+                self.assume("the packet is not part of an IPsec tunnel".to_owned());
+                Tri::of(!p.ipsec)
+            }
+            Match::Esp(n) => {
+                if skb.proto.0 == 50 {
+                    fact(
+                        &format!("the SPI is in {}:{}", n.value.lo, n.value.hi),
+                        None,
+                    )
+                    .not(n.not)
+                } else {
+                    Tri::No
+                }
+            }
+            Match::Ah(n) => {
+                if skb.proto.0 == 51 {
+                    fact(
+                        &format!("the SPI is in {}:{}", n.value.lo, n.value.hi),
+                        None,
+                    )
+                    .not(n.not)
+                } else {
+                    Tri::No
+                }
+            }
+            Match::Length(n) => {
+                // ip6's length match counts the header too (`length_mt6`).
+                let len = u16::try_from(skb.length).unwrap_or(u16::MAX);
+                Tri::of(n.value.contains(&len) != n.not)
+            }
+            Match::Dscp(n) => Tri::of((skb.tos >> 2 == n.value) != n.not),
+            Match::Tos(n) => Tri::of((skb.tos & n.value.mask == n.value.value) != n.not),
+            Match::Ttl(m) => {
+                let ttl = skb.ttl;
+                Tri::of(match *m {
+                    TtlMatch::Eq(n) => ttl == n,
+                    TtlMatch::Ne(n) => ttl != n,
+                    TtlMatch::Lt(n) => ttl < n,
+                    TtlMatch::Gt(n) => ttl > n,
+                })
+            }
+            Match::Iprange { src, dst } => {
+                let inside = |a: IpAddr, n: &Neg<Range<IpAddr>>| {
+                    Family::of(a) == Family::of(n.value.lo) && n.value.contains(&a)
+                };
+                if dst.as_ref().is_some_and(|n| inside(skb.dst, n) == n.not) {
+                    return Ok(Tri::No);
+                }
+                match src {
+                    None => Tri::Yes,
+                    Some(n) if skb.src_unknown => fact(
+                        &format!("the source after NAT is in {}-{}", n.value.lo, n.value.hi),
+                        None,
+                    )
+                    .not(n.not),
+                    Some(n) => Tri::of(inside(skb.src, n) != n.not),
+                }
+            }
+            Match::Mac(n) => match (skb.mac, self.iif) {
+                // Packets without an Ethernet header have no such address and never match (`mac_mt`).
+                (_, None) => Tri::No,
+                (Some(m), _) => Tri::of((m == n.value) != n.not),
+                (None, Some(d))
+                    if self
+                        .node
+                        .device(d)
+                        .link_type
+                        .as_deref()
+                        .is_some_and(|t| t != "ether") =>
+                {
+                    Tri::No
+                }
+                (None, _) => fact(
+                    &format!("the frame's source is {}", mac_text(n.value)),
+                    None,
+                )
+                .not(n.not),
+            },
+            Match::Pkttype(n) => {
+                let ty = match skb.dst {
+                    IpAddr::V4(a) if a.is_multicast() => PacketType::Multicast,
+                    IpAddr::V6(a) if a.is_multicast() => PacketType::Multicast,
+                    IpAddr::V4(a) if a.is_broadcast() => PacketType::Broadcast,
+                    _ => PacketType::Unicast,
+                };
+                Tri::of((ty == n.value) != n.not)
+            }
+            Match::Helper(n) => {
+                let have = self.ct.as_ref().and_then(|c| c.helper.clone());
+                match have {
+                    Some(h) => Tri::of((n.value.is_empty() || h == n.value) != n.not),
+                    None => Tri::of(n.not),
+                }
+            }
+            Match::Devgroup { src, dst } => {
+                let group = |d: Option<crate::node::DevId>| -> Option<u32> {
+                    match d.and_then(|d| self.node.device(d).group.clone()) {
+                        None => Some(0),
+                        Some(g) if g == "default" => Some(0),
+                        Some(g) => g.parse().ok(),
+                    }
+                };
+                let mut out = Tri::Yes;
+                for (want, dev) in [(src, self.iif), (dst, self.oif)] {
+                    let Some(n) = want else { continue };
+                    out = out.and(|| match group(dev) {
+                        Some(g) => Tri::of((g & n.value.mask == n.value.value) != n.not),
+                        None => fact(&format!("the device group is {:#x}", n.value.value), None)
+                            .not(n.not),
+                    });
+                }
+                out
+            }
+            Match::Realm(n) => Tri::of((0 & n.value.mask == n.value.value) != n.not),
+            Match::Cpu(n) => fact(&format!("CPU {} handles the packet", n.value), None).not(n.not),
+            Match::Bpf(_) | Match::U32(_) | Match::String(_) | Match::Time(_) => {
+                let place = self.node.place(t.rule_origin(hit.chain, hit.rule));
+                let what = match m {
+                    Match::Bpf(_) => "bpf program",
+                    Match::U32(_) => "u32 test",
+                    Match::String(_) => "string in the payload",
+                    _ => "time of day",
+                };
+                fact(&format!("the {what} at {place} matches"), None)
+            }
+            Match::Opaque { name, .. } => {
+                let place = self.node.place(t.rule_origin(hit.chain, hit.rule));
+                fact(
+                    &format!("-m {name} at {place} matches (it is not simulated)"),
+                    None,
+                )
+            }
+        })
+    }
+
+    fn icmp(&self, n: Neg<IcmpType>, proto: Proto) -> Tri {
+        if self.skb.proto != proto {
+            return Tri::No;
+        }
+        let Some(ty) = n.value.ty else {
+            return Tri::of(!n.not);
+        };
+        match self.skb.icmp {
+            Some((t, c)) => Tri::of((t == ty && n.value.codes.contains(&c)) != n.not),
+            None => fact(&format!("the ICMP type is {ty}"), None).not(n.not),
+        }
+    }
+
+    /// The state bits of the packet (`conntrack_mt`, net/netfilter/xt_conntrack.c).
+    fn ct_states_fit(&self, want: CtStates, nat: bool) -> bool {
+        let mut have = match &self.ct {
+            None => CtStates::INVALID,
+            Some(ct) => match ct.state {
+                CtState::Invalid => CtStates::INVALID,
+                CtState::Untracked => CtStates::UNTRACKED,
+                CtState::New => CtStates::NEW,
+                CtState::Established => CtStates::ESTABLISHED,
+                CtState::Related => CtStates::RELATED,
+            },
+        };
+        if nat
+            && let Some(ct) = &self.ct
+            && !matches!(ct.state, CtState::Invalid | CtState::Untracked)
+        {
+            if ct.src_nat {
+                have |= CtStates::SNAT;
+            }
+            if ct.dst_nat {
+                have |= CtStates::DNAT;
+            }
+        }
+        have & want.0 != 0
+    }
+
+    fn match_conntrack(&mut self, c: &Conntrack) -> Tri {
+        if let Some(n) = &c.state
+            && self.ct_states_fit(n.value, true) == n.not
+        {
+            return Tri::No;
+        }
+        // Everything else asks a connection: none, none fits (`if (ct == NULL) return info->match_flags & XT_CONNTRACK_STATE`).
+        let others = c.proto.is_some()
+            || c.orig_src.is_some()
+            || c.orig_dst.is_some()
+            || c.reply_src.is_some()
+            || c.reply_dst.is_some()
+            || c.orig_sport.is_some()
+            || c.orig_dport.is_some()
+            || c.reply_sport.is_some()
+            || c.reply_dport.is_some()
+            || c.status.is_some()
+            || c.expire.is_some()
+            || c.dir_original.is_some();
+        if !others {
+            return Tri::Yes;
+        }
+        let Some(ct) = self
+            .ct
+            .as_ref()
+            .filter(|ct| !matches!(ct.state, CtState::Invalid | CtState::Untracked))
+        else {
+            return Tri::of(c.state.is_some());
+        };
+        if c.dir_original.is_some_and(|d| d == ct.is_reply) {
+            return Tri::No;
+        }
+        if c.proto
+            .is_some_and(|n| (n.value == self.skb.proto) == n.not)
+        {
+            return Tri::No;
+        }
+        for (want, have) in [
+            (c.orig_src, ct.orig.src),
+            (c.orig_dst, ct.orig.dst),
+            (c.reply_src, ct.reply.src),
+            (c.reply_dst, ct.reply.dst),
+        ] {
+            if want.is_some_and(|n| n.value.contains(have) == n.not) {
+                return Tri::No;
+            }
+        }
+        let mut out = Tri::Yes;
+        for (want, have, what) in [
+            (c.orig_sport, ct.orig.sport, "original source"),
+            (c.orig_dport, ct.orig.dport, "original destination"),
+            (c.reply_sport, ct.reply.sport, "reply source"),
+            (c.reply_dport, ct.reply.dport, "reply destination"),
+        ] {
+            let have = match have {
+                // Protocols without ports compare their zero.
+                Port::None => Port::Known(0),
+                p => p,
+            };
+            match self.port(have, want, what) {
+                Tri::No => return Tri::No,
+                Tri::Yes => {}
+                u @ Tri::Unknown(_) => out = u,
+            }
+        }
+        if let Some(n) = c.status {
+            const SEEN_REPLY: u16 = 2;
+            const ASSURED: u16 = 4;
+            const CONFIRMED: u16 = 8;
+            let mut have = 0;
+            if ct.replied || ct.is_reply {
+                have |= SEEN_REPLY;
+            }
+            if ct.confirmed {
+                have |= CONFIRMED;
+            }
+            let _ = ASSURED;
+            // NONE is 0 and asks for no bit at all: `(status_mask & ct->status) ^ !(invert)`.
+            if (have & n.value != 0) == n.not {
+                return Tri::No;
+            }
+        }
+        if c.expire.is_some() {
+            return fact(
+                "the connection's timeout is in the range of --ctexpire",
+                Some(("conntrack entry", "conntrack -L")),
+            );
+        }
+        out
+    }
+
+    fn match_addrtype(&mut self, a: &Addrtype) -> Tri {
+        let dev = if a.limit_in {
+            self.iif
+        } else if a.limit_out {
+            self.oif
+        } else {
+            None
+        };
+        let (src, dst) = (self.skb.src, self.skb.dst);
+        if let Some(n) = a.src {
+            if self.skb.src_unknown {
+                return fact("the source after NAT is of the type asked", None).not(n.not);
+            }
+            if self.addr_type_in(src, n.value.0, dev) == n.not {
+                return Tri::No;
+            }
+        }
+        if let Some(n) = a.dst
+            && self.addr_type_in(dst, n.value.0, dev) == n.not
+        {
+            return Tri::No;
+        }
+        Tri::Yes
+    }
+
+    fn addr_type_in(&mut self, addr: IpAddr, mask: u16, dev: Option<crate::node::DevId>) -> bool {
+        let bit = |t: RouteType| -> u16 {
+            1 << match t {
+                RouteType::Unicast => 1,
+                RouteType::Local => 2,
+                RouteType::Broadcast => 3,
+                RouteType::Anycast => 4,
+                RouteType::Multicast => 5,
+                RouteType::Blackhole => 6,
+                RouteType::Unreachable => 7,
+                RouteType::Prohibit => 8,
+                RouteType::Throw => 9,
+                RouteType::Nat => 10,
+            }
+        };
+        match addr {
+            IpAddr::V4(_) => mask & bit(self.addr_type4(addr, dev)) != 0,
+            IpAddr::V6(a) => {
+                // `match_type6` (net/netfilter/xt_addrtype.c).
+                if mask & bit(RouteType::Multicast) != 0 && !a.is_multicast() {
+                    return false;
+                }
+                if mask & bit(RouteType::Unicast) != 0 && (a.is_multicast() || a.is_unspecified()) {
+                    return false;
+                }
+                if mask & 1 != 0 && !a.is_unspecified() {
+                    return false;
+                }
+                let asks = bit(RouteType::Local)
+                    | bit(RouteType::Anycast)
+                    | bit(RouteType::Unreachable)
+                    | bit(RouteType::Prohibit);
+                if mask & asks == 0 {
+                    return true;
+                }
+                mask & self.route6_types(addr, mask, dev) != 0
+            }
+        }
+    }
+
+    /// `match_lookup_rt6`.
+    fn route6_types(&mut self, addr: IpAddr, mask: u16, dev: Option<crate::node::DevId>) -> u16 {
+        const LOCAL: u16 = 1 << 2;
+        const ANYCAST: u16 = 1 << 4;
+        const UNREACHABLE: u16 = 1 << 7;
+        let mut out = 0;
+        if let Some(d) = dev {
+            if mask & LOCAL != 0 && self.node.device(d).addrs.iter().any(|a| a.local == addr) {
+                out |= LOCAL;
+            }
+            if mask & !LOCAL == 0 {
+                return out;
+            }
+        }
+        let key = super::route::RouteKey {
+            dst: addr,
+            src: Family::V6.unspecified(),
+            tos: 0,
+            mark: 0,
+            iif: None,
+            oif: dev,
+            l3: None,
+            proto: None,
+            sport: Port::None,
+            dport: Port::None,
+            uid: 0,
+        };
+        match self.fib_lookup(&key) {
+            Err(_) => out | UNREACHABLE,
+            Ok(l) => {
+                match l.ty {
+                    RouteType::Local if dev.is_none() => out |= LOCAL,
+                    RouteType::Anycast => out |= ANYCAST,
+                    _ => {}
+                }
+                out
+            }
+        }
+    }
+
+    /// `owner_mt`: packets that no socket of this node sent match only `! --socket-exists` and inverted ids.
+    fn match_owner(&self, o: &Owner<'_>) -> Tri {
+        let inverted_all = o.uid.is_none_or(|n| n.not)
+            && o.gid.is_none_or(|n| n.not)
+            && o.socket_exists.is_none_or(|n| n.not);
+        if !self.skb.local {
+            // `(info->match ^ info->invert) == 0` (net/netfilter/xt_owner.c).
+            return Tri::of(inverted_all && o.unresolved.is_none());
+        }
+        if o.socket_exists.is_some_and(|n| n.not) {
+            return Tri::No;
+        }
+        let id = |want: Option<Neg<Range<u32>>>, have: Option<u32>, what: &str| match (want, have) {
+            (None, _) => Tri::Yes,
+            (Some(n), Some(x)) => Tri::of(n.value.contains(&x) != n.not),
+            (Some(n), None) => {
+                let r = if n.value.lo == n.value.hi {
+                    n.value.lo.to_string()
+                } else {
+                    format!("{}-{}", n.value.lo, n.value.hi)
+                };
+                fact(&format!("the sending process has {what} {r}"), None).not(n.not)
+            }
+        };
+        let out = id(o.uid, self.skb.uid, "user id").and(|| id(o.gid, self.skb.gid, "group id"));
+        match &o.unresolved {
+            None => out,
+            Some(name) => out.and(|| fact(&format!("the sending process belongs to {name}"), None)),
+        }
+    }
+
+    /// Bridge ports are known to iptables only through br_netfilter (`physdev_mt`, net/netfilter/xt_physdev.c).
+    fn match_physdev(&mut self, p: &Physdev<'_>) -> Tri {
+        let through_bridge = match self.iif {
+            Some(d) if self.node.device(d).is_bridge() => {
+                let key = match self.family {
+                    Family::V4 => "net/bridge/bridge-nf-call-iptables",
+                    Family::V6 => "net/bridge/bridge-nf-call-ip6tables",
+                };
+                match self.node.sysctls.get(key) {
+                    Some((n, _)) => Some(n != 0),
+                    // The setting exists only while br_netfilter is loaded.
+                    None if self.node.sysctls.any_below("net/bridge/") => Some(false),
+                    None if self.node.captured.sysctl => Some(false),
+                    None => None,
+                }
+            }
+            _ => Some(false),
+        };
+        let Some(through) = through_bridge else {
+            return fact(
+                "the packet came through a bridge port that iptables sees (br_netfilter)",
+                Some((
+                    "sysctl net.bridge.bridge-nf-call-iptables",
+                    "sysctl net.bridge",
+                )),
+            );
+        };
+        if !through {
+            // No bridge information: only what is inverted or absent fits.
+            let bad = [p.is_in, p.is_out, p.is_bridged]
+                .into_iter()
+                .flatten()
+                .any(|n| !n.not);
+            let named = [&p.in_dev, &p.out_dev]
+                .into_iter()
+                .flatten()
+                .any(|n| !n.not);
+            return Tri::of(!bad && !named);
+        }
+        // Routed, so not bridged, and no output port.
+        if p.is_bridged.is_some_and(|n| !n.not) || p.is_out.is_some_and(|n| !n.not) {
+            return Tri::No;
+        }
+        if p.is_in.is_some_and(|n| n.not) {
+            return Tri::No;
+        }
+        if p.out_dev.as_ref().is_some_and(|n| !n.not) {
+            return Tri::No;
+        }
+        match &p.in_dev {
+            None => Tri::Yes,
+            Some(n) => {
+                fact(&format!("the packet came by bridge port {}", n.value), None).not(n.not)
+            }
+        }
+    }
+
+    /// `ipvs_mt` (net/netfilter/xt_ipvs.c).
+    fn match_ipvs(&self, m: &IpvsMatch<'_>) -> Tri {
+        let conn = self
+            .ct
+            .as_ref()
+            .and_then(|ct| ct.ipvs)
+            .filter(|_| self.skb.ipvs);
+        if let Some(n) = m.ipvs {
+            // `--ipvs` alone asks the skb's own flag.
+            return Tri::of(self.skb.ipvs != n.not);
+        }
+        let Some(c) = conn else { return Tri::No };
+        let svc = &self.node.ipvs.services[c.service];
+        let server = &svc.servers[c.server];
+        let (vaddr, vport, vproto) = match svc.key {
+            crate::node::VirtualKey::Addr { proto, addr, port } => {
+                (Some(addr), Some(port), Some(proto))
+            }
+            crate::node::VirtualKey::Fwmark { .. } => (None, None, None),
+        };
+        let reply = self.ct.as_ref().is_some_and(|ct| ct.is_reply);
+        let no = |ok: Option<bool>, not: bool| ok == Some(not);
+        if m.vproto
+            .is_some_and(|n| no(vproto.map(|p| p == n.value), n.not))
+            || m.vaddr
+                .is_some_and(|n| no(vaddr.map(|a| n.value.contains(a)), n.not))
+            || m.vport
+                .is_some_and(|n| no(vport.map(|p| p == n.value), n.not))
+            || m.vdir_original.is_some_and(|n| (n.value != reply) == n.not)
+        {
+            return Tri::No;
+        }
+        if let Some(n) = &m.vmethod {
+            let have = match server.method {
+                crate::node::Forwarding::Masq => "MASQ",
+                crate::node::Forwarding::Tunnel => "IPIP",
+                crate::node::Forwarding::Route => "GATE",
+                crate::node::Forwarding::Local => "LOCAL",
+            };
+            if (have == n.value) == n.not {
+                return Tri::No;
+            }
+        }
+        if m.vportctl.is_some() {
+            return Tri::No;
+        }
+        Tri::Yes
+    }
+
+    /// `recent_mt` (net/netfilter/xt_recent.c), the lists empty at first: a client never seen.
+    pub(super) fn match_recent(&mut self, r: &Recent<'_>) -> bool {
+        let addr = if r.source { self.skb.src } else { self.skb.dst };
+        let key = (r.name.to_string(), addr);
+        let known = self.recent.contains(&key);
+        if r.mode != RecentMode::Set && !known {
+            self.assume(format!("{addr} is not in the recent list {}", r.name));
+        }
+        let found = match r.mode {
+            RecentMode::Set => {
+                self.recent.insert(key);
+                true
+            }
+            RecentMode::Remove => self.recent.remove(&key),
+            RecentMode::Rcheck | RecentMode::Update => {
+                // One stamp, of this very packet.
+                known && r.hitcount.unwrap_or(0) <= 1
+            }
+        };
+        found != r.not
+    }
+}
+
+fn mac_text(m: [u8; 6]) -> String {
+    m.iter()
+        .map(|b| format!("{b:02x}"))
+        .collect::<Vec<_>>()
+        .join(":")
+}

@@ -1,0 +1,400 @@
+//! NAT: one source and one destination manip per connection (net/netfilter/nf_nat_core.c).
+
+use super::chain::{TableVerdict, TargetVerdict};
+use super::conntrack::{Ct, Tuple};
+use super::run::{End, Flow, Run};
+use crate::trace::{CtState, Effect, ForkKind, Hit, Hook, NatKind, Port, Reason, StepKind};
+use nfwhy_parsers::common::{Masked, Range, bits};
+use nfwhy_parsers::iptables::targets::Nat;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Which end a hook manipulates: `HOOK2MANIP`.
+fn is_source(hook: Hook) -> bool {
+    matches!(hook, Hook::Postrouting | Hook::Input)
+}
+
+impl Run<'_, '_> {
+    /// `nf_nat_inet_fn`.
+    pub(super) fn nat_hook(&mut self, hook: Hook) -> Flow {
+        let source = is_source(hook);
+        let Some(ct) = &self.ct else { return Ok(()) };
+        if matches!(ct.state, CtState::Invalid | CtState::Untracked) {
+            return Ok(());
+        }
+        let done = if source { ct.src_done } else { ct.dst_done };
+        if !done && matches!(ct.state, CtState::New | CtState::Related) {
+            for table in self.hooks.nat.clone() {
+                self.run_table(table, hook, if source { 100 } else { -100 })
+                    .map(|v| debug_assert!(v == TableVerdict::Accept || v == TableVerdict::Nat))?;
+                let set_up = self
+                    .ct
+                    .as_ref()
+                    .is_some_and(|ct| if source { ct.src_done } else { ct.dst_done });
+                if set_up {
+                    return Ok(());
+                }
+            }
+            // The null binding: later nat chains of this manip do not run (`nf_nat_alloc_null_binding`).
+            if let Some(ct) = &mut self.ct
+                && !self.hooks.nat.is_empty()
+            {
+                if source {
+                    ct.src_done = true;
+                } else {
+                    ct.dst_done = true;
+                }
+            }
+        }
+        self.translate(source);
+        Ok(())
+    }
+
+    /// `nf_nat_packet`: the packet as the connection says, for this manip.
+    fn translate(&mut self, source: bool) {
+        let Some(ct) = &self.ct else { return };
+        // In the reply direction the bits are swapped.
+        let on = match (source, ct.is_reply) {
+            (true, false) | (false, true) => ct.src_nat,
+            (false, false) | (true, true) => ct.dst_nat,
+        };
+        if !on {
+            return;
+        }
+        let target = if ct.is_reply {
+            ct.orig.inverted()
+        } else {
+            ct.reply.inverted()
+        };
+        let was_reply = ct.is_reply;
+        let unknown = ct.src_unknown;
+        let before = self.tuple();
+        if source {
+            self.skb.src = target.src;
+            self.skb.sport = target.sport;
+            self.skb.src_unknown = unknown && !was_reply;
+        } else {
+            self.skb.dst = target.dst;
+            self.skb.dport = target.dport;
+        }
+        if self.tuple() == before {
+            return;
+        }
+        let to = self.view();
+        self.step(StepKind::Translate { source, to });
+        if !was_reply {
+            if source {
+                self.note_snat(NatKind::Conntrack);
+            } else {
+                self.note_dnat(NatKind::Conntrack);
+            }
+        }
+    }
+
+    /// Sets up a manip and applies it: `nf_nat_setup_info`.
+    fn set_up(
+        &mut self,
+        source: bool,
+        addr: IpAddr,
+        port: Port,
+        kind: NatKind,
+        hit: Hit,
+        depth: usize,
+    ) {
+        let view_before = self.steps.len();
+        self.hit(hit, depth, Effect::None);
+        let Some(ct) = &mut self.ct else { return };
+        let new: Tuple = {
+            let mut t = ct.reply.inverted();
+            if source {
+                t.src = addr;
+                t.sport = port;
+            } else {
+                t.dst = addr;
+                t.dport = port;
+            }
+            t
+        };
+        let changed = new != ct.reply.inverted();
+        ct.reply = new.inverted();
+        if source {
+            ct.src_done = true;
+            ct.src_nat |= changed;
+            self.skb.src = addr;
+            self.skb.sport = port;
+        } else {
+            ct.dst_done = true;
+            ct.dst_nat |= changed;
+            self.skb.dst = addr;
+            self.skb.dport = port;
+        }
+        let to = self.view();
+        if let Some(s) = self.steps.get_mut(view_before)
+            && let StepKind::Hit { effect, .. } = &mut s.kind
+        {
+            *effect = Effect::Nat { kind, to };
+        }
+        if source {
+            self.note_snat(kind);
+        } else {
+            self.note_dnat(kind);
+        }
+    }
+
+    /// Whether the packet's connection can be set up; targets in other states let the packet go on
+    /// (they are reached only through `nf_nat_inet_fn`, so this guards broken dumps).
+    fn can_nat(&self) -> bool {
+        self.ct
+            .as_ref()
+            .is_some_and(|ct| matches!(ct.state, CtState::New | CtState::Related))
+    }
+
+    fn ports_of(&mut self, n: &Nat, current: Port, source: bool) -> Port {
+        if current == Port::None {
+            return Port::None;
+        }
+        match (n.ports, n.base) {
+            (Some(r), Some(base)) if r.lo != r.hi || base != 0 => {
+                // `--to-destination a-b/base`: dport - base + min (NF_NAT_RANGE_PROTO_OFFSET).
+                match current {
+                    Port::Known(p) => {
+                        let span = u32::from(r.hi) - u32::from(r.lo) + 1;
+                        let off = u32::from(p.wrapping_sub(base)) % span;
+                        Port::Known(r.lo.wrapping_add(u16::try_from(off).unwrap_or(0)))
+                    }
+                    _ => Port::Random,
+                }
+            }
+            (Some(r), _) if r.lo == r.hi => Port::Known(r.lo),
+            (Some(r), _) => match current {
+                // `nf_nat_l4proto_unique_tuple`: a source port already in range is kept unless --random.
+                Port::Known(p) if source && r.contains(&p) && !n.random && !n.random_fully => {
+                    current
+                }
+                _ => Port::Random,
+            },
+            (None, _) if source && (n.random || n.random_fully) => Port::Random,
+            (None, _) => current,
+        }
+    }
+
+    /// One address of a range: forks over small ranges, else the choice is left open.
+    fn address_of(&mut self, r: Range<IpAddr>, hit: Hit) -> Option<IpAddr> {
+        if r.lo == r.hi {
+            return Some(r.lo);
+        }
+        let (lo, hi) = (bits(r.lo), bits(r.hi));
+        if hi < lo {
+            return Some(r.lo);
+        }
+        let n = hi - lo + 1;
+        if n > 256 {
+            return None;
+        }
+        let n = usize::try_from(n).unwrap_or(1);
+        self.assume("an address of a NAT range is picked by a hash of source and destination");
+        let i = self.fork(ForkKind::NatRange(hit), &vec![1.0; n]);
+        let x = lo + i as u128;
+        Some(match r.lo {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(x).unwrap_or(0))),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(x)),
+        })
+    }
+
+    fn too_wide(&self, hit: Hit) -> End {
+        let t = &self.node.netfilter.tables[hit.table];
+        End::unknown(format!(
+            "{} picks one of more than 256 addresses",
+            self.node.place(t.rule_origin(hit.chain, hit.rule))
+        ))
+    }
+
+    pub(super) fn dnat<'r>(
+        &mut self,
+        n: &Nat,
+        hit: Hit,
+        depth: usize,
+        hook: Hook,
+    ) -> Flow<TargetVerdict<'r>> {
+        if !self.can_nat() || is_source(hook) {
+            self.hit(hit, depth, Effect::None);
+            return Ok(TargetVerdict::Continue);
+        }
+        let addr = match n.addrs {
+            Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
+            None => self.skb.dst,
+        };
+        let port = self.ports_of(n, self.skb.dport, false);
+        self.set_up(false, addr, port, NatKind::Dnat, hit, depth);
+        Ok(TargetVerdict::Nat)
+    }
+
+    pub(super) fn snat<'r>(
+        &mut self,
+        n: &Nat,
+        hit: Hit,
+        depth: usize,
+        hook: Hook,
+    ) -> Flow<TargetVerdict<'r>> {
+        if !self.can_nat() || !is_source(hook) {
+            self.hit(hit, depth, Effect::None);
+            return Ok(TargetVerdict::Continue);
+        }
+        let addr = match n.addrs {
+            Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
+            None => self.skb.src,
+        };
+        let port = self.ports_of(n, self.skb.sport, true);
+        self.set_up(true, addr, port, NatKind::Snat, hit, depth);
+        Ok(TargetVerdict::Nat)
+    }
+
+    pub(super) fn masquerade<'r>(
+        &mut self,
+        n: &Nat,
+        hit: Hit,
+        depth: usize,
+    ) -> Flow<TargetVerdict<'r>> {
+        let Some(out) = self.oif.filter(|_| self.can_nat()) else {
+            self.hit(hit, depth, Effect::None);
+            return Ok(TargetVerdict::Continue);
+        };
+        // "Source address is 0.0.0.0 - locally generated packet that is probably not supposed to be masqueraded"
+        // (`nf_nat_masquerade_ipv4`, net/netfilter/nf_nat_masquerade.c).
+        if self
+            .ct
+            .as_ref()
+            .is_some_and(|ct| ct.orig.src.is_unspecified())
+        {
+            self.hit(hit, depth, Effect::Accept);
+            return Ok(TargetVerdict::Accept);
+        }
+        let next_hop = self.gateway.unwrap_or(self.skb.dst);
+        let port = self.ports_of(n, self.skb.sport, true);
+        match self.masquerade_address(out, next_hop) {
+            super::masq::Found::Addr { addr, how, at } => {
+                self.step(StepKind::Address {
+                    addr: Some(addr),
+                    how,
+                    at,
+                });
+                self.set_up(true, addr, port, NatKind::Masquerade, hit, depth);
+                Ok(TargetVerdict::Nat)
+            }
+            super::masq::Found::None => {
+                self.hit(hit, depth, Effect::Drop);
+                Err(End::dropped(Reason::NoMasqAddress(hit)))
+            }
+            super::masq::Found::NotCaptured(why) => {
+                self.taint(why, "addresses of the devices", "ip -d addr");
+                let src = self.skb.src;
+                self.set_up(true, src, port, NatKind::Masquerade, hit, depth);
+                self.skb.src_unknown = true;
+                if let Some(ct) = &mut self.ct {
+                    ct.src_nat = true;
+                    ct.src_unknown = true;
+                }
+                self.note_snat(NatKind::Masquerade);
+                Ok(TargetVerdict::Nat)
+            }
+        }
+    }
+
+    pub(super) fn redirect<'r>(
+        &mut self,
+        n: &Nat,
+        hit: Hit,
+        depth: usize,
+        hook: Hook,
+    ) -> Flow<TargetVerdict<'r>> {
+        if !self.can_nat() || is_source(hook) {
+            self.hit(hit, depth, Effect::None);
+            return Ok(TargetVerdict::Continue);
+        }
+        let addr = if hook == Hook::Output {
+            match self.family {
+                nfwhy_parsers::Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                nfwhy_parsers::Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            }
+        } else {
+            match self.redirect_address() {
+                Some(a) => a,
+                None => {
+                    self.hit(hit, depth, Effect::Drop);
+                    return Err(End::dropped(Reason::NoRedirectAddress(hit)));
+                }
+            }
+        };
+        let port = self.ports_of(n, self.skb.dport, false);
+        self.set_up(false, addr, port, NatKind::Redirect, hit, depth);
+        Ok(TargetVerdict::Nat)
+    }
+
+    /// The network part is replaced (`xt_NETMAP.c`).
+    pub(super) fn netmap<'r>(
+        &mut self,
+        m: Masked,
+        hit: Hit,
+        depth: usize,
+        hook: Hook,
+    ) -> Flow<TargetVerdict<'r>> {
+        if !self.can_nat() {
+            self.hit(hit, depth, Effect::None);
+            return Ok(TargetVerdict::Continue);
+        }
+        let map = |a: IpAddr| match (a, m.addr, m.mask) {
+            (IpAddr::V4(a), IpAddr::V4(n), IpAddr::V4(k)) => {
+                let k = k.to_bits();
+                IpAddr::V4(Ipv4Addr::from_bits((n.to_bits() & k) | (a.to_bits() & !k)))
+            }
+            (IpAddr::V6(a), IpAddr::V6(n), IpAddr::V6(k)) => {
+                let k = k.to_bits();
+                IpAddr::V6(Ipv6Addr::from_bits((n.to_bits() & k) | (a.to_bits() & !k)))
+            }
+            (a, ..) => a,
+        };
+        if is_source(hook) {
+            let (a, p) = (map(self.skb.src), self.skb.sport);
+            self.set_up(true, a, p, NatKind::Netmap, hit, depth);
+        } else {
+            let (a, p) = (map(self.skb.dst), self.skb.dport);
+            self.set_up(false, a, p, NatKind::Netmap, hit, depth);
+        }
+        Ok(TargetVerdict::Nat)
+    }
+
+    /// Raw's `NOTRACK`.
+    pub(super) fn make_untracked(&mut self) {
+        let t = self.tuple();
+        let mut ct = Ct::untracked(t);
+        ct.state = CtState::Untracked;
+        self.ct = Some(ct);
+        self.step(StepKind::Conntrack {
+            state: CtState::Untracked,
+            reply: false,
+            at: None,
+        });
+    }
+}
+
+impl Ct {
+    pub(super) fn untracked(t: Tuple) -> Self {
+        Self {
+            state: CtState::Untracked,
+            is_reply: false,
+            orig: t,
+            reply: t.inverted(),
+            src_done: true,
+            dst_done: true,
+            src_nat: false,
+            dst_nat: false,
+            mark: 0,
+            replied: false,
+            confirmed: false,
+            ipvs: None,
+            src_unknown: false,
+            made_up: true,
+            helper: None,
+            at: None,
+        }
+    }
+}

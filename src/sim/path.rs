@@ -1,0 +1,477 @@
+//! The way through the kernel: in by a device or from a process, hooks and routing, out or up.
+
+use super::hooks::Func;
+use super::route::{Lookup, NoWay};
+use super::run::{End, Flow, Run};
+use crate::node::{DevId, TableKind};
+use crate::trace::{AddrChoice, Hook, Origin, Out, Reason, RouteStep, StepKind, Verdict};
+use nfwhy_parsers::Family;
+use nfwhy_parsers::iproute::Scope;
+use nfwhy_parsers::iproute::route::RouteType;
+use std::net::IpAddr;
+
+/// Where the packet goes next (`skb_dst`).
+#[derive(Clone, Debug)]
+pub(super) struct Dst {
+    pub dev: Option<DevId>,
+    pub via: Option<IpAddr>,
+    pub local: bool,
+    pub mtu: Option<u32>,
+}
+
+impl Run<'_, '_> {
+    pub(super) fn path(&mut self) -> Flow {
+        match self.packet.origin {
+            Origin::Device(dev) => self.ingress(dev),
+            Origin::Local => self.locally_sent(),
+        }
+    }
+
+    /// `ip_rcv`, `ipv6_rcv`.
+    fn ingress(&mut self, dev: DevId) -> Flow {
+        let node = self.node;
+        let mut dev = dev;
+        // A port of a bridge or bond hands its frames to the master.
+        while let Some(m) = node.device(dev).master {
+            let kind = node.device(m).kind.clone().unwrap_or_default();
+            if !matches!(kind.as_str(), "bridge" | "bond" | "team") {
+                break;
+            }
+            let note = format!(
+                "{} is a port of the {kind} {}: IP sees the packet come in there",
+                node.device(dev).name,
+                node.device(m).name
+            );
+            self.step(StepKind::Note(note));
+            dev = m;
+        }
+        self.iif = Some(dev);
+        if node.device(dev).is_up() == Some(false) {
+            self.assume(format!(
+                "{} receives although it is down in the capture",
+                node.device(dev).name
+            ));
+        }
+        if self.family == Family::V6 {
+            self.sane6(dev)?;
+        }
+        self.run_hook(Hook::Prerouting, false)?;
+        // `l3mdev_ip_rcv`: the VRF sees the packet once more as its own.
+        if let Some(vrf) = node.l3_master(dev).filter(|v| *v != dev) {
+            self.iif = Some(vrf);
+            self.run_hook(Hook::Prerouting, false)?;
+        }
+        self.route_in(dev)
+    }
+
+    /// `ip6_rcv_core`.
+    fn sane6(&mut self, dev: DevId) -> Flow {
+        let IpAddr::V6(src) = self.skb.src else {
+            return Ok(());
+        };
+        let IpAddr::V6(dst) = self.skb.dst else {
+            return Ok(());
+        };
+        let lo = self.node.device(dev).is_loopback() || self.node.device(dev).is_vrf();
+        if (src.is_loopback() || dst.is_loopback()) && !lo {
+            return Err(self.martian("::1 arrives by a device other than lo"));
+        }
+        if src.is_multicast() {
+            return Err(self.martian("the source is a multicast address"));
+        }
+        if dst.is_unspecified() {
+            return Err(self.martian("the destination is ::"));
+        }
+        Ok(())
+    }
+
+    /// `ip_route_input_slow` (net/ipv4/route.c) and `ip6_route_input`.
+    fn route_in(&mut self, dev: DevId) -> Flow {
+        let key = self.key_in(dev);
+        match self.family {
+            Family::V4 => {
+                let (IpAddr::V4(src), IpAddr::V4(dst)) = (self.skb.src, self.skb.dst) else {
+                    return Err(End::unknown("address families are mixed"));
+                };
+                if src.is_multicast() || src.is_broadcast() {
+                    return Err(self.martian("the source is a multicast or broadcast address"));
+                }
+                if dst.is_multicast() {
+                    return self.deliver();
+                }
+                if dst.is_broadcast() || (src.is_unspecified() && dst.is_unspecified()) {
+                    return self.deliver();
+                }
+                if src.octets()[0] == 0 {
+                    return Err(self.martian("the source is in 0.0.0.0/8"));
+                }
+                if dst.octets()[0] == 0 {
+                    return Err(self.martian("the destination is in 0.0.0.0/8"));
+                }
+                if (dst.is_loopback() || src.is_loopback()) && !self.or_conf(dev, "route_localnet")
+                {
+                    return Err(self.martian(if dst.is_loopback() {
+                        "the destination is in 127.0.0.0/8 (route_localnet=0)"
+                    } else {
+                        "the source is in 127.0.0.0/8 (route_localnet=0)"
+                    }));
+                }
+                match self.fib_lookup(&key) {
+                    Err(way) => {
+                        let (on, sysctl) = self.forwards4(dev);
+                        if on {
+                            Err(way.end())
+                        } else {
+                            // `ip_error`: without forwarding nothing is answered.
+                            let _ = way;
+                            Err(End::dropped(Reason::ForwardingOff { sysctl }))
+                        }
+                    }
+                    Ok(l) => match l.ty {
+                        RouteType::Broadcast => {
+                            self.route_step(&l, None, true, false);
+                            self.deliver()
+                        }
+                        RouteType::Local => {
+                            self.route_step(&l, None, true, false);
+                            self.validate_source(dev)?;
+                            self.deliver()
+                        }
+                        RouteType::Unicast => {
+                            let (on, sysctl) = self.forwards4(dev);
+                            if !on {
+                                return Err(End::dropped(Reason::ForwardingOff { sysctl }));
+                            }
+                            let dst = self.take_way(&l, false)?;
+                            self.validate_source(dev)?;
+                            self.forward(&dst)
+                        }
+                        _ => {
+                            Err(self.martian("the route to the destination is of an unusable type"))
+                        }
+                    },
+                }
+            }
+            Family::V6 => {
+                if self.skb.dst.is_multicast() {
+                    return self.deliver();
+                }
+                match self.fib_lookup(&key) {
+                    // IPv6 answers whether it forwards or not (`ip6_pkt_drop`).
+                    Err(way) => Err(way.end()),
+                    Ok(l) if matches!(l.ty, RouteType::Local | RouteType::Anycast) => {
+                        self.route_step(&l, None, true, false);
+                        self.deliver()
+                    }
+                    Ok(l) => {
+                        let dst = self.take_way(&l, false)?;
+                        let (on, sysctl) = self.forwards6();
+                        if !on {
+                            return Err(End::dropped(Reason::ForwardingOff { sysctl }));
+                        }
+                        self.forward(&dst)
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_way(&mut self, l: &Lookup, reroute: bool) -> Flow<Dst> {
+        let hop = self.select_path(l);
+        let Some(hop) = hop else {
+            return Err(End::unknown(format!(
+                "the route at {} has no device",
+                self.node.place(l.origin)
+            )));
+        };
+        self.route_step(l, Some((hop.dev, hop.via)), false, reroute);
+        if hop.encap.is_some() {
+            self.assume(
+                "a lightweight tunnel (encap) wraps the packet without changing it".to_owned(),
+            );
+        }
+        Ok(Dst {
+            dev: Some(hop.dev),
+            via: hop.via,
+            local: false,
+            mtu: l.mtu.or(self.node.device(hop.dev).mtu),
+        })
+    }
+
+    fn route_step(
+        &mut self,
+        l: &Lookup,
+        hop: Option<(DevId, Option<IpAddr>)>,
+        local: bool,
+        reroute: bool,
+    ) {
+        let table = self.node.fib(self.family).table_name(l.table);
+        let (dev, via) = match hop {
+            Some((d, v)) => (Some(d), v),
+            None => (l.all_devs.first().copied(), None),
+        };
+        self.step(StepKind::Route(RouteStep {
+            dst: self.skb.dst,
+            local,
+            dev,
+            via,
+            table,
+            at: l.origin,
+            reroute,
+        }));
+    }
+
+    /// `ip_local_deliver`, `ip6_input`.
+    fn deliver(&mut self) -> Flow {
+        self.oif = None;
+        self.run_hook(Hook::Input, false)?;
+        self.delivered = Some(self.view());
+        Err(End::new(Verdict::Local, Reason::Delivered))
+    }
+
+    /// `ip_forward`, `ip6_forward`.
+    fn forward(&mut self, dst: &Dst) -> Flow {
+        if self.family == Family::V6
+            && let IpAddr::V6(src) = self.skb.src
+        {
+            if src.is_loopback() || src.is_unspecified() || src.is_multicast() {
+                return Err(self.martian("an address of this kind is not forwarded"));
+            }
+            if super::masq::scope6(self.skb.src) == 2 {
+                return Err(End::rejected(Reason::BeyondScope));
+            }
+        }
+        if self.skb.ttl <= 1 {
+            return Err(End::rejected(Reason::Ttl));
+        }
+        if let Some(mtu) = dst.mtu.filter(|m| self.skb.length > *m) {
+            if self.family == Family::V4 {
+                self.assume("the packet must not be fragmented (DF)".to_owned());
+            }
+            return Err(End::rejected(Reason::TooBig { mtu }));
+        }
+        self.skb.ttl -= 1;
+        self.oif = dst.dev;
+        self.run_hook(Hook::Forward, false)?;
+        self.output(dst)
+    }
+
+    /// `ip_output`, `ip6_output`: POSTROUTING, then the device.
+    pub(super) fn output(&mut self, dst: &Dst) -> Flow {
+        self.oif = dst.dev;
+        self.gateway = dst.via;
+        self.run_hook(Hook::Postrouting, false)?;
+        self.leave(dst)
+    }
+
+    fn leave(&mut self, dst: &Dst) -> Flow {
+        let Some(dev) = dst.dev else {
+            return Err(End::unknown("the packet has no device to leave by"));
+        };
+        if dst.local {
+            return self.loop_back(dev);
+        }
+        if !self.outer {
+            self.delivered = Some(self.view());
+            self.out = Some(Out { dev, via: dst.via });
+        }
+        let tunnel = self.node.device(dev).tunnel().map(str::to_owned);
+        if let Some(kind) = &tunnel
+            && !self.outer
+        {
+            self.encapsulate(dev, kind, dst.via)?;
+        }
+        Err(End::new(Verdict::Forwarded, Reason::Sent { tunnel }))
+    }
+
+    /// `loopback_xmit`: the packet comes in again by lo, with its connection and its route.
+    fn loop_back(&mut self, dev: DevId) -> Flow {
+        self.iif = Some(dev);
+        self.oif = None;
+        self.gateway = None;
+        self.run_hook(Hook::Prerouting, false)?;
+        self.deliver()
+    }
+
+    /// `__ip_route_output_key`, `ip_local_out`, `ip6_xmit`.
+    fn locally_sent(&mut self) -> Flow {
+        let given = self.packet.src;
+        let any = self.family.unspecified();
+        if let Some(src) = given
+            && !self.is_local_addr(src)
+        {
+            // `ip_route_output_key_hash_rcu`: the source must be the node's own.
+            return Err(End::rejected(Reason::NoSuchSource));
+        }
+        let key = self.key_out(given.unwrap_or(any));
+        let l = match self.fib_lookup(&key) {
+            Ok(l) => l,
+            Err(way) => return Err(way.end()),
+        };
+        let dst = self.output_dst(&l, false)?;
+        if given.is_none() {
+            self.choose_source(&l, &dst);
+        }
+        self.first_src = (!self.skb.src_unknown).then_some(self.skb.src);
+        self.send(dst)
+    }
+
+    /// The way out of a locally sent packet: lo for the node's own addresses.
+    pub(super) fn output_dst(&mut self, l: &Lookup, reroute: bool) -> Flow<Dst> {
+        if matches!(l.ty, RouteType::Local | RouteType::Anycast) {
+            self.route_step(l, None, true, reroute);
+            let on = l.all_devs.first().copied();
+            let dev = on
+                .and_then(|d| self.node.l3_master(d))
+                .or_else(|| self.node.loopback())
+                .or(on);
+            return Ok(Dst {
+                dev,
+                via: None,
+                local: true,
+                mtu: None,
+            });
+        }
+        self.take_way(l, reroute)
+    }
+
+    /// The kernel's own choice of source.
+    fn choose_source(&mut self, l: &Lookup, dst: &Dst) {
+        use super::masq::Found;
+        let found = if let Some(p) = l.prefsrc {
+            Found::Addr {
+                addr: p,
+                how: AddrChoice::PrefSrc,
+                at: l.origin,
+            }
+        } else if dst.local {
+            Found::Addr {
+                addr: self.skb.dst,
+                how: AddrChoice::Destination,
+                at: l.origin,
+            }
+        } else if let Some(dev) = dst.dev {
+            match self.family {
+                // `fib_info_update_nhc_saddr`: inet_select_addr(nexthop device, gateway, route's scope).
+                Family::V4 => {
+                    let gw = dst.via.or(Some(Family::V4.unspecified()));
+                    let near = gw.filter(|g| !g.is_unspecified());
+                    let scope = if l.scope >= Scope::LINK {
+                        Scope::LINK
+                    } else {
+                        l.scope
+                    };
+                    self.inet_select_addr(dev, near, scope)
+                }
+                Family::V6 => self.ipv6_source(Some(dev), self.skb.dst),
+            }
+        } else {
+            Found::None
+        };
+        match found {
+            Found::Addr { addr, how, at } => {
+                self.skb.src = addr;
+                self.step(StepKind::Address {
+                    addr: Some(addr),
+                    how,
+                    at,
+                });
+            }
+            Found::None => self.skb.src_unknown = true,
+            Found::NotCaptured(why) => {
+                self.taint(why, "addresses of the devices", "ip -d addr");
+                self.skb.src_unknown = true;
+            }
+        }
+    }
+
+    /// `ip_local_out`: OUTPUT, then POSTROUTING by whatever route the packet has then.
+    pub(super) fn send(&mut self, dst: Dst) -> Flow {
+        let dst = self.local_out(dst, false)?;
+        self.output(&dst)
+    }
+
+    /// The OUTPUT hook; gives the route the packet has afterwards.
+    pub(super) fn local_out(&mut self, dst: Dst, reinjected: bool) -> Flow<Dst> {
+        self.oif = dst.dev;
+        let rerouted = self.run_output(reinjected)?;
+        Ok(rerouted.unwrap_or(dst))
+    }
+
+    fn enter(&mut self, hook: Hook, reinjected: bool) {
+        let outer = self.outer;
+        self.step(StepKind::Hook {
+            hook,
+            reinjected,
+            outer,
+        });
+    }
+
+    /// All functions of a hook but OUTPUT, by priority.
+    fn run_hook(&mut self, hook: Hook, reinjected: bool) -> Flow {
+        self.enter(hook, reinjected);
+        for (priority, func) in self.hooks.at(hook) {
+            self.run_func(hook, priority, func)?;
+        }
+        Ok(())
+    }
+
+    /// OUTPUT, where mangle and nat look the route up again. The functions behind still see the device of before
+    /// (`nf_hook_state.out`).
+    fn run_output(&mut self, reinjected: bool) -> Flow<Option<Dst>> {
+        self.enter(Hook::Output, reinjected);
+        let mut rerouted = None;
+        for (priority, func) in self.hooks.at(Hook::Output) {
+            let before = (
+                self.skb.src,
+                self.skb.dst,
+                self.skb.mark,
+                self.skb.tos,
+                self.skb.ttl,
+            );
+            self.run_func(Hook::Output, priority, func)?;
+            let again = match func {
+                // `ipt_mangle_out`, `ip6t_mangle_out`.
+                Func::Table(t) if self.node.netfilter.tables[t].kind == TableKind::Mangle => {
+                    let s = &self.skb;
+                    s.src != before.0
+                        || s.dst != before.1
+                        || s.mark != before.2
+                        || (s.tos != before.3 && self.family == Family::V4)
+                        || (s.ttl != before.4 && self.family == Family::V6)
+                }
+                // `nf_nat_ipv4_local_fn`.
+                Func::Nat => self.skb.dst != before.1,
+                _ => false,
+            };
+            if again {
+                rerouted = Some(self.route_again()?);
+            }
+        }
+        Ok(rerouted)
+    }
+
+    /// `ip_route_me_harder`.
+    fn route_again(&mut self) -> Flow<Dst> {
+        let src = self.skb.src;
+        let key = self.key_out(src);
+        match self.fib_lookup(&key) {
+            Ok(l) => self.output_dst(&l, true),
+            Err(way @ NoWay::Blackhole(_)) => Err(End::dropped(way.reason())),
+            Err(way) => Err(End::rejected(way.reason())),
+        }
+    }
+
+    fn run_func(&mut self, hook: Hook, priority: i32, func: Func) -> Flow {
+        match func {
+            Func::Conntrack => self.conntrack_in(),
+            Func::Table(t) => self.run_table(t, hook, priority).map(|_| ()),
+            Func::Nat => self.nat_hook(hook),
+            Func::IpvsIn => self.ipvs_in(hook),
+            Func::IpvsOut => {
+                self.ipvs_out();
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! Routing: the policy database and the tables (net/core/fib_rules.c, net/ipv4/fib_trie.c, net/ipv6/ip6_fib.c).
+
+use super::run::{End, Run};
+use crate::node::{DevId, NextHop, Origin, PolicyAction, PolicyRule, Route, TableId};
+use crate::trace::{ForkKind, Port, Reason};
+use nfwhy_parsers::iproute::Scope;
+use nfwhy_parsers::iproute::route::RouteType;
+use nfwhy_parsers::{Family, Proto, Range};
+use std::net::IpAddr;
+
+/// What a lookup is for (`struct flowi4`, `struct flowi6`).
+#[derive(Clone, Copy, Debug)]
+pub struct RouteKey {
+    /// Destination.
+    pub dst: IpAddr,
+    /// Source; unspecified where none is chosen yet.
+    pub src: IpAddr,
+    /// TOS.
+    pub tos: u8,
+    /// Mark.
+    pub mark: u32,
+    /// Ingress device; `None` for packets of the node itself, which `iif lo` matches.
+    pub iif: Option<DevId>,
+    /// Device the lookup is bound to.
+    pub oif: Option<DevId>,
+    /// VRF of the lookup.
+    pub l3: Option<DevId>,
+    /// Protocol.
+    pub proto: Option<Proto>,
+    /// Source port.
+    pub sport: Port,
+    /// Destination port.
+    pub dport: Port,
+    /// User id of the sender; forwarded packets count as root.
+    pub uid: u32,
+}
+
+/// A lookup's result.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Type.
+    pub ty: RouteType,
+    /// Usable next hops; more than one where the kernel picks by hash.
+    pub nexthops: Vec<NextHop>,
+    /// All next hops, also those not usable now.
+    pub all_devs: Vec<DevId>,
+    /// `src`.
+    pub prefsrc: Option<IpAddr>,
+    /// Scope.
+    pub scope: Scope,
+    /// Prefix length.
+    pub dst_len: u8,
+    /// Table.
+    pub table: TableId,
+    /// MTU of the route.
+    pub mtu: Option<u32>,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// A lookup that gives no way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoWay {
+    /// No route, or an unreachable rule: `-ENETUNREACH`.
+    Network(Option<Origin>),
+    /// An unreachable route: `-EHOSTUNREACH`.
+    Unreachable(Origin),
+    /// `prohibit`.
+    Prohibit(Origin),
+    /// `blackhole`.
+    Blackhole(Origin),
+}
+
+impl NoWay {
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::Network(None) => Reason::NoRoute,
+            Self::Network(Some(at)) | Self::Unreachable(at) => Reason::RouteType {
+                what: "unreachable",
+                at,
+            },
+            Self::Prohibit(at) => Reason::RouteType {
+                what: "prohibit",
+                at,
+            },
+            Self::Blackhole(at) => Reason::RouteType {
+                what: "blackhole",
+                at,
+            },
+        }
+    }
+
+    /// The end of a packet that has no way: a blackhole says nothing, the others answer.
+    pub(super) fn end(self) -> End {
+        match self {
+            Self::Blackhole(_) => End::dropped(self.reason()),
+            _ => End::rejected(self.reason()),
+        }
+    }
+}
+
+/// Either a route or why there is none.
+pub type RouteResult = Result<Lookup, NoWay>;
+
+enum TableResult {
+    Found(Lookup),
+    Error(NoWay),
+    /// Nothing here, or `throw`: the next rule.
+    Again,
+}
+
+impl Run<'_, '_> {
+    /// A key with the current packet's fields for a packet that came in by `iif`.
+    pub(super) fn key_in(&self, iif: DevId) -> RouteKey {
+        RouteKey {
+            dst: self.skb.dst,
+            src: self.skb.src,
+            tos: self.skb.tos,
+            mark: self.skb.mark,
+            iif: Some(iif),
+            oif: None,
+            l3: self.node.l3_master(iif),
+            proto: Some(self.skb.proto),
+            sport: self.skb.sport,
+            dport: self.skb.dport,
+            uid: 0,
+        }
+    }
+
+    /// A key for a packet that the node sends.
+    pub(super) fn key_out(&self, src: IpAddr) -> RouteKey {
+        RouteKey {
+            dst: self.skb.dst,
+            src,
+            tos: self.skb.tos,
+            mark: self.skb.mark,
+            iif: None,
+            oif: None,
+            l3: None,
+            proto: Some(self.skb.proto),
+            sport: self.skb.sport,
+            dport: self.skb.dport,
+            uid: self.skb.uid.unwrap_or(0),
+        }
+    }
+
+    /// `fib_lookup` through all rules.
+    pub(super) fn fib_lookup(&mut self, key: &RouteKey) -> RouteResult {
+        let node = self.node;
+        let fib = node.fib(Family::of(key.dst));
+        let mut i = 0;
+        let mut jumps = 0;
+        while let Some(rule) = fib.rules.get(i) {
+            i += 1;
+            if !self.rule_applies(rule, key) {
+                continue;
+            }
+            let table = match &rule.action {
+                PolicyAction::Lookup(t) => *t,
+                PolicyAction::L3mdev => {
+                    let Some(t) = key.l3.and_then(|d| node.device(d).info.table) else {
+                        continue;
+                    };
+                    TableId(t)
+                }
+                PolicyAction::Goto(p) => {
+                    jumps += 1;
+                    if jumps > fib.rules.len() {
+                        break;
+                    }
+                    if let Some(to) = fib.rules.iter().position(|r| r.priority >= *p)
+                        && to >= i
+                    {
+                        i = to;
+                    }
+                    continue;
+                }
+                PolicyAction::Nop => continue,
+                PolicyAction::Blackhole => return Err(NoWay::Blackhole(rule.origin)),
+                PolicyAction::Unreachable => return Err(NoWay::Network(Some(rule.origin))),
+                PolicyAction::Prohibit => return Err(NoWay::Prohibit(rule.origin)),
+                PolicyAction::Other(what) => {
+                    self.taint(
+                        format!("the ip rule `{what}` does nothing here (it was not understood)"),
+                        "ip rules",
+                        "ip rule",
+                    );
+                    continue;
+                }
+            };
+            match self.table_lookup(table, key, false) {
+                TableResult::Again => {}
+                TableResult::Error(e) => return Err(e),
+                TableResult::Found(l) => {
+                    // `fib4_rule_suppress`, `fib6_rule_suppress`.
+                    if rule
+                        .suppress_prefixlength
+                        .is_some_and(|n| u32::from(l.dst_len) <= n)
+                    {
+                        continue;
+                    }
+                    if let Some(g) = &rule.suppress_ifgroup
+                        && l.nexthops
+                            .first()
+                            .is_some_and(|n| node.device(n.dev).group.as_deref() == Some(g))
+                    {
+                        continue;
+                    }
+                    return Ok(l);
+                }
+            }
+        }
+        Err(NoWay::Network(None))
+    }
+
+    /// `fib_rule_match` with `fib4_rule_match` / `fib6_rule_match`.
+    fn rule_applies(&mut self, r: &PolicyRule, key: &RouteKey) -> bool {
+        let dev = |want: &Option<Result<DevId, String>>, have: Option<DevId>, lo_for_none: bool| {
+            match want {
+                None => true,
+                // Detached: the device does not exist.
+                Some(Err(_)) => false,
+                Some(Ok(d)) => match have {
+                    Some(h) => h == *d || key.l3 == Some(*d),
+                    None => lo_for_none && self.node.device(*d).is_loopback(),
+                },
+            }
+        };
+        let net = |want: Option<(IpAddr, u8)>, have: IpAddr| {
+            want.is_none_or(|(a, len)| len == 0 || (Self::same_net(a, have, len)))
+        };
+        let mut ok = dev(&r.iif, key.iif, true)
+            && dev(&r.oif, key.oif, false)
+            && r.fwmark.is_none_or(|m| (m.value ^ key.mark) & m.mask == 0)
+            && (!r.l3mdev || key.l3.is_some())
+            && r.uidrange.is_none_or(|u| u.contains(&key.uid))
+            && net(r.from, key.src)
+            && net(r.to, key.dst)
+            && r.tos.is_none_or(|t| t == 0 || t & 0xfc == key.tos & 0xfc)
+            && r.ipproto.is_none_or(|p| key.proto == Some(p));
+        if ok {
+            for (want, have, what) in [
+                (r.sport, key.sport, "source"),
+                (r.dport, key.dport, "destination"),
+            ] {
+                let Some(range) = want else { continue };
+                ok &= self.port_fits(range, have, what, r.origin);
+            }
+        }
+        ok != r.not
+    }
+
+    fn port_fits(&mut self, range: Range<u16>, have: Port, what: &str, at: Origin) -> bool {
+        if let Some(known) = have.within(&range) {
+            return known;
+        }
+        let place = self.node.place(at);
+        let span = if range.lo == range.hi {
+            range.lo.to_string()
+        } else {
+            format!("{}-{}", range.lo, range.hi)
+        };
+        self.fork_unknown(
+            ForkKind::Unknown(format!("{what} port, {place}")),
+            &format!("{what} port in {span}"),
+            false,
+            &format!("the {what} port is in {span} ({place})"),
+            &format!("the {what} port is not in {span} ({place})"),
+        )
+    }
+
+    /// `fib_table_lookup`.
+    fn table_lookup(
+        &mut self,
+        table: TableId,
+        key: &RouteKey,
+        ignore_linkstate: bool,
+    ) -> TableResult {
+        let node = self.node;
+        let family = Family::of(key.dst);
+        let fib = node.fib(family);
+        let Some(t) = fib.tables.get(&table) else {
+            let whole = match family {
+                Family::V4 => node.captured.local4,
+                Family::V6 => node.captured.local6,
+            };
+            if !whole && table != TableId::DEFAULT {
+                let name = fib.table_name(table);
+                let cmd = match family {
+                    Family::V4 => "ip route show table all",
+                    Family::V6 => "ip -6 route show table all",
+                };
+                self.taint(
+                    format!("routing table {name} is empty (it was not captured)"),
+                    &format!("routing table {name}"),
+                    cmd,
+                );
+            }
+            return TableResult::Again;
+        };
+        for routes in t.candidates(key.dst) {
+            // IPv6 source prefixes: the longest that holds the source.
+            let longest_from = routes
+                .iter()
+                .filter_map(|r| r.from.filter(|(a, n)| Self::same_net(*a, key.src, *n)))
+                .map(|(_, n)| n)
+                .max();
+            for r in routes {
+                match (r.from, longest_from) {
+                    (None, None) => {}
+                    (Some((a, n)), Some(m)) if n == m && Self::same_net(a, key.src, n) => {}
+                    _ => continue,
+                }
+                if r.tos != 0 && r.tos & 0xfc != key.tos & 0xfc {
+                    continue;
+                }
+                if let Some(result) = self.try_route(r, key, ignore_linkstate) {
+                    return result;
+                }
+            }
+        }
+        TableResult::Again
+    }
+
+    fn try_route(
+        &mut self,
+        r: &Route,
+        key: &RouteKey,
+        ignore_linkstate: bool,
+    ) -> Option<TableResult> {
+        match r.ty {
+            RouteType::Blackhole => return Some(TableResult::Error(NoWay::Blackhole(r.origin))),
+            RouteType::Unreachable => {
+                return Some(TableResult::Error(NoWay::Unreachable(r.origin)));
+            }
+            RouteType::Prohibit => return Some(TableResult::Error(NoWay::Prohibit(r.origin))),
+            RouteType::Throw => return Some(TableResult::Again),
+            _ => {}
+        }
+        if r.blackhole_nexthop {
+            return Some(TableResult::Error(NoWay::Blackhole(r.origin)));
+        }
+        let mut usable = Vec::new();
+        for n in &r.nexthops {
+            if n.dead {
+                continue;
+            }
+            if n.linkdown && !ignore_linkstate && self.ignores_linkdown(n.dev) {
+                continue;
+            }
+            if key.oif.is_some_and(|o| o != n.dev && key.l3 != Some(o)) {
+                continue;
+            }
+            usable.push(n.clone());
+        }
+        if usable.is_empty() && !r.nexthops.is_empty() {
+            return None;
+        }
+        Some(TableResult::Found(Lookup {
+            ty: r.ty,
+            nexthops: usable,
+            all_devs: r.nexthops.iter().map(|n| n.dev).collect(),
+            prefsrc: r.prefsrc,
+            scope: r.scope,
+            dst_len: r.dst_len,
+            table: r.table,
+            mtu: r.mtu,
+            origin: r.origin,
+        }))
+    }
+
+    fn ignores_linkdown(&self, dev: DevId) -> bool {
+        let key = "ignore_routes_with_linkdown";
+        self.all_conf(key).unwrap_or(0) != 0 || self.dev_conf(dev, key).unwrap_or(0) != 0
+    }
+
+    /// Picks a next hop: `fib_select_multipath` goes by a hash over the flow, so over flows by weight.
+    pub(super) fn select_path(&mut self, l: &Lookup) -> Option<NextHop> {
+        match l.nexthops.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            many => {
+                let weights: Vec<f64> = many.iter().map(|n| f64::from(n.weight)).collect();
+                let many = many.to_vec();
+                let i = self.fork(ForkKind::Multipath(l.origin), &weights);
+                many.get(i).cloned()
+            }
+        }
+    }
+
+    /// `__inet_dev_addr_type` (net/ipv4/fib_frontend.c): what the local table says of an address, on `dev` if given.
+    pub(super) fn addr_type4(&mut self, addr: IpAddr, dev: Option<DevId>) -> RouteType {
+        let IpAddr::V4(a) = addr else {
+            return RouteType::Unicast;
+        };
+        if a.octets()[0] == 0 || a.is_broadcast() {
+            return RouteType::Broadcast;
+        }
+        if a.is_multicast() {
+            return RouteType::Multicast;
+        }
+        match self.local_table(addr) {
+            Some(l) => {
+                let on = l.all_devs.first().copied();
+                if dev.is_none() || dev == on {
+                    l.ty
+                } else {
+                    RouteType::Unicast
+                }
+            }
+            None => RouteType::Unicast,
+        }
+    }
+
+    /// The route for an address in table local alone.
+    pub(super) fn local_table(&mut self, addr: IpAddr) -> Option<Lookup> {
+        let key = RouteKey {
+            dst: addr,
+            src: Family::of(addr).unspecified(),
+            tos: 0,
+            mark: 0,
+            iif: None,
+            oif: None,
+            l3: None,
+            proto: None,
+            sport: Port::None,
+            dport: Port::None,
+            uid: 0,
+        };
+        match self.table_lookup(TableId::LOCAL, &key, false) {
+            TableResult::Found(l) => Some(l),
+            _ => None,
+        }
+    }
+
+    /// Whether an address is one of the node's own.
+    pub(super) fn is_local_addr(&mut self, addr: IpAddr) -> bool {
+        self.local_table(addr)
+            .is_some_and(|l| matches!(l.ty, RouteType::Local | RouteType::Anycast))
+    }
+}

@@ -1,0 +1,383 @@
+//! One walk of one packet: its state, and how it ends.
+
+use super::choices::Choices;
+use super::conntrack::{Conn, Ct};
+use super::hooks::Hooks;
+use crate::node::{DevId, Node};
+use crate::trace::{
+    Effect, ForkKind, Hit, Missing, NatKind, Origin, Out, Outcome, Packet, Port, Reason, Rewrite,
+    Step, StepKind, TcpFlags, Verdict, View,
+};
+use nfwhy_parsers::common::bits;
+use nfwhy_parsers::{Family, Proto};
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+/// The packet as it is now (the fields of an skb that matter here).
+#[derive(Clone, Debug)]
+pub(super) struct Skb {
+    pub src: IpAddr,
+    /// NAT chose a source that cannot be told; `src` is then the one before.
+    pub src_unknown: bool,
+    pub dst: IpAddr,
+    pub proto: Proto,
+    pub sport: Port,
+    pub dport: Port,
+    pub icmp: Option<(u8, u8)>,
+    pub mark: u32,
+    pub tos: u8,
+    pub ttl: u8,
+    pub flags: TcpFlags,
+    pub length: u32,
+    pub mac: Option<[u8; 6]>,
+    /// A socket of this node sent it.
+    pub local: bool,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// Set by IPVS: its hooks leave the packet alone.
+    pub ipvs: bool,
+}
+
+/// A walk is over.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub verdict: Verdict,
+    pub reason: Reason,
+}
+
+impl End {
+    pub(super) fn new(verdict: Verdict, reason: Reason) -> Self {
+        Self { verdict, reason }
+    }
+
+    pub(super) fn dropped(reason: Reason) -> Self {
+        Self::new(Verdict::Dropped, reason)
+    }
+
+    pub(super) fn rejected(reason: Reason) -> Self {
+        Self::new(Verdict::Rejected, reason)
+    }
+
+    pub(super) fn unknown(why: impl Into<String>) -> Self {
+        Self::new(Verdict::Unknown, Reason::Unknown(why.into()))
+    }
+}
+
+/// Either goes on or is over.
+pub(super) type Flow<T = ()> = Result<T, End>;
+
+pub(super) struct Run<'s, 'n> {
+    pub node: &'s Node<'n>,
+    pub packet: &'s Packet,
+    pub what_if: &'s super::WhatIf,
+    pub choices: &'s mut Choices,
+    pub hooks: Hooks,
+    pub family: Family,
+    pub skb: Skb,
+    pub ct: Option<Ct>,
+    pub iif: Option<DevId>,
+    pub oif: Option<DevId>,
+    /// Gateway of the current output route.
+    pub gateway: Option<IpAddr>,
+    pub first_src: Option<IpAddr>,
+    pub steps: Vec<Step>,
+    pub assumptions: Vec<String>,
+    pub missing: Vec<Missing>,
+    pub facts: HashMap<String, bool>,
+    pub probability: Option<f64>,
+    /// Entries of `recent` lists made by this packet.
+    pub recent: HashSet<(String, IpAddr)>,
+    pub tested: u64,
+    pub dnat: Option<Rewrite>,
+    pub snat: Option<Rewrite>,
+    pub masq_mark: bool,
+    /// Passing a tunnel's outer packet: its rewrites are not the packet's.
+    pub outer: bool,
+    pub delivered: Option<View>,
+    pub out: Option<Out>,
+}
+
+impl<'s, 'n> Run<'s, 'n> {
+    pub(super) fn new(
+        node: &'s Node<'n>,
+        packet: &'s Packet,
+        what_if: &'s super::WhatIf,
+        choices: &'s mut Choices,
+    ) -> Self {
+        let family = packet.family();
+        let skb = Skb {
+            src: packet.src.unwrap_or(family.unspecified()),
+            src_unknown: false,
+            dst: packet.dst,
+            proto: packet.proto,
+            sport: packet.sport,
+            dport: packet.dport,
+            icmp: packet.icmp,
+            mark: packet.mark,
+            tos: packet.tos,
+            ttl: packet.ttl,
+            flags: packet.flags,
+            length: packet.length,
+            mac: packet.mac,
+            local: packet.origin == Origin::Local,
+            uid: packet.uid,
+            gid: packet.gid,
+            ipvs: false,
+        };
+        Self {
+            node,
+            packet,
+            what_if,
+            choices,
+            hooks: Hooks::new(node, family),
+            family,
+            skb,
+            ct: None,
+            iif: match packet.origin {
+                Origin::Device(d) => Some(d),
+                Origin::Local => None,
+            },
+            oif: None,
+            gateway: None,
+            first_src: packet.src,
+            steps: Vec::new(),
+            assumptions: Vec::new(),
+            missing: Vec::new(),
+            facts: HashMap::new(),
+            probability: Some(1.0),
+            recent: HashSet::new(),
+            tested: 0,
+            dnat: None,
+            snat: None,
+            masq_mark: false,
+            outer: false,
+            delivered: None,
+            out: None,
+        }
+    }
+
+    /// Walks to the end.
+    pub(super) fn walk(mut self) -> Outcome {
+        self.note_uncaptured();
+        let end = match self.path() {
+            Err(end) => end,
+            Ok(()) => End::unknown("the walk did not end"),
+        };
+        let delivered = match end.verdict {
+            Verdict::Forwarded | Verdict::Local => self.delivered.or(Some(self.view())),
+            _ => None,
+        };
+        let client_ip_kept = delivered.map(|d| match (d.src, self.first_src) {
+            (Some(a), Some(b)) => a == b,
+            _ => false,
+        });
+        let mark = self.skb.mark;
+        let conn = self.ct.as_ref().and_then(|ct| Conn::of(ct, self.packet));
+        let mut steps = self.steps;
+        steps.shrink_to_fit();
+        Outcome {
+            probability: self.probability,
+            verdict: end.verdict,
+            reason: end.reason,
+            delivered,
+            dnat: self.dnat,
+            snat: self.snat,
+            client_ip_kept,
+            masq_mark: self.masq_mark,
+            out: match end.verdict {
+                Verdict::Forwarded => self.out,
+                _ => None,
+            },
+            mark,
+            assumptions: self.assumptions,
+            missing: self.missing,
+            steps,
+            tested: self.tested,
+            conn,
+        }
+    }
+
+    /// The packet as it is now.
+    pub(super) fn view(&self) -> View {
+        View {
+            src: (!self.skb.src_unknown).then_some(self.skb.src),
+            sport: self.skb.sport,
+            dst: self.skb.dst,
+            dport: self.skb.dport,
+            proto: self.skb.proto,
+            mark: self.skb.mark,
+            iif: self.iif,
+            oif: self.oif,
+        }
+    }
+
+    pub(super) fn step(&mut self, kind: StepKind) {
+        let view = self.view();
+        self.steps.push(Step { view, kind });
+    }
+
+    pub(super) fn hit(&mut self, hit: Hit, depth: usize, effect: Effect) {
+        self.step(StepKind::Hit { hit, depth, effect });
+    }
+
+    pub(super) fn assume(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        if !self.assumptions.contains(&what) {
+            self.assumptions.push(what);
+        }
+    }
+
+    pub(super) fn lacks(&mut self, what: impl Into<String>, command: impl Into<String>) {
+        let m = Missing {
+            what: what.into(),
+            command: command.into(),
+        };
+        if !self.missing.contains(&m) {
+            self.missing.push(m);
+        }
+    }
+
+    /// The rest of this walk rests on something unknown, though it goes on as if it were as assumed.
+    pub(super) fn taint(&mut self, assumption: impl Into<String>, what: &str, command: &str) {
+        self.assume(assumption);
+        self.lacks(what, command);
+        self.probability = None;
+    }
+
+    /// Takes one of several branches whose probabilities are known; those of probability 0 are left out by the caller.
+    pub(super) fn fork(&mut self, what: ForkKind, weights: &[f64]) -> usize {
+        let live: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] > 0.0).collect();
+        match live.as_slice() {
+            [] => return 0,
+            [one] => return *one,
+            _ => {}
+        }
+        let taken = live[self.choices.choose(live.len()).min(live.len() - 1)];
+        let total: f64 = weights.iter().sum();
+        let p = weights[taken] / total;
+        self.probability = self.probability.map(|q| q * p);
+        self.step(StepKind::Fork {
+            what,
+            taken,
+            probability: Some(p),
+        });
+        taken
+    }
+
+    /// Takes both sides of something unknown; the same question is answered the same way all along a walk.
+    pub(super) fn fork_unknown(
+        &mut self,
+        what: ForkKind,
+        fact: &str,
+        likely: bool,
+        if_yes: &str,
+        if_no: &str,
+    ) -> bool {
+        if let Some(known) = self.facts.get(fact) {
+            return *known;
+        }
+        let taken = self.choices.choose(2);
+        let yes = (taken == 0) == likely;
+        self.facts.insert(fact.to_owned(), yes);
+        self.probability = None;
+        self.assume(if yes { if_yes } else { if_no });
+        self.step(StepKind::Fork {
+            what,
+            taken,
+            probability: None,
+        });
+        yes
+    }
+
+    /// Changes the mark and notes whether a masquerade mark came with it.
+    pub(super) fn set_mark(&mut self, new: u32, hit: Hit) -> Effect {
+        let old = self.skb.mark;
+        self.skb.mark = new;
+        if !self.outer && new & !old != 0 && self.marks_for_masquerade(hit) {
+            self.masq_mark = true;
+        }
+        Effect::Mark { old, new }
+    }
+
+    /// kube-proxy and the portmap plugin mark in chains of their own, whatever bit is configured.
+    fn marks_for_masquerade(&self, hit: Hit) -> bool {
+        let name = &self.node.netfilter.tables[hit.table].chains[hit.chain.0 as usize].name;
+        name.contains("MARK-MASQ") || name.ends_with("HOSTPORT-SETMARK")
+    }
+
+    pub(super) fn note_dnat(&mut self, by: NatKind) {
+        if self.outer {
+            return;
+        }
+        self.dnat = Some(Rewrite {
+            ip: Some(self.skb.dst),
+            port: self.skb.dport.known(),
+            by,
+        });
+    }
+
+    pub(super) fn note_snat(&mut self, by: NatKind) {
+        if self.outer {
+            return;
+        }
+        self.snat = Some(Rewrite {
+            ip: (!self.skb.src_unknown).then_some(self.skb.src),
+            port: self.skb.sport.known(),
+            by,
+        });
+    }
+
+    /// What was not captured at all and bears on every path.
+    fn note_uncaptured(&mut self) {
+        let c = self.node.captured;
+        let (ipt, route, rule, addr) = match self.family {
+            Family::V4 => (c.iptables4, c.route4, c.rule4, c.addr4),
+            Family::V6 => (c.iptables6, c.route6, c.rule6, c.addr6),
+        };
+        let v6 = self.family == Family::V6;
+        if !ipt {
+            let cmd = if v6 {
+                "ip6tables-save"
+            } else {
+                "iptables-save"
+            };
+            self.taint(
+                "no netfilter rules (none were captured)",
+                &format!("{} rules", if v6 { "IPv6 netfilter" } else { "netfilter" }),
+                cmd,
+            );
+        }
+        if !route {
+            let cmd = if v6 {
+                "ip -6 route show table all"
+            } else {
+                "ip route show table all"
+            };
+            self.taint(
+                "only the routes that the addresses imply (none were captured)",
+                "routes",
+                cmd,
+            );
+        }
+        if !rule {
+            let cmd = if v6 { "ip -6 rule" } else { "ip rule" };
+            self.taint("the default ip rules (none were captured)", "ip rules", cmd);
+        }
+        if !addr && !(v6 && c.addr4 && self.node.fib6.tables.values().any(|t| t.len > 0)) {
+            self.taint(
+                "addresses as the routes imply (none were captured)",
+                "addresses",
+                "ip -d addr",
+            );
+        }
+    }
+
+    /// Whether two addresses share a prefix.
+    pub(super) fn same_net(a: IpAddr, b: IpAddr, len: u8) -> bool {
+        if Family::of(a) != Family::of(b) {
+            return false;
+        }
+        let drop = u32::from(Family::of(a).bits().saturating_sub(len));
+        drop >= 128 || (bits(a) ^ bits(b)) >> drop == 0
+    }
+}

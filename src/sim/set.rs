@@ -1,0 +1,269 @@
+//! `-m set`: values from the packet, membership in the set (net/netfilter/xt_set.c, net/netfilter/ipset/).
+
+use super::matches::{Tri, Unknown};
+use super::run::Run;
+use crate::node::{Set, SetValue};
+use crate::trace::{Missing, Port};
+use nfwhy_parsers::common::Masked;
+use nfwhy_parsers::ipset::{Dim, Method, Part};
+use nfwhy_parsers::iptables::matches::SetMatch;
+use nfwhy_parsers::{Family, Proto};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What a lookup in a set says.
+pub(super) enum Membership {
+    /// Not in it (or hidden by a `nomatch` member: true).
+    No(bool),
+    /// Member by its index.
+    Yes,
+    /// Cannot be told.
+    Unknown(String),
+}
+
+impl Run<'_, '_> {
+    pub(super) fn match_set(&mut self, m: &SetMatch<'_>) -> Tri {
+        let node = self.node;
+        let name = m.name.as_ref();
+        let tuple = self.set_tuple_text(m);
+        let Some(state) = node.sets.get(name) else {
+            return Tri::Unknown(self.unknown_set(name, &tuple, m.not, "it was not captured"));
+        };
+        let set = &state.set;
+        if let Some(f) = set.record.family
+            && f != self.family
+            && set.record.kind.is_some_and(|k| k.method != Method::List)
+        {
+            // `xt_set` refuses to load across families; a set without addresses has none.
+            return Tri::of(m.not);
+        }
+        let found = self.membership(set, &m.src, 0);
+        if m.counters.is_some() {
+            return Tri::Unknown(self.unknown_set(
+                name,
+                &tuple,
+                m.not,
+                "the rule also asks for the member's counters",
+            ));
+        }
+        match found {
+            Membership::Yes => Tri::of(!m.not),
+            Membership::No(nomatch) => {
+                // --return-nomatch: a nomatch member counts as a match.
+                Tri::of((m.return_nomatch && nomatch) != m.not)
+            }
+            Membership::Unknown(why) => Tri::Unknown(self.unknown_set(name, &tuple, m.not, &why)),
+        }
+    }
+
+    fn unknown_set(&self, name: &str, tuple: &str, not: bool, why: &str) -> Unknown {
+        let inside = format!("{tuple} is in set {name} ({why})");
+        let outside = format!("{tuple} is not in set {name} ({why})");
+        Unknown {
+            // The fact is about the set, not about the rule: a negated rule asks the same question.
+            fact: format!("set {name} {tuple}"),
+            not,
+            yes: inside,
+            no: outside,
+            missing: Some(Missing {
+                what: format!("ipset {name}"),
+                command: format!("ipset list {name}"),
+            }),
+        }
+    }
+
+    /// The packet's values as `ipset test` would take them.
+    pub(super) fn set_tuple_text(&self, m: &SetMatch<'_>) -> String {
+        let dims = self
+            .node
+            .sets
+            .get(m.name.as_ref())
+            .and_then(|s| s.set.record.kind)
+            .map(|k| k.dims);
+        let mut out = Vec::new();
+        for (i, src) in m.src.iter().enumerate() {
+            let dim = dims.and_then(|d| d.get(i).copied().flatten());
+            let addr = if *src { self.skb.src } else { self.skb.dst };
+            let port = if *src { self.skb.sport } else { self.skb.dport };
+            let port_text = || match (port.known(), self.skb.icmp) {
+                (Some(n), _) => format!("{}:{n}", self.skb.proto),
+                (None, Some((t, c))) => format!("{}:{t}/{c}", self.skb.proto),
+                (None, None) => format!("{}:*", self.skb.proto),
+            };
+            out.push(match dim {
+                Some(Dim::Port) => port_text(),
+                Some(Dim::Iface) => {
+                    let d = if *src { self.iif } else { self.oif };
+                    d.map_or_else(|| "-".to_owned(), |d| self.node.device(d).name.clone())
+                }
+                Some(Dim::Mark) => format!("{:#x}", self.skb.mark),
+                Some(Dim::Mac) => "mac".to_owned(),
+                Some(Dim::Ip | Dim::Net | Dim::Set) => addr.to_string(),
+                // The usual shape of a set nobody captured: address, port, address.
+                None if i == 1 && m.src.len() > 1 => port_text(),
+                None => addr.to_string(),
+            });
+        }
+        out.join(",")
+    }
+
+    fn membership(&mut self, set: &Set<'_>, src: &[bool], depth: usize) -> Membership {
+        use crate::node::SetState;
+        let Some(kind) = set.record.kind else {
+            return Membership::Unknown(format!(
+                "its type {} is not modelled",
+                set.record.type_name
+            ));
+        };
+        if kind.method == Method::List {
+            if depth > 7 {
+                return Membership::Unknown("list:set in a circle".into());
+            }
+            let mut unknown = None;
+            for m in &set.record.members {
+                let Part::Set(name) = &m.parts[0] else {
+                    continue;
+                };
+                let node = self.node;
+                let inner: Option<&SetState<'_>> = node.sets.get(name.as_ref());
+                let Some(inner) = inner else {
+                    unknown = Some(format!("its member set {name} was not captured"));
+                    continue;
+                };
+                // A member set of the other family does not fit and is passed over.
+                if inner.set.record.family.is_some_and(|f| f != self.family) {
+                    continue;
+                }
+                match self.membership(&inner.set, src, depth + 1) {
+                    Membership::Yes => return Membership::Yes,
+                    Membership::No(_) => {}
+                    Membership::Unknown(w) => unknown = Some(w),
+                }
+            }
+            return match unknown {
+                Some(w) => Membership::Unknown(w),
+                None if !set.record.complete => {
+                    Membership::Unknown("not all of its members were captured".into())
+                }
+                None => Membership::No(false),
+            };
+        }
+        let dims = kind.dims.iter().flatten().count();
+        if src.len() < dims {
+            // The kernel refuses such a rule; fewer flags than dimensions never match.
+            return Membership::No(false);
+        }
+        let mut values = [SetValue::None; 3];
+        for d in 0..dims {
+            let from_src = src.get(d).copied().unwrap_or(false);
+            let Some(dim) = kind.dims[d] else { continue };
+            let v = match dim {
+                Dim::Ip | Dim::Net => {
+                    let a = if from_src { self.skb.src } else { self.skb.dst };
+                    if from_src && self.skb.src_unknown {
+                        return Membership::Unknown("the source after NAT is not known".into());
+                    }
+                    let a = match (dim, set.record.netmask) {
+                        (Dim::Ip, Some(n)) => masked(a, n),
+                        _ => a,
+                    };
+                    SetValue::Addr(a)
+                }
+                Dim::Port => match self.set_port(from_src) {
+                    Ok(Some((p, n))) => SetValue::Port(p, n),
+                    Ok(None) => return Membership::No(false),
+                    Err(port) => {
+                        // Not known which port: if no member has this address and protocol at all, the port does not matter.
+                        let _ = port;
+                        return self.membership_any_port(set, src, d, depth);
+                    }
+                },
+                Dim::Mac => match self.skb.mac {
+                    Some(m) => SetValue::Mac(m),
+                    None => {
+                        return Membership::Unknown("the source MAC address is not given".into());
+                    }
+                },
+                Dim::Mark => SetValue::Mark(self.skb.mark),
+                Dim::Iface => {
+                    let dev = if from_src { self.iif } else { self.oif };
+                    match dev {
+                        Some(dev) => SetValue::Iface(&self.node.device(dev).name),
+                        None => return Membership::No(false),
+                    }
+                }
+                Dim::Set => return Membership::No(false),
+            };
+            values[d] = v;
+        }
+        match set.find(&values, dims) {
+            Some(i) => {
+                if set.record.members.get(i).is_some_and(|m| m.nomatch) {
+                    Membership::No(true)
+                } else {
+                    Membership::Yes
+                }
+            }
+            None if !set.record.complete => {
+                Membership::Unknown("not all of its members were captured".into())
+            }
+            None => Membership::No(false),
+        }
+    }
+
+    /// The port is not known: no member of this protocol means no, else it cannot be told.
+    fn membership_any_port(
+        &self,
+        set: &Set<'_>,
+        _src: &[bool],
+        dim: usize,
+        _depth: usize,
+    ) -> Membership {
+        let any = set.record.members.iter().any(|m| match &m.parts[dim] {
+            Part::Port(p, r) => {
+                p.is_none_or(|p| p == self.skb.proto) && self.skb.sport.within(r) != Some(false)
+            }
+            _ => false,
+        });
+        if any || !set.record.complete {
+            Membership::Unknown("the port is not given".into())
+        } else {
+            Membership::No(false)
+        }
+    }
+
+    /// `ip_set_get_ip4_port`: ports of TCP, SCTP, UDP; type and code of ICMP; 0 for other protocols. `Err` = not known which.
+    fn set_port(&self, from_src: bool) -> Result<Option<(Proto, u16)>, Port> {
+        let p = self.skb.proto;
+        match p {
+            Proto::TCP | Proto::UDP | Proto::SCTP | Proto::UDPLITE => {
+                let port = if from_src {
+                    self.skb.sport
+                } else {
+                    self.skb.dport
+                };
+                match port {
+                    Port::Known(n) => Ok(Some((p, n))),
+                    other => Err(other),
+                }
+            }
+            Proto::ICMP | Proto::ICMPV6 => Ok(self
+                .skb
+                .icmp
+                .map(|(t, c)| (p, u16::from(t) << 8 | u16::from(c)))),
+            p => Ok(Some((p, 0))),
+        }
+    }
+}
+
+fn masked(a: IpAddr, len: u8) -> IpAddr {
+    let m = Masked::prefix(a, len);
+    match (m.addr, m.mask) {
+        (IpAddr::V4(a), IpAddr::V4(k)) => {
+            IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() & k.to_bits()))
+        }
+        (IpAddr::V6(a), IpAddr::V6(k)) => {
+            IpAddr::V6(Ipv6Addr::from_bits(a.to_bits() & k.to_bits()))
+        }
+        (a, _) => a,
+    }
+}

@@ -1,0 +1,172 @@
+//! What targets do.
+
+use super::chain::TargetVerdict;
+use super::run::{End, Flow, Run};
+use crate::node::Table;
+use crate::trace::{CtState, Effect, Hit, Hook, Reason, Verdict};
+use nfwhy_parsers::iptables::targets::{Connmark, TtlTarget};
+use nfwhy_parsers::iptables::{Rule, Target};
+
+impl<'n> Run<'_, 'n> {
+    pub(super) fn run_target<'r>(
+        &mut self,
+        t: &Table<'n>,
+        rule: &'r Rule<'n>,
+        hit: Hit,
+        hook: Hook,
+        depth: usize,
+    ) -> Flow<TargetVerdict<'r>> {
+        let go_on = |me: &mut Self, effect| {
+            me.hit(hit, depth, effect);
+            Ok(TargetVerdict::Continue)
+        };
+        match &rule.target {
+            Target::None | Target::Continue { .. } => go_on(self, Effect::None),
+            Target::Set(_) => {
+                // add-set and del-set act on later packets.
+                go_on(self, Effect::None)
+            }
+            Target::Accept => {
+                self.hit(hit, depth, Effect::Accept);
+                Ok(TargetVerdict::Accept)
+            }
+            Target::Drop => {
+                self.hit(hit, depth, Effect::Drop);
+                Err(End::dropped(Reason::Rule(hit)))
+            }
+            Target::Reject(_) => {
+                self.hit(hit, depth, Effect::Reject);
+                Err(End::rejected(Reason::Rule(hit)))
+            }
+            Target::Return => {
+                self.hit(hit, depth, Effect::Return);
+                Ok(TargetVerdict::Return)
+            }
+            Target::Queue | Target::Nfqueue { .. } => {
+                self.hit(hit, depth, Effect::None);
+                Err(End::new(Verdict::Queued, Reason::Rule(hit)))
+            }
+            Target::Jump(name) => {
+                self.hit(hit, depth, Effect::Jump);
+                Ok(TargetVerdict::Jump(name))
+            }
+            Target::Goto(name) => {
+                self.hit(hit, depth, Effect::Jump);
+                Ok(TargetVerdict::Goto(name))
+            }
+            Target::Mark(m) => {
+                let new = (self.skb.mark & !m.mask) ^ m.value;
+                // The hit shows the packet as it came to the rule.
+                let at = self.steps.len();
+                self.hit(hit, depth, Effect::None);
+                let effect = self.set_mark(new, hit);
+                if let Some(s) = self.steps.get_mut(at)
+                    && let crate::trace::StepKind::Hit { effect: e, .. } = &mut s.kind
+                {
+                    *e = effect;
+                }
+                Ok(TargetVerdict::Continue)
+            }
+            Target::Connmark(c) => {
+                let Some(old) = self.ct.as_ref().map(|ct| ct.mark) else {
+                    return go_on(self, Effect::None);
+                };
+                match *c {
+                    Connmark::Set(m) => {
+                        let new = (old & !m.mask) ^ m.value;
+                        self.set_connmark(new);
+                        go_on(self, Effect::ConnMark { old, new })
+                    }
+                    // xt_connmark.c: newmark = (ct->mark & ~ctmask) ^ (skb->mark & nfmask).
+                    Connmark::Save { nf, ct } => {
+                        let new = (old & !ct) ^ (self.skb.mark & nf);
+                        self.set_connmark(new);
+                        go_on(self, Effect::ConnMark { old, new })
+                    }
+                    Connmark::Restore { nf, ct } => {
+                        let before = self.skb.mark;
+                        let new = (before & !nf) ^ (old & ct);
+                        self.hit(hit, depth, Effect::Mark { old: before, new });
+                        let _ = self.set_mark(new, hit);
+                        Ok(TargetVerdict::Continue)
+                    }
+                }
+            }
+            Target::Ct(c) => {
+                if self.ct.is_some() {
+                    // Only before conntrack (raw); later it does nothing (`xt_ct_target`: "Previously seen (loopback)? Ignore").
+                    return go_on(self, Effect::None);
+                }
+                if c.notrack {
+                    self.make_untracked();
+                    return go_on(self, Effect::Notrack);
+                }
+                if c.zone.is_some() {
+                    self.assume(format!(
+                        "no connection is known in the conntrack zone that {} sets",
+                        self.node.place(t.rule_origin(hit.chain, hit.rule))
+                    ));
+                }
+                go_on(self, Effect::None)
+            }
+            Target::Dnat(n) => self.dnat(n, hit, depth, hook),
+            Target::Redirect(n) => self.redirect(n, hit, depth, hook),
+            Target::Snat(n) => self.snat(n, hit, depth, hook),
+            Target::Masquerade(n) => self.masquerade(n, hit, depth),
+            Target::Netmap(m) => self.netmap(*m, hit, depth, hook),
+            Target::Tproxy { port, mark, .. } => {
+                // Takes the packet if a transparent socket listens (xt_TPROXY.c); sockets are not in a snapshot.
+                self.lacks("listening sockets", "ss -lntup");
+                let place = self.node.place(t.rule_origin(hit.chain, hit.rule));
+                let taken = self.fork_unknown(
+                    crate::trace::ForkKind::UnknownMatch(hit),
+                    &format!("tproxy {port}"),
+                    true,
+                    &format!("a transparent socket listens on port {port} ({place})"),
+                    &format!("no transparent socket listens on port {port} ({place})"),
+                );
+                let old = self.skb.mark;
+                if !taken {
+                    // Without a socket the target drops.
+                    self.hit(hit, depth, Effect::Drop);
+                    return Err(End::dropped(Reason::Rule(hit)));
+                }
+                let new = (old & !mark.mask) ^ mark.value;
+                self.hit(hit, depth, Effect::Mark { old, new });
+                let _ = self.set_mark(new, hit);
+                Ok(TargetVerdict::Accept)
+            }
+            Target::Dscp(d) => {
+                self.skb.tos = (self.skb.tos & 3) | (d << 2);
+                go_on(self, Effect::None)
+            }
+            Target::Tos(m) => {
+                self.skb.tos = (self.skb.tos & !m.mask) ^ m.value;
+                go_on(self, Effect::None)
+            }
+            Target::Ttl(change) => {
+                self.skb.ttl = match *change {
+                    TtlTarget::Set(n) => n,
+                    TtlTarget::Inc(n) => self.skb.ttl.saturating_add(n),
+                    TtlTarget::Dec(n) => self.skb.ttl.saturating_sub(n),
+                };
+                go_on(self, Effect::None)
+            }
+            Target::Opaque { name, .. } => {
+                self.hit(hit, depth, Effect::None);
+                Err(End::unknown(format!(
+                    "{} has the target {name}, which is not simulated",
+                    self.node.place(t.rule_origin(hit.chain, hit.rule))
+                )))
+            }
+        }
+    }
+
+    fn set_connmark(&mut self, new: u32) {
+        if let Some(ct) = &mut self.ct
+            && ct.state != CtState::Untracked
+        {
+            ct.mark = new;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A packet that leaves by a tunnel device is wrapped, and the outer packet passes OUTPUT and POSTROUTING on its own.
+
+use super::route::RouteKey;
+use super::run::{Flow, Run};
+use crate::node::DevId;
+use crate::trace::{CtState, Port, StepKind, TcpFlags};
+use nfwhy_parsers::iproute::Scope;
+use nfwhy_parsers::{Family, Proto};
+use std::net::IpAddr;
+
+impl Run<'_, '_> {
+    /// IPIP and its kin name the other end by the device's remote or by the route's gateway (`ip_tunnel_xmit`,
+    /// net/ipv4/ip_tunnel.c). VXLAN's depends on the forwarding database, which is not part of a snapshot.
+    pub(super) fn encapsulate(&mut self, dev: DevId, kind: &str, via: Option<IpAddr>) -> Flow {
+        let d = self.node.device(dev);
+        if !matches!(kind, "ipip" | "sit" | "gre") {
+            return Ok(());
+        }
+        let remote = d
+            .info
+            .remote
+            .filter(|r| !r.is_unspecified())
+            .or(via)
+            .unwrap_or(self.skb.dst);
+        if !remote.is_ipv4() {
+            return Ok(());
+        }
+        let local = d.info.local.filter(|l| !l.is_unspecified());
+        let key = RouteKey {
+            dst: remote,
+            src: local.unwrap_or(Family::V4.unspecified()),
+            tos: 0,
+            mark: self.skb.mark,
+            iif: None,
+            oif: None,
+            l3: None,
+            proto: None,
+            sport: Port::None,
+            dport: Port::None,
+            uid: 0,
+        };
+        let inner_family = self.family;
+        self.family = Family::V4;
+        let l = match self.fib_lookup(&key) {
+            Ok(l) => l,
+            Err(way) => {
+                self.family = inner_family;
+                return Err(way.end());
+            }
+        };
+        let hop = self.select_path(&l);
+        let src = local.or(l.prefsrc).or_else(|| {
+            let hop = hop.as_ref()?;
+            match self.inet_select_addr(hop.dev, Some(hop.via.unwrap_or(remote)), Scope::GLOBAL) {
+                super::masq::Found::Addr { addr, .. } => Some(addr),
+                _ => None,
+            }
+        });
+        self.step(StepKind::Encapsulated {
+            kind: kind.to_owned(),
+            src,
+            dst: remote,
+        });
+        let (Some(hop), Some(src)) = (hop, src) else {
+            self.family = inner_family;
+            return Ok(());
+        };
+        if inner_family == Family::V6 {
+            // The hooks of the other family are not laid out for this walk.
+            self.family = inner_family;
+            return Ok(());
+        }
+        self.outer_packet(
+            dev,
+            kind,
+            (src, remote),
+            super::path::Dst {
+                dev: Some(hop.dev),
+                via: hop.via,
+                local: false,
+                mtu: None,
+            },
+        )
+    }
+
+    fn outer_packet(
+        &mut self,
+        dev: DevId,
+        kind: &str,
+        ends: (IpAddr, IpAddr),
+        dst: super::path::Dst,
+    ) -> Flow {
+        let inner = (
+            self.skb.clone(),
+            self.ct.take(),
+            self.iif,
+            self.oif,
+            self.gateway,
+        );
+        self.skb.src = ends.0;
+        self.skb.dst = ends.1;
+        self.skb.src_unknown = false;
+        self.skb.proto = match kind {
+            "gre" => Proto(47),
+            "sit" => Proto(41),
+            _ => Proto(4),
+        };
+        self.skb.sport = Port::None;
+        self.skb.dport = Port::None;
+        self.skb.icmp = None;
+        self.skb.flags = TcpFlags::default();
+        self.skb.length += 20;
+        self.skb.ipvs = false;
+        self.skb.local = false;
+        self.iif = None;
+        self.outer = true;
+        self.assume(
+            "conntrack knows the tunnel's own flow, so its outer packets meet no nat rule"
+                .to_owned(),
+        );
+        let result = self.local_out(dst, false).and_then(|dst| {
+            // `ip_output` takes skb->dev, the tunnel, for the ingress device.
+            self.iif = Some(dev);
+            self.output(&dst)
+        });
+        self.outer = false;
+        (self.skb, self.ct, self.iif, self.oif, self.gateway) = inner;
+        match result {
+            Err(end) if end.verdict == crate::trace::Verdict::Forwarded => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// The state of a tunnel's outer flow.
+pub(super) const OUTER_STATE: CtState = CtState::Established;

@@ -1,0 +1,202 @@
+//! What happened to a packet: outcomes, each with the steps that led there.
+
+mod packet;
+mod step;
+
+pub use packet::{CtState, Origin, Packet, Port, TcpFlags};
+pub use step::{AddrChoice, Effect, ForkKind, Hit, Hook, NatKind, RouteStep, Step, StepKind, View};
+
+use crate::node::{DevId, Origin as Place};
+use std::net::IpAddr;
+
+/// How a packet ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It left by a device.
+    Forwarded,
+    /// It was delivered to a socket of this node.
+    Local,
+    /// Nothing comes back.
+    Dropped,
+    /// The node answers with ICMP or RST.
+    Rejected,
+    /// It was handed to a program in user space.
+    Queued,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Verdict {
+    /// The contract's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Local => "local",
+            Self::Dropped => "dropped",
+            Self::Rejected => "rejected",
+            Self::Queued => "queued",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why it ended so.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// Sent out by a device; the tunnel kind, if it is one.
+    Sent {
+        /// `ipip`, `vxlan`, ...
+        tunnel: Option<String>,
+    },
+    /// Delivered to the address of this node.
+    Delivered,
+    /// A rule's target.
+    Rule(Hit),
+    /// A base chain's policy.
+    Policy {
+        /// Index into `Netfilter::tables`.
+        table: usize,
+        /// The chain.
+        chain: crate::node::ChainId,
+    },
+    /// Routing: no route at all.
+    NoRoute,
+    /// Routing: a blackhole, unreachable or prohibit route or rule.
+    RouteType {
+        /// `blackhole`, `unreachable`, `prohibit`.
+        what: &'static str,
+        /// The route or rule.
+        at: Place,
+    },
+    /// Forwarding is off on the ingress device (or for IPv6 as a whole).
+    ForwardingOff {
+        /// The setting.
+        sysctl: String,
+    },
+    /// Source validation failed.
+    RpFilter {
+        /// 1 strict, 2 loose.
+        mode: i64,
+        /// The device the reverse route uses, if there is a reverse route.
+        reverse: Option<DevId>,
+    },
+    /// An impossible source or destination address.
+    Martian {
+        /// Which rule of the kernel's it broke.
+        why: &'static str,
+    },
+    /// TTL or hop limit exceeded.
+    Ttl,
+    /// MASQUERADE found no address.
+    NoMasqAddress(Hit),
+    /// REDIRECT found no address on the ingress device.
+    NoRedirectAddress(Hit),
+    /// IPVS: no real server with a weight.
+    NoRealServer {
+        /// Index into the services.
+        service: usize,
+    },
+    /// IPVS: the real server cannot be reached.
+    RealServerUnreachable {
+        /// Index into the services.
+        service: usize,
+        /// The server.
+        server: IpAddr,
+    },
+    /// IPVS refuses a loopback source to a real server elsewhere.
+    IpvsLoopback,
+    /// Larger than the MTU of the way out.
+    TooBig {
+        /// MTU in bytes.
+        mtu: u32,
+    },
+    /// Source address does not exist on the node (locally sent packets).
+    NoSuchSource,
+    /// A link-local source cannot be forwarded (IPv6).
+    BeyondScope,
+    /// It depends on something not known.
+    Unknown(String),
+}
+
+/// An address rewritten.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rewrite {
+    /// The new address; `None` where it cannot be told.
+    pub ip: Option<IpAddr>,
+    /// The new port; `None` where the kernel picks it, or the protocol has none.
+    pub port: Option<u16>,
+    /// Who did it.
+    pub by: NatKind,
+}
+
+/// Where it left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Out {
+    /// Device.
+    pub dev: DevId,
+    /// Gateway.
+    pub via: Option<IpAddr>,
+}
+
+/// Something that was not captured and matters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Missing {
+    /// What.
+    pub what: String,
+    /// The command that shows it.
+    pub command: String,
+}
+
+/// One end of the packet.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Probability; `None` where it rests on an unknown.
+    pub probability: Option<f64>,
+    /// How it ends.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The packet as its receiver sees it.
+    pub delivered: Option<View>,
+    /// Destination rewritten.
+    pub dnat: Option<Rewrite>,
+    /// Source rewritten.
+    pub snat: Option<Rewrite>,
+    /// Whether the receiver sees the client's address.
+    pub client_ip_kept: Option<bool>,
+    /// A masquerade mark was set on the way.
+    pub masq_mark: bool,
+    /// Way out.
+    pub out: Option<Out>,
+    /// The mark at the end.
+    pub mark: u32,
+    /// What it rests on beyond the snapshot.
+    pub assumptions: Vec<String>,
+    /// What was not captured and matters here.
+    pub missing: Vec<Missing>,
+    /// What happened, in order.
+    pub steps: Vec<Step>,
+    /// Rules whose matches were evaluated.
+    pub tested: u64,
+    /// The connection as the kernel would keep it.
+    pub conn: Option<crate::sim::Conn>,
+}
+
+impl Outcome {
+    /// The rules that counted the packet, in order.
+    pub fn hits(&self) -> impl Iterator<Item = &Hit> {
+        self.steps.iter().filter_map(|s| match &s.kind {
+            StepKind::Hit { hit, .. } => Some(hit),
+            _ => None,
+        })
+    }
+}
+
+/// All ends of one packet.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The packet with its defaults filled in.
+    pub packet: Packet,
+    /// The ends, likeliest choices first.
+    pub outcomes: Vec<Outcome>,
+}
