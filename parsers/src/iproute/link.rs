@@ -1,6 +1,11 @@
 //! `ip addr` and `ip -d link`.
 
+mod address;
+mod json;
+mod text;
+
 use super::Scope;
+use super::words::is_json;
 use crate::common::{Parsed, Span, Text};
 use std::net::IpAddr;
 
@@ -11,13 +16,13 @@ pub struct Link<'a> {
     pub line: u32,
     /// That line (or the JSON object).
     pub span: Span,
-    /// ifindex.
+    /// ifindex; 0 in the brief form (`-br`), which does not show it.
     pub index: u32,
     /// Name without `@peer`.
     pub name: Text<'a>,
     /// What stands behind `@`.
     pub peer: Peer<'a>,
-    /// `link-netnsid N` or `link-netns NAME`.
+    /// `link-netnsid N` or `link-netns NAME`; JSON has only the number.
     pub peer_netns: Option<Text<'a>>,
     /// `UP`, `LOWER_UP`, `NOARP`, `NO-CARRIER`, ...
     pub flags: Vec<Text<'a>>,
@@ -41,9 +46,10 @@ pub struct Link<'a> {
     pub info: LinkInfo<'a>,
     /// `altname`s.
     pub altnames: Vec<Text<'a>>,
-    /// `prog/xdp id N` and the like.
+    /// `xdp id N`, `xdpgeneric id N` and the like: how the program is attached, and its id.
     pub xdp: Option<Text<'a>>,
-    /// True where the command shows addresses (`ip addr`), so that none listed means none there.
+    /// True where the command shows addresses (`ip addr`), so that none listed means none there (`ip -4 addr` and
+    /// `ip -6 addr` show those of one family, which the output does not tell).
     pub shows_addresses: bool,
     /// Addresses, in the order shown, which is the kernel's.
     pub addresses: Vec<Address<'a>>,
@@ -66,7 +72,7 @@ pub enum Peer<'a> {
 /// Details by kind, where `-d` or `-j -d` shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkInfo<'a> {
-    /// VXLAN id, VLAN id.
+    /// VXLAN, GENEVE or VLAN id.
     pub id: Option<u32>,
     /// Tunnel source.
     pub local: Option<IpAddr>,
@@ -76,9 +82,9 @@ pub struct LinkInfo<'a> {
     pub dev: Option<Text<'a>>,
     /// VXLAN destination port.
     pub dstport: Option<u16>,
-    /// `nolearning` gives Some(false).
+    /// VXLAN: `nolearning` gives Some(false), its absence Some(true).
     pub learning: Option<bool>,
-    /// Table of a VRF.
+    /// Table of a VRF, also shown for its ports.
     pub table: Option<u32>,
     /// `external` / collect metadata.
     pub external: bool,
@@ -88,7 +94,7 @@ pub struct LinkInfo<'a> {
     pub nf_call_ip6tables: Option<bool>,
     /// Port of a bridge: `hairpin on`.
     pub hairpin: Option<bool>,
-    /// Other words of the detail lines as written.
+    /// The words behind the kind as written; only from text.
     pub rest: Option<Text<'a>>,
 }
 
@@ -107,7 +113,8 @@ pub struct Address<'a> {
     pub prefix_len: u8,
     /// `brd`.
     pub broadcast: Option<IpAddr>,
-    /// `scope`.
+    /// `scope`; where it is not shown (`-br`), what the kernel gives by default: host for loopback, link for link-local
+    /// IPv6, else global.
     pub scope: Scope,
     /// `secondary` (IPv4; `temporary` for IPv6 is a flag of its own).
     pub secondary: bool,
@@ -121,14 +128,52 @@ pub struct Address<'a> {
     pub temporary: bool,
     /// `mngtmpaddr`, `noprefixroute`, `dynamic`, `nodad`, `home`, `optimistic`, ...
     pub flags: Vec<Text<'a>>,
-    /// `label`, the word behind the scope (`eth0:1`).
+    /// The label, the word at the end of the line (`eth0:1`).
     pub label: Option<Text<'a>>,
     /// `metric N`.
     pub metric: Option<u32>,
 }
 
-/// Reads `ip addr`, `ip link`, with or without `-d`, `-s`, `-o`, `-4`, `-6`, as text or JSON.
+/// Reads `ip addr`, `ip link`, with or without `-d`, `-s`, `-o`, `-br`, `-4`, `-6`, as text or JSON.
+///
+/// Devices keep the order of the text, which is the kernel's. What people do to a listing when they paste it is accepted:
+/// comments behind a line, `# ` before a device's first line, gaps, and `...` for what they left out (with a diagnostic).
 pub fn parse(source: &str) -> Parsed<Vec<Link<'_>>> {
-    let _ = source;
-    Parsed::default()
+    if is_json(source) {
+        json::parse(source)
+    } else {
+        text::parse(source)
+    }
+}
+
+impl Link<'_> {
+    fn new(line: u32, span: Span) -> Self {
+        Link {
+            line,
+            span,
+            index: 0,
+            name: Text::Borrowed(""),
+            peer: Peer::None,
+            peer_netns: None,
+            flags: Vec::new(),
+            mtu: None,
+            state: None,
+            master: None,
+            group: None,
+            link_type: None,
+            address: None,
+            kind: None,
+            slave_kind: None,
+            info: LinkInfo::default(),
+            altnames: Vec::new(),
+            xdp: None,
+            shows_addresses: false,
+            addresses: Vec::new(),
+        }
+    }
+
+    /// Whether the kind has an `id` of its own among its details.
+    fn kind_has_id(&self) -> bool {
+        matches!(self.kind.as_deref(), Some("vxlan" | "vlan" | "geneve"))
+    }
 }

@@ -1,21 +1,25 @@
 //! `ip addr`, `ip -d link`, `ip route`, `ip rule`, `ip neigh`, `ip nexthop` as text and as `-j` JSON, and `route -n`.
 //!
-//! Text and JSON of the same thing give equal records but for `line` and `span`.
+//! Text and JSON of the same thing give equal records but for `line` and `span`, and for the little that only one of the
+//! two forms holds: JSON has no `lock` of route metrics and numbers the namespaces that the text names.
 
+mod json;
 pub mod link;
 pub mod neigh;
 pub mod nexthop;
 pub mod route;
 pub mod rule;
+mod words;
 
 use crate::common::Text;
+use std::fmt;
 
 /// A routing table as written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TableRef<'a> {
     /// By number; `local` is 255, `main` 254, `default` 253.
     Id(u32),
-    /// A name from rt_tables whose number the text does not tell.
+    /// A name from `rt_tables` whose number the text does not tell.
     Name(Text<'a>),
 }
 
@@ -26,6 +30,27 @@ impl TableRef<'_> {
     pub const MAIN: Self = TableRef::Id(254);
     /// `default`.
     pub const DEFAULT: Self = TableRef::Id(253);
+
+    fn into_owned(self) -> TableRef<'static> {
+        match self {
+            TableRef::Id(n) => TableRef::Id(n),
+            TableRef::Name(n) => TableRef::Name(words::own(n)),
+        }
+    }
+}
+
+/// As `ip` prints it: the reserved tables by name, others by number.
+impl fmt::Display for TableRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TableRef::Id(255) => f.write_str("local"),
+            TableRef::Id(254) => f.write_str("main"),
+            TableRef::Id(253) => f.write_str("default"),
+            TableRef::Id(0) => f.write_str("unspec"),
+            TableRef::Id(n) => write!(f, "{n}"),
+            TableRef::Name(n) => f.write_str(n),
+        }
+    }
 }
 
 /// Scope of an address or route, as `RT_SCOPE_*`: global 0, site 200, link 253, host 254, nowhere 255.
@@ -43,4 +68,18 @@ impl Scope {
     pub const HOST: Self = Self(254);
     /// Nowhere.
     pub const NOWHERE: Self = Self(255);
+}
+
+/// As `ip` prints it: by name, or the number.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::GLOBAL => f.write_str("global"),
+            Self::SITE => f.write_str("site"),
+            Self::LINK => f.write_str("link"),
+            Self::HOST => f.write_str("host"),
+            Self::NOWHERE => f.write_str("nowhere"),
+            Self(n) => write!(f, "{n}"),
+        }
+    }
 }

@@ -1,6 +1,11 @@
 //! `ip rule`.
 
+mod json;
+mod print;
+mod text;
+
 use super::TableRef;
+use super::words::{is_json, own, own_opt};
 use crate::common::{Family, MarkMask, Parsed, Proto, Range, Span, Text};
 use std::net::IpAddr;
 
@@ -45,7 +50,7 @@ pub struct PolicyRule<'a> {
     pub suppress_ifgroup: Option<Text<'a>>,
     /// What it does.
     pub action: Action<'a>,
-    /// Everything else as written.
+    /// Everything else as written: `proto`, `realms`, `tun_id`, `iif [detached]`, `[unresolved]`, ...
     pub rest: Option<Text<'a>>,
 }
 
@@ -66,12 +71,53 @@ pub enum Action<'a> {
     Unreachable,
     /// `prohibit`.
     Prohibit,
-    /// Not understood, as written.
+    /// Not understood, as written; also where a selector of the rule is not (`tun_id`, `dscp`, ...; see `rest`), so that
+    /// nobody takes the rule for one that matches more than it does.
     Other(Text<'a>),
 }
 
-/// Reads `ip rule` output as text or JSON.
+impl PolicyRule<'_> {
+    fn into_owned(self) -> PolicyRule<'static> {
+        PolicyRule {
+            line: self.line,
+            span: self.span,
+            family: self.family,
+            priority: self.priority,
+            not: self.not,
+            from: self.from,
+            to: self.to,
+            iif: own_opt(self.iif),
+            oif: own_opt(self.oif),
+            fwmark: self.fwmark,
+            tos: self.tos,
+            ipproto: self.ipproto,
+            sport: self.sport,
+            dport: self.dport,
+            uidrange: self.uidrange,
+            l3mdev: self.l3mdev,
+            suppress_prefixlength: self.suppress_prefixlength,
+            suppress_ifgroup: own_opt(self.suppress_ifgroup),
+            action: match self.action {
+                Action::Lookup(t) => Action::Lookup(t.into_owned()),
+                Action::L3mdev => Action::L3mdev,
+                Action::Goto(n) => Action::Goto(n),
+                Action::Nop => Action::Nop,
+                Action::Blackhole => Action::Blackhole,
+                Action::Unreachable => Action::Unreachable,
+                Action::Prohibit => Action::Prohibit,
+                Action::Other(t) => Action::Other(own(t)),
+            },
+            rest: own_opt(self.rest),
+        }
+    }
+}
+
+/// Reads `ip rule` output as text or JSON, with or without `-d`, `-s`, `-N`. Words and their order: `print_rule` in iproute2
+/// ip/iprule.c.
 pub fn parse(source: &str) -> Parsed<Vec<PolicyRule<'_>>> {
-    let _ = source;
-    Parsed::default()
+    if is_json(source) {
+        json::parse(source)
+    } else {
+        text::parse(source)
+    }
 }

@@ -1,0 +1,147 @@
+//! A rule as `ip rule` prints it.
+
+use super::{Action, PolicyRule};
+use crate::common::{Family, Range};
+use crate::iproute::words::dsfield_name;
+use std::fmt;
+use std::net::IpAddr;
+
+/// As `ip rule` prints it, without a line end.
+impl fmt::Display for PolicyRule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = self.rest.as_deref().unwrap_or_default();
+        let has = |what: &str| rest.contains(what);
+        write!(f, "{}:\t", self.priority)?;
+        if self.not {
+            f.write_str("not ")?;
+        }
+        f.write_str("from ")?;
+        match self.from {
+            Some(p) => address(p, f)?,
+            None => f.write_str("all")?,
+        }
+        if let Some(p) = self.to {
+            f.write_str(" to ")?;
+            address(p, f)?;
+        }
+        if let Some(t) = self.tos.filter(|t| *t != 0) {
+            write!(f, " tos {}", dsfield_name(t))?;
+        }
+        if let Some(m) = self.fwmark {
+            f.write_str(" fwmark ")?;
+            hex(m.value, f)?;
+            if m.mask != u32::MAX {
+                f.write_str("/")?;
+                hex(m.mask, f)?;
+            }
+        }
+        if let Some(d) = &self.iif {
+            write!(f, " iif {d}")?;
+            if has("iif [detached]") {
+                f.write_str(" [detached]")?;
+            }
+        }
+        if let Some(d) = &self.oif {
+            write!(f, " oif {d}")?;
+            if has("oif [detached]") {
+                f.write_str(" [detached]")?;
+            }
+        }
+        if self.l3mdev && self.action != Action::L3mdev {
+            f.write_str(" lookup [l3mdev-table]")?;
+        }
+        if self.action == Action::L3mdev {
+            write!(f, " {}", self.action)?;
+        }
+        if let Some(u) = self.uidrange {
+            write!(f, " uidrange {}-{}", u.lo, u.hi)?;
+        }
+        if let Some(p) = self.ipproto {
+            write!(f, " ipproto {p}")?;
+        }
+        ports("sport", self.sport, f)?;
+        ports("dport", self.dport, f)?;
+        let (mut selectors, mut realms, mut proto) = (String::new(), "", "");
+        let mut words = rest.split_whitespace();
+        while let Some(w) = words.next() {
+            match w {
+                "iif" | "oif" | "[detached]" | "[unresolved]" => {}
+                "realms" | "realm" => realms = words.next().unwrap_or_default(),
+                "proto" | "protocol" => proto = words.next().unwrap_or_default(),
+                _ => {
+                    selectors.push(' ');
+                    selectors.push_str(w);
+                }
+            }
+        }
+        f.write_str(&selectors)?;
+        // `lookup` stands before the realms, other actions behind them.
+        let first = match &self.action {
+            Action::Lookup(_) => true,
+            Action::Other(t) => t.starts_with("lookup"),
+            _ => false,
+        };
+        if first {
+            write!(f, " {}", self.action)?;
+        }
+        if let Some(n) = self.suppress_prefixlength {
+            write!(f, " suppress_prefixlength {n}")?;
+        }
+        if let Some(g) = &self.suppress_ifgroup {
+            write!(f, " suppress_ifgroup {g}")?;
+        }
+        if !realms.is_empty() {
+            write!(f, " realms {realms}")?;
+        }
+        if !first && self.action != Action::L3mdev {
+            write!(f, " {}", self.action)?;
+        }
+        if has("[unresolved]") {
+            f.write_str(" [unresolved]")?;
+        }
+        if !proto.is_empty() {
+            write!(f, " proto {proto}")?;
+        }
+        Ok(())
+    }
+}
+
+/// As `ip rule` prints it.
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Lookup(t) => write!(f, "lookup {t}"),
+            Action::L3mdev => f.write_str("lookup [l3mdev-table]"),
+            Action::Goto(p) => write!(f, "goto {p}"),
+            Action::Nop => f.write_str("nop"),
+            Action::Blackhole => f.write_str("blackhole"),
+            Action::Unreachable => f.write_str("unreachable"),
+            Action::Prohibit => f.write_str("prohibit"),
+            Action::Other(t) => f.write_str(t),
+        }
+    }
+}
+
+fn address((addr, len): (IpAddr, u8), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{addr}")?;
+    if len != Family::of(addr).bits() {
+        write!(f, "/{len}")?;
+    }
+    Ok(())
+}
+
+/// C's `%#x`, which prints zero without `0x`.
+fn hex(n: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if n == 0 {
+        return f.write_str("0");
+    }
+    write!(f, "{n:#x}")
+}
+
+fn ports(key: &str, range: Option<Range<u16>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match range {
+        Some(r) if r.lo == r.hi => write!(f, " {key} {}", r.lo),
+        Some(r) => write!(f, " {key} {}-{}", r.lo, r.hi),
+        None => Ok(()),
+    }
+}
