@@ -19,11 +19,12 @@ fn one_link(text: &str) -> Link<'_> {
         .unwrap_or_else(|| panic!("{text}"))
 }
 
+type Check = fn(&Link<'_>) -> bool;
+
 /// Details of the kinds, as iproute2's `print_opt` functions print them.
 #[test]
 fn kinds_and_their_details() {
     let head = "9: x0: <UP,LOWER_UP> mtu 1480 qdisc noqueue state UNKNOWN group default qlen 1000\n    link/ether 02:00:00:00:00:31 brd ff:ff:ff:ff:ff:ff promiscuity 0 minmtu 0 maxmtu 0 \n";
-    type Check = fn(&Link<'_>) -> bool;
     let table: &[(&str, &str, Check)] = &[
         (
             "vlan protocol 802.1Q id 100 <REORDER_HDR> addrgenmode eui64 ",
