@@ -264,10 +264,25 @@ impl<'a> Reader<'a> {
         let Some(set) = self.sets.get_mut(i) else {
             return;
         };
+        if set.type_name.is_empty() {
+            return self.untyped(line, i);
+        }
         match member(text, line.number, set.kind) {
             Ok(m) => set.members.push(m),
             Err(e) => self.unreadable(line, i, e),
         }
+    }
+
+    fn untyped(&mut self, line: &Line<'a>, i: usize) {
+        if let Some(set) = self.sets.get_mut(i) {
+            set.complete = false;
+        }
+        self.warn(
+            line,
+            line.text,
+            "a member of a set without a type",
+            Some("capture `ipset save`"),
+        );
     }
 
     fn unreadable(&mut self, line: &Line<'a>, i: usize, (at, why): Unreadable<'a>) {
@@ -305,7 +320,11 @@ impl<'a> Reader<'a> {
         };
         let value = value.trim_ascii();
         match key {
-            "Type" => self.set_type(line, i, value),
+            // Members are read by the type, so it is told once.
+            "Type" if self.sets.get(i).is_some_and(|s| s.type_name.is_empty()) => {
+                self.set_type(line, i, value);
+            }
+            "Type" => return false,
             "Header" => self.set_header(line, i, value),
             "Revision" | "Size in memory" | "References" | "Default binding" | "Bindings" => {}
             "Number of entries" => match value.parse() {
@@ -345,6 +364,9 @@ impl<'a> Reader<'a> {
         let full = set
             .declared_entries
             .is_some_and(|n| usize::try_from(n).is_ok_and(|n| set.members.len() >= n));
+        if set.type_name.is_empty() {
+            return self.untyped(line, i);
+        }
         // In a list:set any word reads as a member.
         if is_cut(text) || list && full && prompt(text).is_some() {
             return self.junk(line, text);

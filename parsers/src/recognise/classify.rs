@@ -1,6 +1,7 @@
 //! What a line of text can belong to.
 
 use super::Kind;
+use super::iproute::{brief, device_detail, neigh, network, route, route_n};
 use super::lines::prompt;
 use std::net::IpAddr;
 
@@ -48,7 +49,7 @@ pub(super) struct Classifier {
 }
 
 /// A line's vote.
-enum Vote {
+pub(super) enum Vote {
     /// This many votes for a kind.
     For(Kind, u32),
     /// A line of something else.
@@ -248,7 +249,7 @@ impl Classifier {
             .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         {
             return match rest {
-                ["from", _, ..] | ["not", "from", ..] if words.len() >= 3 => {
+                ["from", src, ..] | ["not", "from", src, ..] if *src == "all" || network(src) => {
                     Some(Vote::For(Kind::Rule, 2))
                 }
                 [name, flags, ..] if name.ends_with(':') && flags.starts_with('<') => {
@@ -276,6 +277,7 @@ impl Classifier {
             };
         }
         route_n(text, words)
+            .or_else(|| brief(words))
             .or_else(|| neigh(words))
             .or_else(|| route(words))
     }
@@ -387,110 +389,6 @@ fn ipvs(text: &str, words: &[&str]) -> Option<Vote> {
             _ => None,
         },
     }
-}
-
-/// Lines below `2: eth0: <...>`.
-fn device_detail(text: &str) -> Vote {
-    let word = text.split_ascii_whitespace().next().unwrap_or_default();
-    if word.starts_with("link/") || matches!(word, "inet" | "inet6" | "valid_lft" | "altname") {
-        Vote::For(Kind::Link, 1)
-    } else {
-        // Details of the device's kind, statistics.
-        Vote::Nothing
-    }
-}
-
-/// An address, with or without a prefix length.
-fn network(text: &str) -> bool {
-    let (a, n) = match text.split_once('/') {
-        Some((a, n)) => (a, Some(n)),
-        None => (text, None),
-    };
-    // iproute2 shortens nothing by default, but old versions print `10/8`.
-    a.parse::<IpAddr>().is_ok() && n.is_none_or(|n| n.parse::<u8>().is_ok_and(|n| n <= 128))
-}
-
-fn route_n(text: &str, words: &[&str]) -> Option<Vote> {
-    if text == "Kernel IP routing table" || text == "Kernel IPv6 routing table" {
-        return Some(Vote::For(Kind::RouteN, 2));
-    }
-    match words {
-        ["Destination", "Gateway", "Genmask", ..] | ["Destination", "Next", "Hop", ..] => {
-            Some(Vote::For(Kind::RouteN, 2))
-        }
-        [dst, gw, mask, flags, metric, _, _, _]
-            if (network(dst) || *dst == "default")
-                && mask.parse::<IpAddr>().is_ok()
-                && !gw.is_empty()
-                && flags.bytes().all(|b| b.is_ascii_alphabetic() || b == b'!')
-                && metric.bytes().all(|b| b.is_ascii_digit() || b == b'-') =>
-        {
-            Some(Vote::For(Kind::RouteN, 1))
-        }
-        _ => None,
-    }
-}
-
-fn neigh(words: &[&str]) -> Option<Vote> {
-    const STATES: &[&str] = &[
-        "REACHABLE",
-        "STALE",
-        "DELAY",
-        "PROBE",
-        "FAILED",
-        "INCOMPLETE",
-        "PERMANENT",
-        "NOARP",
-        "NONE",
-        "proxy",
-    ];
-    let (first, rest) = words.split_first()?;
-    if first.parse::<IpAddr>().is_err() || !matches!(rest.first(), Some(&"dev" | &"lladdr")) {
-        return None;
-    }
-    let state = words.last().is_some_and(|w| STATES.contains(w));
-    (state || words.contains(&"lladdr")).then_some(Vote::For(Kind::Neigh, 2))
-}
-
-fn route(words: &[&str]) -> Option<Vote> {
-    const KEYS: &[&str] = &[
-        "via", "dev", "proto", "scope", "src", "metric", "table", "nhid", "encap", "tos", "from",
-        "mtu", "nexthop", "onlink", "linkdown", "dead", "pref", "advmss", "realms", "error",
-        "expires",
-    ];
-    const TYPES: &[&str] = &[
-        "unicast",
-        "local",
-        "broadcast",
-        "anycast",
-        "multicast",
-        "unreachable",
-        "prohibit",
-        "blackhole",
-        "throw",
-        "nat",
-    ];
-    let (first, rest) = words.split_first()?;
-    if *first == "nexthop" {
-        return matches!(rest.first(), Some(&"via" | &"dev")).then_some(Vote::For(Kind::Route, 1));
-    }
-    let (typed, words) = if TYPES.contains(first) {
-        (true, rest)
-    } else {
-        (false, words)
-    };
-    let (dst, rest) = words.split_first()?;
-    if *dst != "default" && !network(dst) {
-        return None;
-    }
-    let attribute = match rest {
-        [] => return typed.then_some(Vote::For(Kind::Route, 1)),
-        // "default via ..." starts a sentence as well as a route.
-        ["via", gw, ..] => network(gw) || matches!(*gw, "inet" | "inet6"),
-        ["dev", _, ..] => true,
-        [k, ..] => KEYS.contains(k),
-    };
-    attribute.then_some(Vote::For(Kind::Route, 2))
 }
 
 fn conntrack(text: &str, words: &[&str]) -> Option<Vote> {

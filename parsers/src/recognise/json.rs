@@ -75,7 +75,7 @@ fn by_keys(m: &Map<String, Value>) -> Kind {
     let has = |k: &str| m.contains_key(k);
     if m.get("nftables").is_some_and(Value::is_array) {
         Kind::Nft
-    } else if has("ifindex") && has("ifname") {
+    } else if has("ifname") && (has("ifindex") || has("operstate")) {
         Kind::Link
     } else if m.get("priority").is_some_and(Value::is_number)
         && (has("src") || has("table") || has("action"))
@@ -111,7 +111,9 @@ fn by_text(text: &str) -> Kind {
     let first = text.split('"').nth(1).unwrap_or_default();
     match first {
         "nftables" => Kind::Nft,
-        "ifindex" if has("ifname") => Kind::Link,
+        "ifindex" | "ifname" | "link" if has("ifname") && (has("ifindex") || has("operstate")) => {
+            Kind::Link
+        }
         "priority" if has("src") || has("table") => Kind::Rule,
         "id" if has("gateway") || has("dev") || has("group") => Kind::Nexthop,
         "dst" if has("lladdr") || has("state") => Kind::Neigh,

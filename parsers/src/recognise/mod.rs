@@ -1,6 +1,7 @@
 //! What a captured file is, told from its content.
 
 mod classify;
+mod iproute;
 mod json;
 pub(crate) mod lines;
 
