@@ -1,1 +1,7 @@
-fn main() {}
+//! The `nfwhy` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nfwhy::cli::main()
+}

@@ -312,6 +312,18 @@ impl Proto {
             .map(|(s, _)| *s)
     }
 
+    /// The name in nfwhy's own JSON: `tcp`, `udp`, `sctp`, `icmp`, `icmpv6`, else the number.
+    pub fn contract_name(self) -> String {
+        match self {
+            Self::TCP => "tcp".into(),
+            Self::UDP => "udp".into(),
+            Self::SCTP => "sctp".into(),
+            Self::ICMP => "icmp".into(),
+            Self::ICMPV6 => "icmpv6".into(),
+            Self(n) => n.to_string(),
+        }
+    }
+
     /// Whether the protocol has 16-bit ports at the start of its header.
     pub fn has_ports(self) -> bool {
         matches!(

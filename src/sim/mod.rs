@@ -130,3 +130,35 @@ fn busiest_forks(node: &Node<'_>, outcomes: &[Outcome]) -> Vec<String> {
     list.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     list.into_iter().take(5).map(|(p, _)| p).collect()
 }
+
+/// Where a packet from `src` comes in, judged by the route back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayBack {
+    /// `src` is one of the node's own addresses.
+    Local,
+    /// By this device.
+    Device(crate::node::DevId),
+    /// There is no route back.
+    None,
+}
+
+/// The device that the route back to `src` names, for a packet to `dst`.
+pub fn way_back(node: &Node<'_>, src: std::net::IpAddr, dst: std::net::IpAddr) -> WayBack {
+    use nfwhy_parsers::iproute::route::RouteType;
+    let packet = Packet::plain(dst);
+    let mut choices = Choices::default();
+    let what_if = WhatIf::default();
+    let mut run = Run::new(node, &packet, &what_if, &mut choices);
+    if run.is_local_addr(src) {
+        return WayBack::Local;
+    }
+    let mut key = run.key_out(dst);
+    key.dst = src;
+    match run.fib_lookup(&key) {
+        Ok(l) if l.ty == RouteType::Unicast => l
+            .nexthops
+            .first()
+            .map_or(WayBack::None, |n| WayBack::Device(n.dev)),
+        _ => WayBack::None,
+    }
+}

@@ -7,7 +7,7 @@ use crate::trace::{Missing, Port};
 use nfwhy_parsers::common::Masked;
 use nfwhy_parsers::ipset::{Dim, Method, Part};
 use nfwhy_parsers::iptables::matches::SetMatch;
-use nfwhy_parsers::{Family, Proto};
+use nfwhy_parsers::Proto;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a lookup in a set says.

@@ -197,3 +197,28 @@ impl Packet {
         Family::of(self.dst)
     }
 }
+
+impl Packet {
+    /// A packet of which only the destination is known, for questions about routes.
+    pub(crate) fn plain(dst: IpAddr) -> Self {
+        Self {
+            src: None,
+            dst,
+            proto: Proto::TCP,
+            sport: Port::Unknown,
+            dport: Port::Unknown,
+            icmp: None,
+            origin: Origin::Local,
+            mark: 0,
+            ct_state: None,
+            tos: 0,
+            ttl: 64,
+            flags: TcpFlags::default(),
+            length: 40,
+            mac: None,
+            uid: None,
+            gid: None,
+            conn: None,
+        }
+    }
+}

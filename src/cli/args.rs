@@ -1,0 +1,107 @@
+//! The arguments as typed.
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  Why does the pod not see my client?
+    nfwhy trace -s node/ --in ens4 10.10.6.91 172.19.100.2:80
+  The same from a pod, to a UDP Service, and for IPv6:
+    nfwhy trace -s node/ 10.244.1.7 10.96.0.10:53/udp
+    nfwhy trace -s node/ 2001:db8::7 [fd00:10:96::a]:443
+  From the node itself (the kernel chooses the source):
+    nfwhy trace -s node/ --from-node 10.96.0.1:443
+  Only the verdict, or all of it:
+    nfwhy trace -s node/ --summary 10.10.6.91 172.19.100.2:80
+    nfwhy trace -s node/ --detail  10.10.6.91 172.19.100.2:80
+  In a script (exit status 1 when it is not so):
+    nfwhy trace -s node/ --expect 'src=10.10.6.91,verdict=forwarded' 10.10.6.91 172.19.100.2:80
+  Many packets, one JSON object per line:
+    nfwhy trace -s node/ --packets packets.jsonl --format json
+
+A snapshot is a folder with what these print, one file each, under any names:
+  iptables-save, ip6tables-save, ipset save, ipvsadm -ln, ip -d addr, ip route show table all,
+  ip -6 route show table all, ip rule, ip -6 rule, ip neigh, sysctl -a, conntrack -L
+What is missing is named in the answer where it matters.
+
+Exit status: 0 answered, 1 an expectation failed, 2 bad arguments or unreadable input.";
+
+/// Explains what netfilter and IPVS on this Kubernetes node do to a packet: which real server, which mark, which source
+/// address, and which rule is to blame. Changes nothing.
+#[derive(Debug, Parser)]
+#[command(name = "nfwhy", version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Walk one packet through the node and say what becomes of it, and why
+    #[command(after_help = EXAMPLES, max_term_width = 100)]
+    Trace(TraceArgs),
+}
+
+/// How the answer looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// One JSON object per packet (schema nfwhy.trace/1)
+    Json,
+    /// One line per outcome
+    Minimal,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TraceArgs {
+    /// The node's captured state: a folder (or one file)
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) snapshot: Option<PathBuf>,
+
+    /// Device the packet comes in by [default: the one the route back to FROM names]
+    #[arg(long = "in", value_name = "DEV", conflicts_with = "from_node")]
+    pub(crate) iif: Option<String>,
+
+    /// The node itself sends the packet; FROM may be left out
+    #[arg(long)]
+    pub(crate) from_node: bool,
+
+    /// Packets as JSON, one per line; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "iif", "from_node", "mark", "ct_state"])]
+    pub(crate) packets: Option<PathBuf>,
+
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORM")]
+    pub(crate) format: Format,
+
+    /// Show every hit and every decision of the trace
+    #[arg(long, conflicts_with = "summary", action = ArgAction::SetTrue)]
+    pub(crate) detail: bool,
+
+    /// Stop before the trace
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) summary: bool,
+
+    /// Fail (exit status 1) unless the outcomes are these: src=, dnat=, verdict=, client_ip=, out=, masq_mark=; several
+    /// values of one key with |
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) expect: Option<String>,
+
+    /// Mark the packet carries on arrival
+    #[arg(long, value_name = "MARK")]
+    pub(crate) mark: Option<String>,
+
+    /// new, established, related, invalid or untracked [default: what the conntrack table says, else new]
+    #[arg(long, value_name = "STATE")]
+    pub(crate) ct_state: Option<String>,
+
+    /// Source: IP, IP:PORT or [IPv6]:PORT
+    #[arg(value_name = "FROM")]
+    pub(crate) from: Option<String>,
+
+    /// Destination: IP:PORT, IP:PORT/udp, or IP alone for ICMP echo
+    #[arg(value_name = "TO")]
+    pub(crate) to: Option<String>,
+}

@@ -1,0 +1,151 @@
+//! `nfwhy trace`.
+
+use super::Status;
+use super::args::{Format, TraceArgs};
+use super::expect::Expectation;
+use super::packet::PacketSpec;
+use crate::capture::{HOW_TO_CAPTURE, Snapshot};
+use crate::explain::explain;
+use crate::node::Node;
+use crate::render;
+use crate::sim::simulate;
+use anyhow::{Context, bail};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
+pub(crate) fn run(args: TraceArgs) -> anyhow::Result<Status> {
+    let expect = args.expect.as_deref().map(Expectation::parse).transpose()?;
+    let Some(path) = &args.snapshot else {
+        bail!(
+            "no --snapshot: reading the live node is not built yet.\nCapture it by hand and trace the folder:\n\n{}\nnfwhy trace --snapshot node FROM TO",
+            indent(HOW_TO_CAPTURE)
+        );
+    };
+    let one = one_packet(&args)?;
+    let snapshot = Snapshot::read(path)?;
+    let node = Node::new(&snapshot);
+    render::write_warnings(&mut anstream::stderr().lock(), &node, args.detail)?;
+    let mut out = BufWriter::new(anstream::stdout().lock());
+    let mut status = Status::Answered;
+    match (one, &args.packets) {
+        (Some(spec), _) => {
+            let done = answer(&mut out, &node, &spec, &args, expect.as_ref(), true)?;
+            status = worse(status, done);
+        }
+        (None, Some(file)) => {
+            let mut first = true;
+            for line in lines(file)? {
+                let line = line.with_context(|| format!("cannot read {}", file.display()))?;
+                if line.trim().is_empty() {
+                    continue;
+                }
+                if args.format == Format::Text && !first {
+                    writeln!(out)?;
+                }
+                first = false;
+                let done = match serde_json::from_str::<PacketSpec>(&line) {
+                    Ok(spec) => answer(&mut out, &node, &spec, &args, expect.as_ref(), false)?,
+                    Err(e) => {
+                        refuse(&mut out, args.format, &format!("not a packet: {e}"))?;
+                        Status::BadInput
+                    }
+                };
+                status = worse(status, done);
+            }
+        }
+        (None, None) => bail!("nothing to trace: give FROM and TO, or --packets"),
+    }
+    out.flush()?;
+    Ok(status)
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|l| format!("  {l}\n")).collect()
+}
+
+fn worse(a: Status, b: Status) -> Status {
+    match (a, b) {
+        (Status::BadInput, _) | (_, Status::BadInput) => Status::BadInput,
+        (Status::Failed, _) | (_, Status::Failed) => Status::Failed,
+        _ => Status::Answered,
+    }
+}
+
+fn one_packet(args: &TraceArgs) -> anyhow::Result<Option<PacketSpec>> {
+    if args.packets.is_some() {
+        return Ok(None);
+    }
+    let (from, to) = match (&args.from, &args.to) {
+        (Some(from), Some(to)) => (Some(from.as_str()), to),
+        (Some(to), None) if args.from_node => (None, to),
+        (Some(_), None) => bail!("FROM alone is not a packet: give FROM and TO (or --from-node TO)"),
+        (None, _) => bail!("nothing to trace: give FROM and TO, or --packets FILE"),
+    };
+    let mut spec = PacketSpec::from_args(from, to, args.iif.as_deref(), args.from_node)?;
+    if let Some(m) = &args.mark {
+        spec.set_mark(m.clone());
+    }
+    if let Some(s) = &args.ct_state {
+        spec.set_ct_state(s.clone());
+    }
+    Ok(Some(spec))
+}
+
+fn lines(file: &Path) -> anyhow::Result<Box<dyn Iterator<Item = io::Result<String>>>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::stdin().lines()));
+    }
+    let f = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Box::new(BufReader::new(f).lines()))
+}
+
+fn refuse(out: &mut impl Write, format: Format, why: &str) -> io::Result<()> {
+    match format {
+        Format::Json => render::json::write_error(out, why),
+        Format::Text | Format::Minimal => writeln!(out, "error: {}", render::escape(why)),
+    }
+}
+
+fn answer(
+    out: &mut impl Write,
+    node: &Node<'_>,
+    spec: &PacketSpec,
+    args: &TraceArgs,
+    expect: Option<&Expectation>,
+    only: bool,
+) -> anyhow::Result<Status> {
+    let packet = match spec.resolve(node) {
+        Ok(p) => p,
+        Err(e) if only && args.format != Format::Json => return Err(e.into()),
+        Err(e) => {
+            refuse(out, args.format, &e.to_string())?;
+            return Ok(Status::BadInput);
+        }
+    };
+    let trace = match simulate(node, &packet) {
+        Ok(t) => t,
+        Err(e) if only && args.format != Format::Json => return Err(e.into()),
+        Err(e) => {
+            refuse(out, args.format, &e.to_string())?;
+            return Ok(Status::BadInput);
+        }
+    };
+    match args.format {
+        Format::Json => render::json::write(out, node, &trace, &explain(node, &trace))?,
+        Format::Text | Format::Minimal => render::json::write(out, node, &trace, &explain(node, &trace))?,
+    }
+    let Some(expect) = expect else {
+        return Ok(Status::Answered);
+    };
+    let differences = expect.differences(node, &trace);
+    out.flush()?;
+    for d in &differences {
+        writeln!(anstream::stderr(), "expected otherwise: {}", render::escape(d))?;
+    }
+    Ok(if differences.is_empty() {
+        Status::Answered
+    } else {
+        Status::Failed
+    })
+}

@@ -1,0 +1,337 @@
+//! The contract's JSON, schema `nfwhy.trace/1`. A view of its own: the inner types stay free to change.
+
+use super::reason;
+use crate::explain::{Cause, Finding, Severity};
+use crate::node::{Node, Origin as Place};
+use crate::trace::{Hit, Missing, Origin, Outcome, Packet, Rewrite, Trace, View};
+use nfwhy_parsers::Family;
+use nfwhy_parsers::iptables::Backend;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+/// The schema's name.
+pub const SCHEMA: &str = "nfwhy.trace/1";
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    schema: &'static str,
+    packet: PacketView<'a>,
+    outcomes: Vec<OutcomeView>,
+    findings: Vec<FindingView>,
+    missing: Vec<MissingView>,
+}
+
+#[derive(Serialize)]
+struct PacketView<'a> {
+    src: Option<IpAddr>,
+    dst: IpAddr,
+    proto: String,
+    sport: Option<u16>,
+    dport: Option<u16>,
+    iif: Option<&'a str>,
+    origin: Option<&'static str>,
+    mark: String,
+    ct_state: Option<&'static str>,
+    tos: u8,
+    ttl: u8,
+    flags: Vec<&'static str>,
+    length: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_type: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_code: Option<u8>,
+}
+
+#[derive(Serialize, PartialEq)]
+struct OutcomeView {
+    #[serde(serialize_with = "probability")]
+    probability: Option<f64>,
+    verdict: &'static str,
+    reason: String,
+    delivered: Option<Delivered>,
+    dnat: Option<RewriteView>,
+    snat: Option<RewriteView>,
+    client_ip: Option<&'static str>,
+    masq_mark: bool,
+    out: Option<OutView>,
+    mark: String,
+    assumptions: Vec<String>,
+    hits: Vec<HitView>,
+}
+
+#[derive(Serialize, PartialEq)]
+struct Delivered {
+    src: Option<IpAddr>,
+    sport: Option<u16>,
+    dst: IpAddr,
+    dport: Option<u16>,
+    proto: String,
+}
+
+#[derive(Serialize, PartialEq)]
+struct RewriteView {
+    ip: Option<IpAddr>,
+    port: Option<u16>,
+    by: &'static str,
+}
+
+#[derive(Serialize, PartialEq)]
+struct OutView {
+    dev: String,
+    via: Option<IpAddr>,
+}
+
+#[derive(Serialize, PartialEq)]
+struct HitView {
+    family: &'static str,
+    backend: &'static str,
+    table: &'static str,
+    chain: String,
+    rule: usize,
+    file: String,
+    line: u32,
+}
+
+#[derive(Serialize)]
+struct FindingView {
+    code: &'static str,
+    severity: &'static str,
+    title: String,
+    causes: Vec<Value>,
+    help: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct MissingView {
+    what: String,
+    command: String,
+}
+
+/// Ten digits are more than the kernel's 31 bits hold and hide the noise of binary fractions.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn probability<S: serde::Serializer>(p: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+    match p {
+        None => s.serialize_none(),
+        Some(p) => s.serialize_f64((p * 1e10).round() / 1e10),
+    }
+}
+
+/// One line of JSON.
+pub fn write(
+    out: &mut impl Write,
+    node: &Node<'_>,
+    trace: &Trace,
+    findings: &[Finding],
+) -> io::Result<()> {
+    let mut outcomes: Vec<OutcomeView> = Vec::with_capacity(trace.outcomes.len());
+    for o in &trace.outcomes {
+        let v = outcome(node, o);
+        // Ends that differ in nothing but the way the dice fell are one.
+        let same = |x: &&mut OutcomeView| {
+            let p = x.probability;
+            x.probability = v.probability;
+            let equal = **x == v;
+            x.probability = p;
+            equal && p.is_some() == v.probability.is_some()
+        };
+        if let Some(x) = outcomes.iter_mut().find(same) {
+            x.probability = x.probability.zip(v.probability).map(|(a, b)| a + b);
+        } else {
+            outcomes.push(v);
+        }
+    }
+    let answer = Answer {
+        schema: SCHEMA,
+        packet: packet(node, &trace.packet),
+        outcomes,
+        findings: findings.iter().map(|f| finding(node, f)).collect(),
+        missing: missing(trace)
+            .map(|m| MissingView {
+                what: m.what.clone(),
+                command: m.command.clone(),
+            })
+            .collect(),
+    };
+    serde_json::to_writer(&mut *out, &answer)?;
+    out.write_all(b"\n")
+}
+
+/// One line for a packet that has no answer.
+pub fn write_error(out: &mut impl Write, error: &str) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &json!({ "error": error }))?;
+    out.write_all(b"\n")
+}
+
+/// What was not captured and matters to any outcome, each once.
+pub fn missing(trace: &Trace) -> impl Iterator<Item = &Missing> {
+    let mut seen = std::collections::HashSet::new();
+    trace
+        .outcomes
+        .iter()
+        .flat_map(|o| &o.missing)
+        .filter(move |m| seen.insert(*m))
+}
+
+fn packet<'a>(node: &'a Node<'_>, p: &Packet) -> PacketView<'a> {
+    PacketView {
+        src: p.src,
+        dst: p.dst,
+        proto: p.proto.contract_name(),
+        sport: p.sport.known(),
+        dport: p.dport.known(),
+        iif: match p.origin {
+            Origin::Device(d) => Some(node.device(d).name.as_str()),
+            Origin::Local => None,
+        },
+        origin: (p.origin == Origin::Local).then_some("local"),
+        mark: format!("{:#x}", p.mark),
+        ct_state: p.ct_state.map(crate::trace::CtState::name),
+        tos: p.tos,
+        ttl: p.ttl,
+        flags: p.flags.names().collect(),
+        length: p.length,
+        icmp_type: p.icmp.map(|i| i.0),
+        icmp_code: p.icmp.map(|i| i.1),
+    }
+}
+
+fn outcome(node: &Node<'_>, o: &Outcome) -> OutcomeView {
+    OutcomeView {
+        probability: o.probability,
+        verdict: o.verdict.name(),
+        reason: reason(node, &o.reason),
+        delivered: o.delivered.as_ref().map(delivered),
+        dnat: o.dnat.as_ref().map(rewrite),
+        snat: o.snat.as_ref().map(rewrite),
+        client_ip: o
+            .client_ip_kept
+            .map(|kept| if kept { "kept" } else { "lost" }),
+        masq_mark: o.masq_mark,
+        out: o.out.as_ref().map(|x| OutView {
+            dev: node.device(x.dev).name.clone(),
+            via: x.via,
+        }),
+        mark: format!("{:#x}", o.mark),
+        assumptions: o.assumptions.clone(),
+        hits: o.hits().map(|h| hit(node, *h)).collect(),
+    }
+}
+
+fn delivered(v: &View) -> Delivered {
+    Delivered {
+        src: v.src,
+        sport: v.sport.known(),
+        dst: v.dst,
+        dport: v.dport.known(),
+        proto: v.proto.contract_name(),
+    }
+}
+
+fn rewrite(r: &Rewrite) -> RewriteView {
+    RewriteView {
+        ip: r.ip,
+        port: r.port,
+        by: r.by.name(),
+    }
+}
+
+fn hit(node: &Node<'_>, h: Hit) -> HitView {
+    let t = &node.netfilter.tables[h.table];
+    let at = t.rule_origin(h.chain, h.rule);
+    HitView {
+        family: match t.family {
+            Family::V4 => "ip",
+            Family::V6 => "ip6",
+        },
+        backend: backend(t.backend),
+        table: t.kind.name(),
+        chain: t.chains[h.chain.0 as usize].name.to_string(),
+        rule: h.rule + 1,
+        file: node.file_name(at.file).to_owned(),
+        line: at.line,
+    }
+}
+
+fn backend(b: Backend) -> &'static str {
+    match b {
+        Backend::Legacy => "legacy",
+        Backend::Nft => "nft",
+    }
+}
+
+fn finding(node: &Node<'_>, f: &Finding) -> FindingView {
+    FindingView {
+        code: f.code,
+        severity: match f.severity {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        },
+        title: f.title.clone(),
+        causes: f.causes.iter().map(|c| cause(node, c)).collect(),
+        help: f.help.clone(),
+    }
+}
+
+fn cause(node: &Node<'_>, c: &Cause) -> Value {
+    let mut m = Map::new();
+    let at = match c {
+        Cause::Rule(h) => {
+            let t = &node.netfilter.tables[h.table];
+            m.insert("table".into(), json!(t.kind.name()));
+            m.insert("chain".into(), json!(t.chains[h.chain.0 as usize].name));
+            m.insert("rule".into(), json!(h.rule + 1));
+            t.rule_origin(h.chain, h.rule)
+        }
+        Cause::Policy { table, chain } => {
+            let t = &node.netfilter.tables[*table];
+            let c = &t.chains[chain.0 as usize];
+            m.insert("table".into(), json!(t.kind.name()));
+            m.insert("chain".into(), json!(c.name));
+            m.insert("policy".into(), json!("DROP"));
+            Place {
+                file: t.file,
+                line: c.line,
+            }
+        }
+        Cause::Sysctl { name, value, at } => {
+            m.insert("sysctl".into(), json!(name));
+            m.insert("value".into(), json!(value));
+            *at
+        }
+        Cause::Route { at } => {
+            m.insert("route".into(), json!(line_text(node, *at)));
+            *at
+        }
+        Cause::Set { name, at } => {
+            m.insert("set".into(), json!(name));
+            *at
+        }
+        Cause::Ipvs { at, .. } => {
+            m.insert("ipvs".into(), json!(line_text(node, *at)));
+            *at
+        }
+        Cause::Conntrack { at } => {
+            m.insert("conntrack".into(), json!(line_text(node, *at)));
+            *at
+        }
+    };
+    if at.line > 0 {
+        m.insert("file".into(), json!(node.file_name(at.file)));
+        m.insert("line".into(), json!(at.line));
+    }
+    Value::Object(m)
+}
+
+/// The line of an origin as captured.
+pub fn line_text<'a>(node: &Node<'a>, at: Place) -> &'a str {
+    if at.line == 0 {
+        return "";
+    }
+    node.files
+        .get(usize::from(at.file.0))
+        .and_then(|f| f.text.lines().nth(at.line as usize - 1))
+        .map_or("", str::trim)
+}

@@ -1,0 +1,77 @@
+//! Why a packet ended as it did, in one clause.
+
+use crate::node::Node;
+use crate::trace::{Hit, Reason};
+
+fn rule(node: &Node<'_>, h: Hit) -> String {
+    let t = &node.netfilter.tables[h.table];
+    format!(
+        "{} {}:{} ({})",
+        t.kind.name(),
+        t.chains[h.chain.0 as usize].name,
+        h.rule + 1,
+        node.place(t.rule_origin(h.chain, h.rule))
+    )
+}
+
+/// One clause, without a full stop.
+pub fn reason(node: &Node<'_>, r: &Reason) -> String {
+    match r {
+        Reason::Sent { tunnel: None } => "sent".into(),
+        Reason::Sent { tunnel: Some(t) } => format!("sent through a tunnel ({t})"),
+        Reason::Delivered => "delivered to this node".into(),
+        Reason::Rule(h) => format!("by the rule {}", rule(node, *h)),
+        Reason::Policy { table, chain } => {
+            let t = &node.netfilter.tables[*table];
+            format!(
+                "by the policy of {} {}",
+                t.kind.name(),
+                t.chains[chain.0 as usize].name
+            )
+        }
+        Reason::NoRoute => "no route to the destination".into(),
+        Reason::RouteType { what, at } => {
+            let place = node.place(*at);
+            if place.is_empty() {
+                format!("the route is {what}")
+            } else {
+                format!("the route at {place} is {what}")
+            }
+        }
+        Reason::ForwardingOff { sysctl } => format!("forwarding is off ({sysctl}=0)"),
+        Reason::RpFilter { mode, reverse } => {
+            let how = if *mode == 1 { "strict" } else { "loose" };
+            match reverse {
+                Some(d) => format!(
+                    "rp_filter ({how}): the way back leaves by {}",
+                    node.device(*d).name
+                ),
+                None => format!("rp_filter ({how}): there is no way back"),
+            }
+        }
+        Reason::Martian { why } => format!("martian: {why}"),
+        Reason::Ttl => "the TTL is used up".into(),
+        Reason::NoMasqAddress(h) => {
+            format!("MASQUERADE found no address ({})", rule(node, *h))
+        }
+        Reason::NoRedirectAddress(h) => format!(
+            "REDIRECT found no address on the ingress device ({})",
+            rule(node, *h)
+        ),
+        Reason::NoRealServer { service } => format!(
+            "IPVS: the virtual service at {} has no real server with a weight above 0",
+            node.place(node.ipvs.services[*service].origin)
+        ),
+        Reason::RealServerUnreachable { service, server } => format!(
+            "IPVS: no route to the real server {server} of the virtual service at {}",
+            node.place(node.ipvs.services[*service].origin)
+        ),
+        Reason::IpvsLoopback => {
+            "IPVS does not send a loopback source to a real server elsewhere".into()
+        }
+        Reason::TooBig { mtu } => format!("larger than the MTU of the way out ({mtu} bytes)"),
+        Reason::NoSuchSource => "the source is not an address of this node".into(),
+        Reason::BeyondScope => "a link-local source is not forwarded".into(),
+        Reason::Unknown(why) => why.clone(),
+    }
+}
