@@ -64,12 +64,13 @@ impl Expectation {
                 .map(|o| value(node, o, *key))
                 .collect();
             if have != *want {
-                let name = KEYS
-                    .iter()
-                    .find(|(_, k)| k == key)
-                    .map_or("", |(n, _)| *n);
+                let name = KEYS.iter().find(|(_, k)| k == key).map_or("", |(n, _)| *n);
                 let list = |s: &BTreeSet<String>| s.iter().cloned().collect::<Vec<_>>().join("|");
-                out.push(format!("{name} is {}, expected {}", list(&have), list(want)));
+                out.push(format!(
+                    "{name} is {}, expected {}",
+                    list(&have),
+                    list(want)
+                ));
             }
         }
         out
@@ -79,9 +80,9 @@ impl Expectation {
 fn value(node: &Node<'_>, o: &Outcome, key: Key) -> String {
     let none = || "none".to_owned();
     match key {
-        Key::Src => o
-            .delivered
-            .map_or_else(none, |d| d.src.map_or_else(|| "unknown".into(), |s| s.to_string())),
+        Key::Src => o.delivered.map_or_else(none, |d| {
+            d.src.map_or_else(|| "unknown".into(), |s| s.to_string())
+        }),
         Key::Dnat => o.dnat.as_ref().map_or_else(none, |d| match (d.ip, d.port) {
             (Some(std::net::IpAddr::V6(a)), Some(p)) => format!("[{a}]:{p}"),
             (Some(a), Some(p)) => format!("{a}:{p}"),

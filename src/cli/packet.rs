@@ -67,13 +67,17 @@ pub enum PacketError {
         have: String,
     },
     /// Nothing tells where the packet comes in.
-    #[error("no route leads back to {src}, so it is not known where the packet comes in; say --in DEV (JSON: \"iif\")")]
+    #[error(
+        "no route leads back to {src}, so it is not known where the packet comes in; say --in DEV (JSON: \"iif\")"
+    )]
     NoReverse {
         /// Source.
         src: IpAddr,
     },
     /// No source, and not from the node.
-    #[error("the source is missing (only a packet of the node itself may leave it out: --from-node, JSON: \"origin\":\"local\")")]
+    #[error(
+        "the source is missing (only a packet of the node itself may leave it out: --from-node, JSON: \"origin\":\"local\")"
+    )]
     NoSource,
     /// A value that means nothing.
     #[error("{key} {value:?} is not understood; {expected}")]
@@ -200,7 +204,9 @@ impl PacketSpec {
             Family::V6 => Proto::ICMPV6,
         };
         let proto = match &self.proto {
-            None if self.dport.is_some() || self.sport.is_some() || self.flags.is_some() => Proto::TCP,
+            None if self.dport.is_some() || self.sport.is_some() || self.flags.is_some() => {
+                Proto::TCP
+            }
             None => icmp_proto,
             Some(Number::Int(n)) => Proto(u8::try_from(*n).map_err(|_| PacketError::Proto {
                 text: n.to_string(),
@@ -307,7 +313,12 @@ impl PacketSpec {
         })
     }
 
-    fn origin(&self, node: &Node<'_>, src: Option<IpAddr>, dst: IpAddr) -> Result<Origin, PacketError> {
+    fn origin(
+        &self,
+        node: &Node<'_>,
+        src: Option<IpAddr>,
+        dst: IpAddr,
+    ) -> Result<Origin, PacketError> {
         let local = match self.origin.as_deref() {
             None => false,
             Some("local") => true,
@@ -350,7 +361,11 @@ fn device_names(node: &Node<'_>) -> String {
     if names.len() <= SHOWN {
         return names.join(", ");
     }
-    format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN)
+    format!(
+        "{} and {} more",
+        names[..SHOWN].join(", "),
+        names.len() - SHOWN
+    )
 }
 
 fn address(text: &str, what: &'static str) -> Result<IpAddr, PacketError> {

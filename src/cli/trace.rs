@@ -79,7 +79,9 @@ fn one_packet(args: &TraceArgs) -> anyhow::Result<Option<PacketSpec>> {
     let (from, to) = match (&args.from, &args.to) {
         (Some(from), Some(to)) => (Some(from.as_str()), to),
         (Some(to), None) if args.from_node => (None, to),
-        (Some(_), None) => bail!("FROM alone is not a packet: give FROM and TO (or --from-node TO)"),
+        (Some(_), None) => {
+            bail!("FROM alone is not a packet: give FROM and TO (or --from-node TO)")
+        }
         (None, _) => bail!("nothing to trace: give FROM and TO, or --packets FILE"),
     };
     let mut spec = PacketSpec::from_args(from, to, args.iif.as_deref(), args.from_node)?;
@@ -133,7 +135,9 @@ fn answer(
     };
     match args.format {
         Format::Json => render::json::write(out, node, &trace, &explain(node, &trace))?,
-        Format::Text | Format::Minimal => render::json::write(out, node, &trace, &explain(node, &trace))?,
+        Format::Text | Format::Minimal => {
+            render::json::write(out, node, &trace, &explain(node, &trace))?
+        }
     }
     let Some(expect) = expect else {
         return Ok(Status::Answered);
@@ -141,7 +145,11 @@ fn answer(
     let differences = expect.differences(node, &trace);
     out.flush()?;
     for d in &differences {
-        writeln!(anstream::stderr(), "expected otherwise: {}", render::escape(d))?;
+        writeln!(
+            anstream::stderr(),
+            "expected otherwise: {}",
+            render::escape(d)
+        )?;
     }
     Ok(if differences.is_empty() {
         Status::Answered

@@ -1,5 +1,21 @@
 //! Findings: what happened, whose rule or setting it was, what to change.
 
+mod answer;
+mod drops;
+mod known;
+pub mod marks;
+pub mod names;
+pub mod owners;
+mod path;
+pub mod place;
+mod reply;
+mod source;
+pub mod story;
+mod tries;
+
+pub use reply::{Answer, answer};
+pub use tries::{Try, tries};
+
 use crate::node::{ChainId, Node, Origin};
 use crate::trace::{Hit, Trace};
 
@@ -76,8 +92,92 @@ pub struct Finding {
     pub help: Vec<String>,
 }
 
-/// What there is to say about a trace, the most useful first.
+impl Finding {
+    fn new(code: &'static str, severity: Severity, title: String) -> Self {
+        Self {
+            code,
+            severity,
+            title,
+            causes: Vec::new(),
+            help: Vec::new(),
+        }
+    }
+
+    /// Adds a cause unless it is there.
+    fn blame(&mut self, cause: Cause) {
+        if !self.causes.contains(&cause) {
+            self.causes.push(cause);
+        }
+    }
+
+    fn blame_rules(&mut self, hits: impl IntoIterator<Item = Hit>) {
+        for h in hits {
+            self.blame(Cause::Rule(h));
+        }
+    }
+
+    fn advise(&mut self, help: impl Into<String>) {
+        let help = help.into();
+        if !self.help.contains(&help) {
+            self.help.push(help);
+        }
+    }
+}
+
+/// What there is to say about a trace, the most useful first: what keeps the packet or its answer from arriving, then what
+/// becomes of the client's address, then what is worth knowing.
 pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
-    let _ = (node, trace);
-    Vec::new()
+    let stories: Vec<_> = trace.outcomes.iter().map(story::story).collect();
+    let case = Case {
+        node,
+        trace,
+        stories: &stories,
+    };
+    let mut found: Vec<(Rank, Finding)> = Vec::new();
+    found.extend(drops::findings(&case));
+    found.extend(path::findings(&case));
+    found.extend(answer::findings(&case));
+    found.extend(source::findings(&case));
+    found.extend(known::findings(&case));
+    // Stable: findings of one rank keep the order in which they were made.
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.into_iter().map(|(_, f)| f).collect()
+}
+
+/// What a finding is made from.
+struct Case<'c, 'a> {
+    node: &'c Node<'a>,
+    trace: &'c Trace,
+    /// One per outcome.
+    stories: &'c [Vec<story::Called>],
+}
+
+impl<'c> Case<'c, '_> {
+    /// Outcomes with their stories.
+    fn outcomes(&self) -> impl Iterator<Item = (&'c crate::trace::Outcome, &'c [story::Called])> {
+        self.trace
+            .outcomes
+            .iter()
+            .zip(self.stories.iter().map(Vec::as_slice))
+    }
+
+    /// Rank of what keeps some outcomes from arriving: those that rest on something unknown come late.
+    fn failure_rank(&self, certain: bool) -> Rank {
+        if certain { Rank::Fails } else { Rank::MayFail }
+    }
+}
+
+/// Order of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// It does not arrive, or is not answered.
+    Fails,
+    /// An existing connection decides, not the rules.
+    Stale,
+    /// What becomes of the client's address.
+    Source,
+    /// It may not arrive; that rests on something unknown.
+    MayFail,
+    /// Worth knowing.
+    Remark,
 }

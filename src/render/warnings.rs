@@ -19,7 +19,10 @@ pub fn write_warnings(out: &mut impl Write, node: &Node<'_>, all: bool) -> io::R
     }
     let left = node.warnings.len() - shown;
     if left > 0 {
-        writeln!(out, "warning: {left} more about the input (--detail shows all)")?;
+        writeln!(
+            out,
+            "warning: {left} more about the input (--detail shows all)"
+        )?;
     }
     Ok(())
 }
@@ -66,7 +69,11 @@ fn window(line: &str, (from, to): (u32, u32)) -> (String, usize, usize) {
             .unwrap_or(chars.len())
     };
     let (from, to) = (at(from), at(to));
-    let start = if to <= WIDTH { 0 } else { from.saturating_sub(20) };
+    let start = if to <= WIDTH {
+        0
+    } else {
+        from.saturating_sub(20)
+    };
     let mut text = String::new();
     let (mut a, mut b) = (0, 0);
     for (i, (_, c)) in chars.iter().enumerate().skip(start) {

@@ -4,10 +4,10 @@ use super::matches::{Tri, Unknown};
 use super::run::Run;
 use crate::node::{Set, SetValue};
 use crate::trace::{Missing, Port};
+use nfwhy_parsers::Proto;
 use nfwhy_parsers::common::Masked;
 use nfwhy_parsers::ipset::{Dim, Method, Part};
 use nfwhy_parsers::iptables::matches::SetMatch;
-use nfwhy_parsers::Proto;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a lookup in a set says.

@@ -1,0 +1,159 @@
+//! How rules, chains, Services and endpoints are called in sentences.
+
+use super::story::rule;
+use crate::node::{ChainId, DevId, Node, Origin};
+use crate::trace::{Hit, Port, View};
+use nfwhy_parsers::iptables::Match;
+use std::net::IpAddr;
+
+/// The chain's name.
+pub fn chain<'n>(node: &'n Node<'_>, table: usize, chain: ChainId) -> &'n str {
+    node.netfilter
+        .tables
+        .get(table)
+        .and_then(|t| t.chains.get(chain.0 as usize))
+        .map_or("?", |c| c.name.as_ref())
+}
+
+/// The table's name.
+pub fn table(node: &Node<'_>, table: usize) -> &'static str {
+    node.netfilter
+        .tables
+        .get(table)
+        .map_or("?", |t| t.kind.name())
+}
+
+/// `KUBE-POSTROUTING:4`.
+pub fn short_rule(node: &Node<'_>, hit: Hit) -> String {
+    format!("{}:{}", chain(node, hit.table, hit.chain), hit.rule + 1)
+}
+
+/// `nat KUBE-POSTROUTING:4`.
+pub fn full_rule(node: &Node<'_>, hit: Hit) -> String {
+    format!("{} {}", table(node, hit.table), short_rule(node, hit))
+}
+
+/// Where the rule stands.
+pub fn place_of(node: &Node<'_>, hit: Hit) -> Origin {
+    node.netfilter
+        .tables
+        .get(hit.table)
+        .map_or_else(Origin::default, |t| t.rule_origin(hit.chain, hit.rule))
+}
+
+/// The rule's comment.
+pub fn comment<'n>(node: &'n Node<'_>, hit: Hit) -> Option<&'n str> {
+    rule(node, hit)?.matches.iter().find_map(|m| match m {
+        Match::Comment(c) => Some(c.as_ref()),
+        _ => None,
+    })
+}
+
+/// The device's name.
+pub fn device<'n>(node: &'n Node<'_>, id: DevId) -> &'n str {
+    node.devices
+        .get(usize::from(id.0))
+        .map_or("?", |d| d.name.as_str())
+}
+
+/// `10.0.0.1:80`, `[fd00::1]:80`; a port of `None` is left out.
+pub fn endpoint(ip: IpAddr, port: Port) -> String {
+    let port = port.to_string();
+    match ip {
+        IpAddr::V6(_) if !port.is_empty() => format!("[{ip}]{port}"),
+        _ => format!("{ip}{port}"),
+    }
+}
+
+/// The packet's source.
+pub fn source(view: &View) -> String {
+    match view.src {
+        Some(ip) => endpoint(ip, view.sport),
+        None => format!("?{}", view.sport),
+    }
+}
+
+/// The packet's destination.
+pub fn destination(view: &View) -> String {
+    endpoint(view.dst, view.dport)
+}
+
+/// The Service a rule speaks of: kube-proxy writes `namespace/name:port` into its comments (pkg/proxy/iptables/proxier.go).
+pub fn service_in(comment: &str) -> Option<&str> {
+    comment.split_ascii_whitespace().find_map(|word| {
+        let word = word.trim_matches(|c: char| matches!(c, '"' | ',' | ';' | '(' | ')'));
+        let word = word.strip_suffix(':').unwrap_or(word);
+        let (ns, name) = word.split_once('/')?;
+        let plain = |s: &str| {
+            !s.is_empty()
+                && s.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:".contains(&b))
+        };
+        let named = ns.bytes().any(|b| b.is_ascii_lowercase()) && !ns.contains(':');
+        (named && plain(ns) && plain(name) && name.bytes().any(|b| b.is_ascii_lowercase()))
+            .then_some(word)
+    })
+}
+
+/// The Service among the comments of some rules, the last named one first.
+pub fn service_of(node: &Node<'_>, hits: &[Hit]) -> Option<String> {
+    hits.iter()
+        .rev()
+        .find_map(|h| comment(node, *h).and_then(service_in))
+        .map(str::to_owned)
+}
+
+/// `a`, `a and b`, `a, b and c`; at most `limit` are named.
+pub fn list(items: &[String], limit: usize) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        many if many.len() > limit.max(1) => {
+            let (shown, rest) = many.split_at(limit.max(1));
+            format!("{} and {} more", shown.join(", "), rest.len())
+        }
+        many => {
+            let (last, rest) = many.split_last().map_or(("", many), |(l, r)| (l.as_str(), r));
+            format!("{} and {last}", rest.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{endpoint, list, service_in};
+    use crate::trace::Port;
+
+    #[test]
+    fn services_are_found_in_comments_and_prefixes_are_not() {
+        for (comment, service) in [
+            ("shop/front:http cluster IP", Some("shop/front:http")),
+            ("masquerade traffic for shop/front:http external destinations", Some("shop/front:http")),
+            ("default/web: -> 10.244.1.2:80", Some("default/web")),
+            ("default/web:", Some("default/web")),
+            ("kind-masq-agent: local traffic is not subject to MASQUERADE 10.244.0.0/16", None),
+            ("kubernetes service portals", None),
+            ("allow fd00:244::/56 in", None),
+        ] {
+            assert_eq!(service_in(comment), service, "{comment}");
+        }
+    }
+
+    #[test]
+    fn endpoints_of_both_families() {
+        let v4 = "10.0.0.1".parse().map(|ip| endpoint(ip, Port::Known(80)));
+        assert_eq!(v4, Ok("10.0.0.1:80".to_owned()));
+        let v6 = "fd00::1".parse().map(|ip| endpoint(ip, Port::Known(80)));
+        assert_eq!(v6, Ok("[fd00::1]:80".to_owned()));
+        let none = "fd00::1".parse().map(|ip| endpoint(ip, Port::None));
+        assert_eq!(none, Ok("fd00::1".to_owned()));
+    }
+
+    #[test]
+    fn lists_read_as_prose() {
+        let s = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
+        assert_eq!(list(&s(1), 3), "0");
+        assert_eq!(list(&s(3), 3), "0, 1 and 2");
+        assert_eq!(list(&s(5), 2), "0, 1 and 3 more");
+    }
+}

@@ -1,0 +1,109 @@
+//! An outcome's hits with the jumps that led to each.
+
+use crate::node::Node;
+use crate::trace::{Effect, Hit, NatKind, Outcome, StepKind, View};
+
+/// A rule that counted the packet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Called {
+    /// Index into the outcome's steps.
+    pub step: usize,
+    /// The rule.
+    pub hit: Hit,
+    /// What it did.
+    pub effect: Effect,
+    /// The jumps that led to its chain, outermost first.
+    pub stack: Vec<Hit>,
+    /// The packet as it came to the rule.
+    pub view: View,
+    /// The packet is the outer one of a tunnel.
+    pub outer: bool,
+}
+
+impl Called {
+    /// Whether the rule rewrote the source, and how.
+    pub fn rewrote_source(&self) -> Option<(NatKind, View)> {
+        match &self.effect {
+            Effect::Nat { kind, to } if rewrites_source(*kind, &self.view, to) => Some((*kind, *to)),
+            _ => None,
+        }
+    }
+
+    /// Whether the rule rewrote the destination.
+    pub fn rewrote_destination(&self) -> bool {
+        matches!(&self.effect, Effect::Nat { kind, to } if !rewrites_source(*kind, &self.view, to))
+    }
+
+    /// The jumps and the rule itself, outermost first.
+    pub fn path(&self) -> impl Iterator<Item = Hit> + '_ {
+        self.stack.iter().copied().chain(std::iter::once(self.hit))
+    }
+}
+
+fn rewrites_source(kind: NatKind, before: &View, after: &View) -> bool {
+    match kind {
+        NatKind::Snat | NatKind::Masquerade => true,
+        NatKind::Netmap => before.src != after.src,
+        NatKind::Dnat
+        | NatKind::Redirect
+        | NatKind::Ipvs
+        | NatKind::Conntrack
+        | NatKind::Tproxy => false,
+    }
+}
+
+/// The hits of an outcome in order.
+pub fn story(outcome: &Outcome) -> Vec<Called> {
+    let mut list = Vec::new();
+    let mut stack: Vec<Hit> = Vec::new();
+    let mut in_outer = false;
+    for (step, s) in outcome.steps.iter().enumerate() {
+        match &s.kind {
+            StepKind::Hook { outer, .. } => {
+                in_outer = *outer;
+                stack.clear();
+            }
+            StepKind::Chain { .. } => stack.clear(),
+            StepKind::Hit { hit, depth, effect } => {
+                stack.truncate(*depth);
+                list.push(Called {
+                    step,
+                    hit: *hit,
+                    effect: effect.clone(),
+                    stack: stack.clone(),
+                    view: s.view,
+                    outer: in_outer,
+                });
+                if *effect == Effect::Jump {
+                    stack.push(*hit);
+                }
+            }
+            _ => {}
+        }
+    }
+    list
+}
+
+/// The rule that rewrote the source of the packet itself, if one did.
+pub fn rewriter(story: &[Called]) -> Option<usize> {
+    story
+        .iter()
+        .rposition(|c| !c.outer && c.rewrote_source().is_some())
+}
+
+/// The rule of a story that ended it, where its last step is that rule.
+pub fn last_of(story: &[Called], hit: Hit) -> Option<usize> {
+    story.iter().rposition(|c| c.hit == hit)
+}
+
+/// The parsed rule of a hit.
+pub fn rule<'n, 'a>(
+    node: &'n Node<'a>,
+    hit: Hit,
+) -> Option<&'n nfwhy_parsers::iptables::Rule<'a>> {
+    node.netfilter
+        .tables
+        .get(hit.table)?
+        .rules(hit.chain)
+        .get(hit.rule)
+}

@@ -1,0 +1,179 @@
+//! A snapshot's files into a [`Node`]: the same thing captured twice is one thing, the richer form counts.
+
+mod links;
+mod netfilter;
+mod routes;
+mod rules;
+mod state;
+
+use super::device::{DevId, Device};
+use super::fib::{Fib, TableId};
+use super::{Captured, FileId, FileInfo, Node, Warning};
+use crate::capture::Snapshot;
+use nfwhy_parsers::iproute::link::Peer;
+use nfwhy_parsers::recognise::Kind;
+use nfwhy_parsers::{Diagnostic, Parsed};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+struct Builder<'a> {
+    files: Vec<FileInfo<'a>>,
+    captured: Captured,
+    devices: Vec<Device>,
+    names: HashMap<String, DevId>,
+    warnings: Vec<Warning>,
+    table_names: HashMap<TableId, String>,
+}
+
+pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
+    let mut b = Builder {
+        files: snapshot
+            .files
+            .iter()
+            .map(|f| FileInfo {
+                name: f.name.clone(),
+                text: &f.text,
+            })
+            .collect(),
+        captured: Captured::default(),
+        devices: Vec::new(),
+        names: HashMap::new(),
+        warnings: Vec::new(),
+        table_names: HashMap::new(),
+    };
+    for (name, why) in &snapshot.skipped {
+        b.warn(None, 0, format!("{name}: {why}"));
+    }
+    for (i, f) in snapshot.files.iter().enumerate() {
+        if f.lossy {
+            b.warn(
+                Some(file_id(i)),
+                0,
+                "holds bytes that are not UTF-8; they were replaced".into(),
+            );
+        }
+    }
+    let of = |kind: Kind| {
+        snapshot
+            .files
+            .iter()
+            .enumerate()
+            .filter(move |(_, f)| f.kind == kind)
+            .map(|(i, f)| (file_id(i), f.text.as_str()))
+            .collect::<Vec<_>>()
+    };
+    for (file, _) in of(Kind::Nft) {
+        b.warn(
+            Some(file),
+            0,
+            "native nftables rules are not simulated; rules of iptables-nft are taken from iptables-save".into(),
+        );
+    }
+
+    b.links(&of(Kind::Link));
+    let objects = b.nexthops(&of(Kind::Nexthop));
+    let mut fib4 = Fib::default();
+    let mut fib6 = Fib::default();
+    b.routes(
+        &of(Kind::Route),
+        &of(Kind::RouteN),
+        &objects,
+        &mut fib4,
+        &mut fib6,
+    );
+    b.derive_local(&mut fib4, &mut fib6);
+    b.rules(&of(Kind::Rule), &mut fib4, &mut fib6);
+    fib4.names.clone_from(&b.table_names);
+    fib6.names.clone_from(&b.table_names);
+    b.captured.neigh = !of(Kind::Neigh).is_empty();
+    let netfilter = b.netfilter(&of(Kind::IptablesSave), &of(Kind::IptablesListing));
+    let sets = b.sets(&of(Kind::Ipset));
+    let ipvs = b.ipvs(&of(Kind::Ipvs));
+    let sysctls = b.sysctls(&of(Kind::Sysctl));
+    let conntrack = b.conntrack(&of(Kind::Conntrack));
+    Node {
+        files: b.files,
+        captured: b.captured,
+        devices: b.devices,
+        fib4,
+        fib6,
+        netfilter,
+        sets,
+        ipvs,
+        sysctls,
+        conntrack,
+        warnings: b.warnings,
+    }
+}
+
+fn file_id(i: usize) -> FileId {
+    FileId(u16::try_from(i).unwrap_or(u16::MAX))
+}
+
+fn owned(c: &Cow<'_, str>) -> String {
+    c.clone().into_owned()
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn warn(&mut self, file: Option<FileId>, line: u32, message: String) {
+        self.warnings.push(Warning {
+            file,
+            line,
+            columns: None,
+            message,
+            help: None,
+        });
+    }
+
+    pub(super) fn take<T>(&mut self, file: FileId, parsed: Parsed<T>) -> T {
+        let text = self.files.get(usize::from(file.0)).map_or("", |f| f.text);
+        for d in parsed.diagnostics {
+            self.warnings.push(warning_of(text, file, &d));
+        }
+        parsed.value
+    }
+
+    pub(super) fn dev(&mut self, name: &str) -> DevId {
+        if let Some(d) = self.names.get(name) {
+            return *d;
+        }
+        let id = DevId(u16::try_from(self.devices.len()).unwrap_or(u16::MAX));
+        self.devices.push(Device {
+            index: 0,
+            name: name.to_owned(),
+            altnames: Vec::new(),
+            kind: None,
+            link_type: None,
+            mac: None,
+            flags: Vec::new(),
+            group: None,
+            mtu: None,
+            master: None,
+            peer: Peer::None,
+            info: Default::default(),
+            xdp: None,
+            addrs: Vec::new(),
+            origin: Origin::default(),
+            known: false,
+        });
+        self.names.insert(name.to_owned(), id);
+        id
+    }
+}
+
+/// A parser's diagnostic with columns within its line.
+fn warning_of(text: &str, file: FileId, d: &Diagnostic) -> Warning {
+    let start = (d.span.start as usize).min(text.len());
+    let line_start = text.as_bytes()[..start]
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |p| p + 1);
+    let col = |n: usize| u32::try_from(n.saturating_sub(line_start)).unwrap_or(0);
+    Warning {
+        file: Some(file),
+        line: d.line,
+        columns: Some((col(start), col((d.span.end as usize).max(start)))),
+        message: d.message.clone(),
+        help: d.help.clone(),
+    }
+}

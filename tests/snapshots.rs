@@ -1,0 +1,225 @@
+//! Every folder under snapshots/: its flows are traced, held against what flows.toml expects, and the answers against the reviewed
+//! ones beside it.
+
+use nfwhy::capture::Snapshot;
+use nfwhy::explain::explain;
+use nfwhy::node::Node;
+use nfwhy::render;
+use nfwhy::sim::simulate;
+use nfwhy::trace::Trace;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flows {
+    flow: Vec<Flow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flow {
+    name: String,
+    packet: toml::Value,
+    /// Version of the kernel that confirmed it.
+    #[serde(rename = "kernel")]
+    _kernel: Option<String>,
+    #[serde(default)]
+    expect: Expect,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    verdict: Option<String>,
+    dnat: Option<Vec<String>>,
+    masq_mark: Option<bool>,
+    seen: Option<BTreeMap<String, String>>,
+    client_ip: Option<String>,
+    out: Option<OneOrByServer>,
+    decided_by: Option<Vec<(String, String, toml::Value)>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrByServer {
+    One(String),
+    ByServer(BTreeMap<String, String>),
+}
+
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
+    let mut out: Vec<PathBuf> = std::fs::read_dir(root)
+        .expect("snapshots/ is part of the repository")
+        .map(|e| e.expect("a readable entry").path())
+        .filter(|p| p.join("flows.toml").is_file())
+        .collect();
+    out.sort();
+    out
+}
+
+fn text<'v>(v: &'v Value, path: &str) -> Option<&'v str> {
+    v.pointer(path).and_then(Value::as_str)
+}
+
+fn server(o: &Value) -> String {
+    text(o, "/dnat/ip").unwrap_or("null").to_owned()
+}
+
+fn endpoint(o: &Value) -> Option<String> {
+    let ip = text(o, "/dnat/ip")?;
+    let port = o.pointer("/dnat/port")?;
+    Some(if ip.contains(':') {
+        format!("[{ip}]:{port}")
+    } else {
+        format!("{ip}:{port}")
+    })
+}
+
+/// What of an answer is not as expected.
+fn differences(e: &Expect, answer: &Value) -> Vec<String> {
+    let mut bad = Vec::new();
+    let outcomes: Vec<&Value> = answer["outcomes"]
+        .as_array()
+        .expect("an array of outcomes")
+        .iter()
+        .collect();
+    let set = |f: &dyn Fn(&Value) -> Option<String>| -> BTreeSet<String> {
+        outcomes.iter().filter_map(|o| f(o)).collect()
+    };
+    let verdicts = set(&|o| text(o, "/verdict").map(str::to_owned));
+    if let Some(v) = &e.verdict {
+        let servers = set(&endpoint);
+        if v == "passed" {
+            let ok = verdicts.iter().all(|x| x == "forwarded" || x == "local");
+            if !ok || !servers.is_empty() {
+                bad.push(format!(
+                    "verdicts {verdicts:?}, servers {servers:?}; expected passed"
+                ));
+            }
+        } else if verdicts != BTreeSet::from([v.clone()]) {
+            bad.push(format!("verdicts {verdicts:?}; expected {v}"));
+        }
+    }
+    if let Some(want) = &e.dnat {
+        let have = set(&endpoint);
+        if have != want.iter().cloned().collect() {
+            bad.push(format!("dnat {have:?}; expected {want:?}"));
+        }
+        if !want.is_empty() && outcomes.iter().any(|o| endpoint(o).is_none()) {
+            bad.push("an outcome without dnat".into());
+        }
+    }
+    if let Some(want) = e.masq_mark {
+        let have = outcomes.iter().any(|o| o["masq_mark"] == Value::Bool(true));
+        if have != want {
+            bad.push(format!("masq_mark {have}; expected {want}"));
+        }
+    }
+    if let Some(want) = &e.seen {
+        let have: BTreeMap<String, String> = outcomes
+            .iter()
+            .map(|o| {
+                (
+                    server(o),
+                    text(o, "/delivered/src").unwrap_or("null").to_owned(),
+                )
+            })
+            .collect();
+        if have != *want {
+            bad.push(format!("seen {have:?}; expected {want:?}"));
+        }
+    }
+    if let Some(want) = &e.client_ip {
+        let have = set(&|o| text(o, "/client_ip").map(str::to_owned));
+        if have != BTreeSet::from([want.clone()]) {
+            bad.push(format!("client_ip {have:?}; expected {want}"));
+        }
+    }
+    if let Some(want) = &e.out {
+        for o in &outcomes {
+            let want = match want {
+                OneOrByServer::One(w) => Some(w.as_str()),
+                OneOrByServer::ByServer(m) => m.get(&server(o)).map(String::as_str),
+            };
+            if text(o, "/out/dev") != want {
+                bad.push(format!("out {:?}; expected {want:?}", text(o, "/out/dev")));
+            }
+        }
+    }
+    for (table, chain, rule) in e.decided_by.iter().flatten() {
+        let Some(rule) = rule.as_integer() else {
+            continue;
+        };
+        let hit = outcomes.iter().any(|o| {
+            o["hits"].as_array().is_some_and(|hits| {
+                hits.iter().any(|h| {
+                    h["table"] == table.as_str()
+                        && h["chain"] == chain.as_str()
+                        && h["rule"] == rule
+                })
+            })
+        });
+        if !hit {
+            bad.push(format!("{table} {chain}:{rule} was not hit"));
+        }
+    }
+    bad
+}
+
+fn traced(node: &Node<'_>, flow: &Flow) -> (Trace, Value, String) {
+    let spec: nfwhy::cli::PacketSpec = flow
+        .packet
+        .clone()
+        .try_into()
+        .unwrap_or_else(|e| panic!("{}: {e}", flow.name));
+    let packet = spec
+        .resolve(node)
+        .unwrap_or_else(|e| panic!("{}: {e}", flow.name));
+    let trace = simulate(node, &packet).unwrap_or_else(|e| panic!("{}: {e}", flow.name));
+    let mut line = Vec::new();
+    render::json::write(&mut line, node, &trace, &explain(node, &trace)).expect("memory");
+    let line = String::from_utf8(line).expect("JSON is UTF-8");
+    let value = serde_json::from_str(&line).expect("our own JSON");
+    (trace, value, line)
+}
+
+fn load(folder: &Path) -> (Snapshot, Flows) {
+    let snapshot = Snapshot::read(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let text = std::fs::read_to_string(folder.join("flows.toml")).expect("flows.toml");
+    let flows = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    (snapshot, flows)
+}
+
+#[test]
+fn every_flow_of_every_snapshot_ends_as_expected() {
+    let mut bad = Vec::new();
+    let mut flows_seen = 0;
+    for folder in folders() {
+        let (snapshot, flows) = load(&folder);
+        let node = Node::new(&snapshot);
+        for flow in &flows.flow {
+            flows_seen += 1;
+            let (_, answer, _) = traced(&node, flow);
+            for d in differences(&flow.expect, &answer) {
+                bad.push(format!("{}: {}: {d}", folder.display(), flow.name));
+            }
+        }
+    }
+    assert!(flows_seen > 0, "no flows found");
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// Snapshots are complete captures: nothing in them is unread.
+#[test]
+fn snapshots_read_without_a_warning() {
+    for folder in folders() {
+        let (snapshot, _) = load(&folder);
+        let node = Node::new(&snapshot);
+        let mut text = Vec::new();
+        render::write_warnings(&mut text, &node, true).expect("memory");
+        assert_eq!(String::from_utf8_lossy(&text), "", "{}", folder.display());
+    }
+}
