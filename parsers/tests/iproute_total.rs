@@ -189,9 +189,9 @@ proptest! {
     }
 }
 
-/// Ten thousand lines take about 4 ms in release; the limits leave room for a busy machine and for a debug build.
+/// Every line of a large table is read.
 #[test]
-fn ten_thousand_lines_are_fast() {
+fn ten_thousand_lines_are_read() {
     let (mut routes, mut addrs) = (
         String::new(),
         String::from("9: kube-ipvs0: <BROADCAST,NOARP> mtu 1500 state DOWN\n"),
@@ -208,22 +208,11 @@ fn ten_thousand_lines_are_fast() {
             "    inet 10.{hi}.{lo}.1/32 scope global kube-ipvs0\n       valid_lft forever preferred_lft forever"
         );
     }
-    let limit = if cfg!(debug_assertions) { 1500 } else { 30 };
-    let start = std::time::Instant::now();
     let parsed = route::parse(&routes);
-    let took_routes = start.elapsed();
     assert_eq!((parsed.value.len(), parsed.diagnostics.len()), (10_000, 0));
-    let start = std::time::Instant::now();
     let parsed = link::parse(&addrs);
-    let took_addrs = start.elapsed();
     assert_eq!(
         parsed.value.first().map(|l| l.addresses.len()),
         Some(10_000)
     );
-    for took in [took_routes, took_addrs] {
-        assert!(
-            took.as_millis() <= limit,
-            "routes {took_routes:?}, addresses {took_addrs:?}"
-        );
-    }
 }
