@@ -3,6 +3,7 @@
 //! The form is that of `ct_seq_show` in `net/netfilter/nf_conntrack_standalone.c` and of conntrack-tools 1.4.7.
 
 use crate::common::{Diagnostic, Family, Parsed, Proto, Span, Text};
+use crate::ipset::member::{addr, cut_at};
 use crate::recognise::lines::{Line, Lines, is_cut};
 use std::net::IpAddr;
 
@@ -194,7 +195,7 @@ fn flow<'a>(line: &Line<'a>, text: &'a str) -> Result<Flow<'a>, (&'a str, String
                 }
             }
             _ => {
-                let Some((key, value)) = w.split_once('=') else {
+                let Some((key, value)) = cut_at(w, b'=') else {
                     if is_cut(w) {
                         return Err((w, "the line was cut off".into()));
                     }
@@ -205,8 +206,8 @@ fn flow<'a>(line: &Line<'a>, text: &'a str) -> Result<Flow<'a>, (&'a str, String
                 }
                 let d = if in_reply { &mut reply } else { &mut orig };
                 let ok = match key {
-                    "src" => fill(&mut d.src, value),
-                    "dst" => fill(&mut d.dst, value),
+                    "src" => fill_addr(&mut d.src, value),
+                    "dst" => fill_addr(&mut d.dst, value),
                     "sport" => fill(&mut d.sport, value),
                     "dport" => fill(&mut d.dport, value),
                     "type" => fill(&mut d.icmp_type, value),
@@ -251,6 +252,14 @@ fn fill<T: std::str::FromStr>(slot: &mut Option<T>, value: &str) -> bool {
         }
         Err(_) => false,
     }
+}
+
+fn fill_addr(slot: &mut Option<IpAddr>, value: &str) -> bool {
+    let read = addr(value);
+    if let Some(a) = read {
+        slot.get_or_insert(a);
+    }
+    read.is_some()
 }
 
 /// A mark: decimal as the tools print it, or hexadecimal.

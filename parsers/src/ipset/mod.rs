@@ -4,7 +4,7 @@
 
 mod header;
 mod icmp;
-mod member;
+pub(crate) mod member;
 mod print;
 mod read;
 
