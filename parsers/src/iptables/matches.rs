@@ -67,7 +67,7 @@ pub enum Match<'a> {
     Quota(Neg<u64>),
     /// `socket`.
     Socket(SocketMatch),
-    /// `policy` (IPsec).
+    /// `policy`, of `IPsec`.
     Policy(Box<PolicyMatch<'a>>),
     /// `esp --espspi`.
     Esp(Neg<Range<u32>>),

@@ -4,12 +4,14 @@
 //! rules; [`rule::parse_rule`] turns one line into a [`Rule`]. A node with 200,000 rules is indexed as a whole and only the
 //! chains a packet enters are parsed.
 
+mod lex;
 pub mod listing;
 pub mod matches;
 pub mod print;
 pub mod rule;
 pub mod save;
 pub mod targets;
+mod value;
 
 use crate::common::{Family, Masked, Neg, Proto, Span, Text};
 pub use matches::Match;

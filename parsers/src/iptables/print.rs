@@ -1,1 +1,0 @@
-//! Rules back to text, as iptables-save prints them (`Display` of [`super::Rule`], [`super::Match`], [`super::Target`]).
