@@ -7,6 +7,11 @@
 //! Shapes follow kube-proxy (`pkg/proxy/iptables/proxier.go`, `syncProxyRules`). Three services of five have a
 //! `NodePort`, one of five is a `LoadBalancer`; every tenth of those has `externalTrafficPolicy: Local`.
 
+#![allow(
+    dead_code,
+    reason = "one user wants the rules in memory, another the whole folder"
+)]
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::net::Ipv4Addr;
