@@ -29,7 +29,14 @@ impl Run<'_, '_> {
     /// The source MASQUERADE gives.
     pub(super) fn masquerade_address(&mut self, out: DevId, next_hop: IpAddr) -> Found {
         match self.family {
-            Family::V4 => self.inet_select_addr(out, Some(next_hop), Scope::GLOBAL),
+            Family::V4 => {
+                // `rt_nexthop` (include/net/route.h): an IPv6 gateway is no next hop here, the destination is.
+                let next_hop = match next_hop {
+                    IpAddr::V4(_) => next_hop,
+                    IpAddr::V6(_) => self.skb.dst,
+                };
+                self.inet_select_addr(out, Some(next_hop), Scope::GLOBAL)
+            }
             // IPv6 selects for the destination, not for the next hop (`nf_nat_masquerade_ipv6`).
             Family::V6 => self.ipv6_source(Some(out), self.skb.dst),
         }
@@ -47,18 +54,18 @@ impl Run<'_, '_> {
             return Found::NotCaptured("an address of this node that was not captured".into());
         }
         let d = node.device(dev);
-        // With route_localnet even loopback addresses count (localnet_scope).
+        // `localnet_scope`: with route_localnet an address of scope host passes for one of scope link.
         let local_scope = if self.or_conf_quiet(dev, "route_localnet") {
-            Scope::HOST
-        } else {
             Scope::LINK
+        } else {
+            Scope::HOST
         };
         let mut first: Option<&Addr> = None;
         for a in v4(d) {
             if a.secondary || a.scope.min(local_scope) > scope {
                 continue;
             }
-            if dst.is_none_or(|n| Self::same_net(n, a.peer, a.prefix_len)) {
+            if dst.is_some_and(|n| Self::same_net(n, a.peer, a.prefix_len)) {
                 return Found::Addr {
                     addr: a.local,
                     how: AddrChoice::OnSubnet,

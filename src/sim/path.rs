@@ -100,7 +100,7 @@ impl Run<'_, '_> {
                     return self.deliver();
                 }
                 if dst.is_broadcast() || (src.is_unspecified() && dst.is_unspecified()) {
-                    return self.deliver();
+                    return self.broadcast(dev, src);
                 }
                 if src.octets()[0] == 0 {
                     return Err(self.martian("the source is in 0.0.0.0/8"));
@@ -130,7 +130,7 @@ impl Run<'_, '_> {
                     Ok(l) => match l.ty {
                         RouteType::Broadcast => {
                             self.route_step(&l, None, true, false);
-                            self.deliver()
+                            self.broadcast(dev, src)
                         }
                         RouteType::Local => {
                             self.route_step(&l, None, true, false);
@@ -174,6 +174,14 @@ impl Run<'_, '_> {
                 }
             }
         }
+    }
+
+    /// `brd_input` in `ip_route_input_slow`: sources are validated, save those of a client that has none yet (DHCP).
+    fn broadcast(&mut self, dev: DevId, src: std::net::Ipv4Addr) -> Flow {
+        if src.octets()[0] != 0 {
+            self.validate_source(dev)?;
+        }
+        self.deliver()
     }
 
     fn take_way(&mut self, l: &Lookup, reroute: bool) -> Flow<Dst> {

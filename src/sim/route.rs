@@ -168,7 +168,9 @@ impl Run<'_, '_> {
                     if jumps > fib.rules.len() {
                         break;
                     }
-                    if let Some(to) = fib.rules.iter().position(|r| r.priority >= *p)
+                    // Only a rule of exactly that priority is a target; else the rule is unresolved and does nothing
+                    // (`fib_nl_newrule` in net/core/fib_rules.c).
+                    if let Some(to) = fib.rules.iter().position(|r| r.priority == *p)
                         && to >= i
                     {
                         i = to;
