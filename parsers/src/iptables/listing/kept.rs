@@ -2,6 +2,7 @@
 
 use super::cursor::Cur;
 use super::matches::Read;
+use super::names;
 use crate::common::Text;
 use crate::iptables::matches::Match;
 use std::fmt::Write as _;
@@ -156,7 +157,8 @@ pub(super) fn parse<'a>(not: bool, word: &'a str, cur: Cur<'a>) -> Read<'a> {
         "mh" => {
             let (ty, rest) = cur.neg_word()?;
             let bang = if ty.not { "! " } else { "" };
-            (opaque("mh", format!("{bang}--mh-type {}", ty.value)), rest)
+            let ty = names::mobility_header(ty.value);
+            (opaque("mh", format!("{bang}--mh-type {ty}")), rest)
         }
         _ => return None,
     })

@@ -331,3 +331,18 @@ pub(super) fn log_level(text: &str) -> Option<u32> {
         _ => return text.parse().ok(),
     })
 }
+
+/// The number of a mobility header type, as iptables-save writes it (`mh_names` in `extensions/libip6t_mh.c`).
+pub(super) fn mobility_header(name: &str) -> &str {
+    match name {
+        "binding-refresh-request" => "0",
+        "home-test-init" => "1",
+        "careof-test-init" => "2",
+        "home-test" => "3",
+        "careof-test" => "4",
+        "binding-update" => "5",
+        "binding-acknowledgement" => "6",
+        "binding-error" => "7",
+        _ => name,
+    }
+}

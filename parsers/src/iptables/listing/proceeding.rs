@@ -43,7 +43,7 @@ pub(super) fn options<'a>(name: &str, cur: Cur<'a>) -> Option<(String, Cur<'a>)>
         "TRACE" => Some((String::new(), cur)),
         "AUDIT" => one(cur, "AUDIT", "--type"),
         "CLASSIFY" => classify(cur),
-        "TCPOPTSTRIP" => one(cur, "TCPOPTSTRIP options", "--strip-options"),
+        "TCPOPTSTRIP" => tcpoptstrip(cur),
         "TEE" => tee(cur),
         "RATEEST" => rateest(cur),
         "IDLETIMER" => idletimer(cur),
@@ -197,4 +197,22 @@ fn idletimer(cur: Cur<'_>) -> Option<(String, Cur<'_>)> {
         }
     }
     Some((out, rest))
+}
+
+/// Names without `-n` (`tcp_optionmap` in `extensions/libxt_TCPOPTSTRIP.c`).
+fn tcpoptstrip(cur: Cur<'_>) -> Option<(String, Cur<'_>)> {
+    let (list, rest) = cur.eat_all("TCPOPTSTRIP options")?.word()?;
+    let numbers: Vec<&str> = list
+        .split(',')
+        .map(|option| match option {
+            "mss" => "2",
+            "wscale" => "3",
+            "sack-permitted" => "4",
+            "sack" => "5",
+            "timestamp" => "8",
+            "md5" => "19",
+            number => number,
+        })
+        .collect();
+    Some((format!("--strip-options {}", numbers.join(",")), rest))
 }

@@ -279,7 +279,8 @@ fn tproxy(cur: Cur<'_>) -> Option<(Target<'_>, Cur<'_>)> {
     let ip: IpAddr = ip.trim_matches(['[', ']']).parse().ok()?;
     Some((
         Target::Tproxy {
-            ip: Some(ip),
+            // Printed where no address was given.
+            ip: Some(ip).filter(|ip| !ip.is_unspecified()),
             port: port.parse().ok()?,
             mark: mark(value)?,
         },
