@@ -8,6 +8,7 @@ use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -44,7 +45,7 @@ struct PacketView<'a> {
     icmp_code: Option<u8>,
 }
 
-#[derive(Serialize, PartialEq)]
+#[derive(Serialize)]
 struct OutcomeView {
     #[serde(serialize_with = "probability")]
     probability: Option<f64>,
@@ -61,7 +62,7 @@ struct OutcomeView {
     hits: Vec<HitView>,
 }
 
-#[derive(Serialize, PartialEq)]
+#[derive(Serialize)]
 struct Delivered {
     src: Option<IpAddr>,
     sport: Option<u16>,
@@ -70,20 +71,20 @@ struct Delivered {
     proto: String,
 }
 
-#[derive(Serialize, PartialEq)]
+#[derive(Serialize)]
 struct RewriteView {
     ip: Option<IpAddr>,
     port: Option<u16>,
     by: &'static str,
 }
 
-#[derive(Serialize, PartialEq)]
+#[derive(Serialize)]
 struct OutView {
     dev: String,
     via: Option<IpAddr>,
 }
 
-#[derive(Serialize, PartialEq)]
+#[derive(Serialize)]
 struct HitView {
     family: &'static str,
     backend: &'static str,
@@ -126,19 +127,18 @@ pub fn write(
     findings: &[Finding],
 ) -> io::Result<()> {
     let mut outcomes: Vec<OutcomeView> = Vec::with_capacity(trace.outcomes.len());
+    // Ends that differ in nothing but the way the dice fell are one.
+    let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
     for o in &trace.outcomes {
-        let v = outcome(node, o);
-        // Ends that differ in nothing but the way the dice fell are one.
-        let same = |x: &&mut OutcomeView| {
-            let p = x.probability;
-            x.probability = v.probability;
-            let equal = **x == v;
-            x.probability = p;
-            equal && p.is_some() == v.probability.is_some()
-        };
-        if let Some(x) = outcomes.iter_mut().find(same) {
-            x.probability = x.probability.zip(v.probability).map(|(a, b)| a + b);
+        let mut v = outcome(node, o);
+        let p = v.probability.take();
+        let mut key = serde_json::to_vec(&v)?;
+        key.push(u8::from(p.is_some()));
+        let at = *seen.entry(key).or_insert(outcomes.len());
+        if let Some(x) = outcomes.get_mut(at) {
+            x.probability = x.probability.zip(p).map(|(a, b)| a + b);
         } else {
+            v.probability = p;
             outcomes.push(v);
         }
     }

@@ -8,7 +8,7 @@ mod state;
 
 use super::device::{DevId, Device};
 use super::fib::{Fib, TableId};
-use super::{Captured, FileId, FileInfo, Node, Warning};
+use super::{Captured, FileId, FileInfo, Node, Origin, Warning};
 use crate::capture::Snapshot;
 use nfwhy_parsers::iproute::link::Peer;
 use nfwhy_parsers::recognise::Kind;

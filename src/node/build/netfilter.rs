@@ -7,6 +7,128 @@ use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::{self, Backend, Form};
 use std::borrow::Cow;
 
+impl<'a> Builder<'a> {
+    pub(super) fn netfilter(
+        &mut self,
+        saves: &[(FileId, &'a str)],
+        listings: &[(FileId, &'a str)],
+    ) -> Netfilter<'a> {
+        let mut tables: Vec<Table<'a>> = Vec::new();
+        for (file, text) in saves {
+            for set in self.take(*file, iptables::save::index_all(text)) {
+                self.add_rule_set(set, *file, &mut tables);
+            }
+        }
+        for (file, text) in listings {
+            let set = self.take(*file, iptables::listing::index(text));
+            self.add_rule_set(set, *file, &mut tables);
+        }
+        tables.sort_by_key(|t| (t.backend, t.family, t.kind));
+        for t in &tables {
+            match t.family {
+                Family::V4 => self.captured.iptables4 = true,
+                Family::V6 => self.captured.iptables6 = true,
+            }
+        }
+        self.check_rules(&tables);
+        Netfilter { tables }
+    }
+
+    pub(super) fn add_rule_set(
+        &mut self,
+        set: iptables::RuleSet<'a>,
+        file: FileId,
+        tables: &mut Vec<Table<'a>>,
+    ) {
+        let family = set.family.unwrap_or(Family::V4);
+        let backend = set.backend.unwrap_or(Backend::Legacy);
+        let info = self.files[usize::from(file.0)].clone();
+        for t in set.tables {
+            let name: Cow<'_, str> = if t.name.is_empty() {
+                let guess = guess_table(&t);
+                self.warn(
+                    Some(file),
+                    t.chains.first().map_or(0, |c| c.line),
+                    format!(
+                        "the text does not name the table; its chains are those of table {guess}"
+                    ),
+                );
+                Cow::Borrowed(guess)
+            } else {
+                t.name.clone()
+            };
+            let Some(kind) = TableKind::parse(&name) else {
+                self.warn(
+                    Some(file),
+                    t.line,
+                    format!("table {name} is not one of raw, mangle, nat, filter, security; it is left out"),
+                );
+                continue;
+            };
+            let line = t.line;
+            let table = Table::new(t, kind, family, backend, set.form, (file, &info));
+            let old = tables
+                .iter()
+                .position(|o| o.kind == kind && o.family == family && o.backend == backend);
+            let Some(old) = old else {
+                tables.push(table);
+                continue;
+            };
+            // The same table twice: a save beats a listing, else the later one is the newer one.
+            let keep_old = (tables[old].form_is_save() && set.form != Form::Save)
+                || (tables[old].file == file && table.rule_count() == 0);
+            let same = tables[old].rule_count() == table.rule_count();
+            if !same && set.form == Form::Save {
+                let other = self.files[usize::from(tables[old].file.0)].name.clone();
+                self.warn(
+                    Some(file),
+                    line,
+                    format!("table {} is captured again (also in {other}:{}) and has {} rules instead of {}; the {} is used", kind.name(), tables[old].line, table.rule_count(), tables[old].rule_count(), if keep_old { "first" } else { "last" }),
+                );
+            }
+            if !keep_old {
+                tables[old] = table;
+            }
+        }
+    }
+
+    /// Rules are parsed when a packet enters their chain. A rule set of ordinary size is read whole at once all the same, so
+    /// that what is wrong in it is reported whichever chains the packet takes.
+    pub(super) fn check_rules(&mut self, tables: &[Table<'a>]) {
+        const EAGER_RULES: usize = 20_000;
+        if tables.iter().map(Table::rule_count).sum::<usize>() > EAGER_RULES {
+            return;
+        }
+        for t in tables {
+            let text = self.files[usize::from(t.file.0)].text;
+            for id in t.chain_ids() {
+                for rule in t.rules(id) {
+                    self.check_jump(t, rule);
+                }
+                for d in t.diagnostics(id) {
+                    self.warnings.push(warning_of(text, t.file, d));
+                }
+            }
+        }
+    }
+
+    pub(super) fn check_jump(&mut self, t: &Table<'a>, rule: &iptables::Rule<'a>) {
+        let (iptables::Target::Jump(name) | iptables::Target::Goto(name)) = &rule.target else {
+            return;
+        };
+        if t.chain(name).is_some() {
+            return;
+        }
+        self.warnings.push(Warning {
+            file: Some(t.file),
+            line: rule.at.line,
+            columns: None,
+            message: format!("jumps to {name}, which is neither a chain of table {} in this file nor a known target", t.kind.name()),
+            help: Some("the dump is cut, or the target is an extension; the rule's effect is unknown".into()),
+        });
+    }
+}
+
 impl Table<'_> {
     fn form_is_save(&self) -> bool {
         !self.from_listing
