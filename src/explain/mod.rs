@@ -9,7 +9,7 @@ pub mod owners;
 mod path;
 pub mod place;
 mod reply;
-mod source;
+pub mod source;
 pub mod story;
 mod tries;
 
@@ -135,7 +135,6 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
     };
     let mut found: Vec<(Rank, Finding)> = Vec::new();
     found.extend(drops::findings(&case));
-    found.extend(path::findings(&case));
     found.extend(answer::findings(&case));
     found.extend(source::findings(&case));
     found.extend(known::findings(&case));

@@ -1,0 +1,127 @@
+//! Findings about the answer to a packet that arrived.
+
+use super::names::{self, full_rule};
+use super::reply::{Answer, answer};
+use super::story::{Called, story};
+use super::{Case, Cause, Finding, Rank, Severity, drops};
+use crate::trace::{Effect, Hit, Trace, Verdict};
+use std::net::IpAddr;
+
+/// Answers are followed for so many outcomes; the others are alike but for the address.
+const FOLLOWED: usize = 32;
+
+pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
+    let mut list: Vec<(Rank, Finding)> = Vec::new();
+    let mut elsewhere: Vec<IpAddr> = Vec::new();
+    let mut add = |rank: Rank, f: Finding| {
+        match list
+            .iter_mut()
+            .find(|(_, g)| g.code == f.code && g.title == f.title)
+        {
+            Some((r, g)) => {
+                *r = (*r).min(rank);
+                for c in f.causes {
+                    g.blame(c);
+                }
+            }
+            None => list.push((rank, f)),
+        }
+    };
+    for (o, s) in case.outcomes().take(FOLLOWED) {
+        match answer(case.node, case.trace, o) {
+            Some(Answer::Here(reply)) => {
+                if let Some((certain, f)) = lost_answer(case, &reply, s) {
+                    let sure = certain && o.probability.is_some();
+                    add(if sure { Rank::Fails } else { Rank::MayFail }, f);
+                } else if let Some(f) = not_undone(case, &reply) {
+                    add(Rank::Remark, f);
+                }
+            }
+            Some(Answer::Elsewhere { from }) => {
+                if !elsewhere.contains(&from) {
+                    elsewhere.push(from);
+                }
+            }
+            None => {}
+        }
+    }
+    if !elsewhere.is_empty() {
+        list.push((Rank::Remark, past_this_node(case, &elsewhere)));
+    }
+    list
+}
+
+/// The answer ends on this node; certain where all its outcomes do.
+fn lost_answer(case: &Case<'_, '_>, reply: &Trace, request: &[Called]) -> Option<(bool, Finding)> {
+    let fails = |v: Verdict| matches!(v, Verdict::Dropped | Verdict::Rejected);
+    let o = reply.outcomes.iter().find(|o| fails(o.verdict))?;
+    let certain = reply.outcomes.iter().all(|o| fails(o.verdict));
+    let its = story(o);
+    let why = drops::failure(case.node, &reply.packet, o, &its)?;
+    let mut f = Finding::new(
+        "answer-dropped",
+        Severity::Error,
+        format!("the packet arrives, but its answer does not come back: {}", why.title),
+    );
+    for c in why.causes {
+        f.blame(c);
+    }
+    // What let the request pass where the answer fails.
+    let table = f.causes.iter().find_map(|c| match c {
+        Cause::Policy { table, .. } => Some(*table),
+        Cause::Rule(Hit { table, .. }) => Some(*table),
+        _ => None,
+    });
+    let passed = request.iter().rev().find(|c| {
+        Some(c.hit.table) == table && c.effect == Effect::Accept && !c.outer
+    });
+    if let Some(c) = passed {
+        f.blame_rules([c.hit]);
+        f.advise(format!(
+            "the request passed by {}, which the answer does not match: accept `-m conntrack --ctstate RELATED,ESTABLISHED`",
+            full_rule(case.node, c.hit)
+        ));
+        f.blame_rules(c.stack.iter().rev().copied());
+    }
+    for h in why.help {
+        f.advise(h);
+    }
+    Some((certain, f))
+}
+
+/// The answer leaves with another source than the client asked.
+fn not_undone(case: &Case<'_, '_>, reply: &Trace) -> Option<Finding> {
+    let o = reply
+        .outcomes
+        .iter()
+        .find(|o| matches!(o.verdict, Verdict::Forwarded | Verdict::Local))?;
+    let src = o.delivered?.src?;
+    if src == case.trace.packet.dst {
+        return None;
+    }
+    let mut f = Finding::new(
+        "answer-not-translated",
+        Severity::Error,
+        format!(
+            "the answer leaves with source {src}, not {}: the client does not know it and resets",
+            case.trace.packet.dst
+        ),
+    );
+    f.advise("nothing on this node undoes the rewrite for the answer: the connection is not tracked");
+    Some(f)
+}
+
+fn past_this_node(case: &Case<'_, '_>, from: &[IpAddr]) -> Finding {
+    let from: Vec<String> = from.iter().map(ToString::to_string).collect();
+    let mut f = Finding::new(
+        "answer-elsewhere",
+        Severity::Warning,
+        format!(
+            "{} would answer the client directly, not through this node: unless its node routes the answer back here, the client gets it from an address it did not ask ({})",
+            names::list(&from, 3),
+            case.trace.packet.dst
+        ),
+    );
+    f.advise("the destination was rewritten here but the source was kept: only the masquerade or policy Local makes such a connection work");
+    f
+}

@@ -1,0 +1,232 @@
+//! What is worth knowing beside the answer: connections that outlive rules, IPVS without conntrack, two rule sets at once.
+
+use super::names::{self, endpoint};
+use super::path::{ipvs_service, service_name, setting};
+use super::{Case, Cause, Finding, Rank, Severity, owners, reply};
+use crate::node::{Node, Origin, TableKind};
+use crate::trace::{CtState, NatKind, Outcome, Port, StepKind};
+use nfwhy_parsers::iptables::Backend;
+use std::net::IpAddr;
+
+pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
+    let mut list = Vec::new();
+    list.extend(connection(case));
+    list.extend(ipvs_untracked(case).map(|f| (Rank::Remark, f)));
+    list.extend(two_backends(case).map(|f| (Rank::Remark, f)));
+    list.extend(depends(case).map(|f| (Rank::MayFail, f)));
+    list
+}
+
+/// A captured connection decides: nat rules are asked only for the first packet (`nf_nat_inet_fn`, net/netfilter/nf_nat_core.c).
+fn connection(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
+    let (o, at) = case
+        .trace
+        .outcomes
+        .iter()
+        .filter(|o| !reply::is_reply(o))
+        .find_map(|o| Some((o, entry(o)?)))?;
+    let place = case.node.place(at);
+    let to = o
+        .dnat
+        .as_ref()
+        .filter(|d| d.by == NatKind::Conntrack)
+        .and_then(|d| Some((d.ip?, d.port)));
+    let packet = &case.trace.packet;
+    let Some((ip, port)) = to else {
+        let mut f = Finding::new(
+            "known-connection",
+            Severity::Info,
+            format!("the connection is known ({place}), so the nat rules are not asked; a new one may go another way"),
+        );
+        f.blame(Cause::Conntrack { at });
+        return Some((Rank::Remark, f));
+    };
+    let target = endpoint(ip, port.map_or(Port::None, Port::Known));
+    if named_now(case.node, ip) {
+        let mut f = Finding::new(
+            "known-connection",
+            Severity::Info,
+            format!("the connection is known ({place}): it stays with {target}, whatever the nat rules say of new ones"),
+        );
+        f.blame(Cause::Conntrack { at });
+        return Some((Rank::Remark, f));
+    }
+    let mut f = Finding::new(
+        "stale-conntrack",
+        Severity::Error,
+        format!(
+            "sent to {target}, which no current rule names: a stale conntrack entry ({place}) rewrites {} before any filter rule sees it",
+            packet.dst
+        ),
+    );
+    f.blame(Cause::Conntrack { at });
+    let port = packet
+        .dport
+        .known()
+        .map_or_else(String::new, |p| format!(" --dport {p}"));
+    f.advise(format!(
+        "conntrack -D -p {} --orig-dst {}{port}",
+        packet.proto, packet.dst
+    ));
+    f.advise("a new connection (another source port) is judged by the rules of now");
+    Some((Rank::Stale, f))
+}
+
+fn entry(o: &Outcome) -> Option<Origin> {
+    o.steps.iter().find_map(|s| match s.kind {
+        StepKind::Conntrack { at, .. } => at,
+        _ => None,
+    })
+}
+
+/// Whether any nat rule or real server of now names an address.
+fn named_now(node: &Node<'_>, ip: IpAddr) -> bool {
+    let text = ip.to_string();
+    let in_rules = node
+        .netfilter
+        .tables
+        .iter()
+        .filter(|t| t.kind == TableKind::Nat)
+        .any(|t| {
+            t.chain_ids().any(|c| {
+                let rules = t.chains.get(c.0 as usize).map_or(0, |c| c.lines.len());
+                (0..rules).any(|r| names_address(t.rule_text(c, r), &text))
+            })
+        });
+    in_rules
+        || node
+            .ipvs
+            .services
+            .iter()
+            .any(|s| s.servers.iter().any(|r| r.addr == ip))
+}
+
+/// Whether `text` holds the address as a whole, not as part of a longer one.
+fn names_address(text: &str, address: &str) -> bool {
+    text.match_indices(address).any(|(at, _)| {
+        let part = |c: Option<char>| {
+            c.is_some_and(|c| c.is_ascii_hexdigit() || c == '.')
+        };
+        let before = text.get(..at).and_then(|t| t.chars().next_back());
+        let after = text
+            .get(at + address.len()..)
+            .and_then(|t| t.chars().next());
+        !part(before) && !part(after)
+    })
+}
+
+fn ipvs_untracked(case: &Case<'_, '_>) -> Option<Finding> {
+    let (o, service) = case
+        .trace
+        .outcomes
+        .iter()
+        .find_map(|o| Some((o, ipvs_service(o)?)))?;
+    let ipvs_at = o
+        .steps
+        .iter()
+        .position(|s| matches!(s.kind, StepKind::Ipvs { .. }))?;
+    let untracked = o.steps.iter().skip(ipvs_at).any(|s| {
+        matches!(
+            s.kind,
+            StepKind::Conntrack {
+                state: CtState::Untracked,
+                ..
+            }
+        )
+    });
+    if !untracked {
+        return None;
+    }
+    let masked = if o.masq_mark && o.snat.is_none() {
+        ": the packet was marked for masquerade, but MASQUERADE does not touch it"
+    } else {
+        ": iptables does not translate it any more"
+    };
+    let mut f = Finding::new(
+        "ipvs-untracked",
+        Severity::Warning,
+        format!(
+            "IPVS takes {} out of conntrack (net.ipv4.vs.conntrack = 0){masked}",
+            service_name(case.node, service)
+        ),
+    );
+    f.blame(setting(case.node, "net.ipv4.vs.conntrack"));
+    f.advise("sysctl -w net.ipv4.vs.conntrack=1 (kube-proxy sets it; something set it back)");
+    Some(f)
+}
+
+fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
+    let mut first = [None, None];
+    for story in case.stories {
+        for c in story {
+            let Some(t) = case.node.netfilter.tables.get(c.hit.table) else {
+                continue;
+            };
+            let kube = owners::of_chain(names::chain(case.node, c.hit.table, c.hit.chain))
+                .is_some_and(|o| o.name == "kube-proxy");
+            if kube {
+                let slot = match t.backend {
+                    Backend::Legacy => 0,
+                    Backend::Nft => 1,
+                };
+                if let Some(s) = first.get_mut(slot) {
+                    s.get_or_insert(c.hit);
+                }
+            }
+        }
+    }
+    let [Some(legacy), Some(nft)] = first else {
+        return None;
+    };
+    let mut f = Finding::new(
+        "two-backends",
+        Severity::Warning,
+        format!(
+            "kube-proxy's chains exist twice and both are hit: {} in iptables-legacy, {} in iptables-nft",
+            names::full_rule(case.node, legacy),
+            names::full_rule(case.node, nft)
+        ),
+    );
+    f.blame_rules([legacy, nft]);
+    f.advise("one of them is left over from before a change of the iptables version: flush its KUBE chains (`kube-proxy --cleanup` with the matching iptables, or reboot)");
+    Some(f)
+}
+
+/// What the answer rests on and was not captured.
+fn depends(case: &Case<'_, '_>) -> Option<Finding> {
+    let mut missing: Vec<_> = case
+        .trace
+        .outcomes
+        .iter()
+        .filter(|o| o.probability.is_none())
+        .flat_map(|o| o.missing.iter())
+        .collect();
+    missing.sort();
+    missing.dedup();
+    if missing.is_empty() {
+        return None;
+    }
+    let what: Vec<String> = missing.iter().map(|m| m.what.clone()).collect();
+    let mut f = Finding::new(
+        "unknown",
+        Severity::Warning,
+        format!("the answer depends on what was not captured: {}", names::list(&what, 3)),
+    );
+    for m in missing {
+        f.advise(format!("capture it with `{}`", m.command));
+    }
+    Some(f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_address;
+
+    #[test]
+    fn an_address_is_not_found_within_a_longer_one() {
+        let rule = "-A KUBE-SEP-X -p tcp -m tcp -j DNAT --to-destination 10.244.1.22:80";
+        assert!(names_address(rule, "10.244.1.22"));
+        assert!(!names_address(rule, "10.244.1.2"));
+        assert!(!names_address(rule, "0.244.1.22"));
+    }
+}

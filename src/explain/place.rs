@@ -1,0 +1,45 @@
+//! What a device leads to: a pod of this node, or the rest of the world.
+
+use crate::node::{DevId, Device, Node};
+use crate::trace::{Origin, Out, Packet};
+use nfwhy_parsers::iproute::link::Peer;
+
+/// Names that CNI plugins give to a pod's end on the node, and to bridges that pods are ports of.
+const POD_DEVICES: &[&str] = &[
+    "cali", "veth", "lxc", "cni", "cbr", "azv", "weave", "vethwe", "kube-bridge", "docker", "br-", "gke", "eni",
+    "kind", "flannel-br", "podman", "antrea-gw", "nodelocaldns",
+];
+
+/// Whether a device leads straight to pods (or containers) of this node.
+pub fn leads_to_pods(node: &Node<'_>, dev: DevId) -> bool {
+    node.devices
+        .get(usize::from(dev.0))
+        .is_some_and(is_pod_device)
+}
+
+fn is_pod_device(d: &Device) -> bool {
+    if d.tunnel().is_some() || d.is_loopback() {
+        return false;
+    }
+    match d.kind.as_deref() {
+        Some("veth" | "bridge" | "netkit") => true,
+        Some(_) => false,
+        // Without `ip -d` the other end in another namespace tells (`@if5`), or the name.
+        None => {
+            matches!(d.peer, Peer::Index(_)) || POD_DEVICES.iter().any(|p| d.name.starts_with(p))
+        }
+    }
+}
+
+/// Whether the packet left straight to a pod of this node: without gateway, by a device of a pod.
+pub fn to_local_pod(node: &Node<'_>, out: &Out) -> bool {
+    out.via.is_none() && leads_to_pods(node, out.dev)
+}
+
+/// Whether the packet came from a pod of this node.
+pub fn from_local_pod(node: &Node<'_>, packet: &Packet) -> bool {
+    match packet.origin {
+        Origin::Device(d) => leads_to_pods(node, d),
+        Origin::Local => false,
+    }
+}

@@ -1,0 +1,112 @@
+//! The answer to a packet that arrived: whether it comes back through this node, and what becomes of it here.
+
+use super::place;
+use crate::node::Node;
+use crate::sim::{self, Conn, Limits, WhatIf, simulate_what_if};
+use crate::trace::{Origin, Outcome, Packet, StepKind, TcpFlags, Trace, Verdict};
+use nfwhy_parsers::Proto;
+use std::net::IpAddr;
+
+/// The answer to one outcome of a packet.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It passes this node, as simulated.
+    Here(Box<Trace>),
+    /// The receiver answers the client directly, from this address: this node undoes nothing.
+    Elsewhere {
+        /// The receiver's own address.
+        from: IpAddr,
+    },
+}
+
+/// Bounds of one answer: it has few forks.
+const LIMITS: Limits = Limits {
+    branches: 64,
+    rules: 2_000_000,
+};
+
+/// Whether a packet is itself an answer.
+pub(super) fn is_reply(outcome: &Outcome) -> bool {
+    outcome
+        .steps
+        .iter()
+        .any(|s| matches!(s.kind, StepKind::Conntrack { reply: true, .. }))
+}
+
+/// The answer to an outcome; `None` where nothing arrived, or the packet is an answer itself, or nothing can be told.
+pub fn answer(node: &Node<'_>, trace: &Trace, outcome: &Outcome) -> Option<Answer> {
+    let conn = outcome.conn.as_ref()?;
+    let delivered = outcome.delivered.as_ref()?;
+    if is_reply(outcome) {
+        return None;
+    }
+    let origin = match outcome.verdict {
+        Verdict::Local => Origin::Local,
+        Verdict::Forwarded => {
+            let out = outcome.out.as_ref()?;
+            if outcome.dnat.is_some() && !comes_back(node, trace, outcome) {
+                return Some(Answer::Elsewhere {
+                    from: delivered.dst,
+                });
+            }
+            Origin::Device(out.dev)
+        }
+        Verdict::Dropped | Verdict::Rejected | Verdict::Queued | Verdict::Unknown => return None,
+    };
+    let packet = reply_packet(&trace.packet, conn, origin)?;
+    let trace = simulate_what_if(node, &packet, &WhatIf::default(), LIMITS).ok()?;
+    Some(Answer::Here(Box::new(trace)))
+}
+
+/// A receiver answers the address it saw: one of this node, or one that this node is the way to.
+fn comes_back(node: &Node<'_>, trace: &Trace, outcome: &Outcome) -> bool {
+    let Some(src) = outcome.delivered.and_then(|d| d.src) else {
+        return true;
+    };
+    outcome.client_ip_kept == Some(false)
+        || trace.packet.origin == Origin::Local
+        || sim::way_back(node, src, trace.packet.dst) == sim::WayBack::Local
+        || outcome
+            .out
+            .as_ref()
+            .is_some_and(|o| place::to_local_pod(node, o))
+        || place::from_local_pod(node, &trace.packet)
+}
+
+fn reply_packet(request: &Packet, conn: &Conn, origin: Origin) -> Option<Packet> {
+    let icmp = match request.proto {
+        Proto::ICMP => match request.icmp {
+            Some((8, c)) => Some((0, c)),
+            _ => return None,
+        },
+        Proto::ICMPV6 => match request.icmp {
+            Some((128, c)) => Some((129, c)),
+            _ => return None,
+        },
+        _ => None,
+    };
+    let flags = if request.proto == Proto::TCP {
+        TcpFlags(TcpFlags::SYN | TcpFlags::ACK)
+    } else {
+        TcpFlags::default()
+    };
+    Some(Packet {
+        src: Some(conn.reply.src),
+        dst: conn.reply.dst,
+        proto: request.proto,
+        sport: conn.reply.sport,
+        dport: conn.reply.dport,
+        icmp,
+        origin,
+        mark: 0,
+        ct_state: None,
+        tos: 0,
+        ttl: 64,
+        flags,
+        length: request.length.min(60),
+        mac: None,
+        uid: None,
+        gid: None,
+        conn: Some(conn.clone()),
+    })
+}

@@ -1,0 +1,381 @@
+//! What becomes of the client's address.
+
+use super::marks::{Provenance, because_of_mark, decider};
+use super::names::{self, device, full_rule, service_of};
+use super::owners::{self, Marker, marker};
+use super::story::{Called, rewriter};
+use super::{Case, Cause, Finding, Rank, Severity, place, reply};
+use crate::node::Node;
+use crate::trace::{AddrChoice, Effect, Hit, NatKind, Origin, Outcome, StepKind, Verdict};
+use std::net::IpAddr;
+
+pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
+    let mut list = Vec::new();
+    if let Some(f) = answers(case) {
+        list.push((Rank::Source, f));
+        return list;
+    }
+    let mut groups: Vec<(Option<Hit>, Vec<usize>)> = Vec::new();
+    let mut kept = Vec::new();
+    for (i, (o, story)) in case.outcomes().enumerate() {
+        match o.client_ip_kept {
+            Some(false) => {
+                let hit = rewriter(story).and_then(|n| story.get(n)).map(|c| c.hit);
+                match groups.iter_mut().find(|(h, _)| *h == hit) {
+                    Some((_, members)) => members.push(i),
+                    None => groups.push((hit, vec![i])),
+                }
+            }
+            Some(true) => kept.push(i),
+            None => {}
+        }
+    }
+    for (hit, members) in groups {
+        let f = match hit {
+            Some(hit) => lost(case, hit, &members),
+            None => lost_by_connection(case, &members),
+        };
+        list.push((Rank::Source, f));
+    }
+    if !kept.is_empty() {
+        list.push((Rank::Source, kept_finding(case, &kept)));
+    }
+    list
+}
+
+/// The addresses receivers see, each once.
+fn seen(case: &Case<'_, '_>, members: &[usize]) -> Vec<String> {
+    let mut list: Vec<String> = Vec::new();
+    for o in members.iter().filter_map(|i| case.trace.outcomes.get(*i)) {
+        let s = match o.delivered.and_then(|d| d.src) {
+            Some(ip) => ip.to_string(),
+            None => "an address that was not captured".into(),
+        };
+        if !list.contains(&s) {
+            list.push(s);
+        }
+    }
+    list
+}
+
+fn who_sees(case: &Case<'_, '_>, members: &[usize]) -> &'static str {
+    let outcomes = || members.iter().filter_map(|i| case.trace.outcomes.get(*i));
+    receiver(case.node, outcomes())
+}
+
+/// What to call the receiver of some outcomes.
+pub fn receiver<'o>(node: &Node<'_>, mut outcomes: impl Iterator<Item = &'o Outcome>) -> &'static str {
+    let mut pod = true;
+    let mut local = true;
+    let mut any = false;
+    for o in &mut outcomes {
+        any = true;
+        local &= o.verdict == Verdict::Local;
+        pod &= o.verdict == Verdict::Forwarded
+            && (o.dnat.is_some()
+                || o.out.as_ref().is_some_and(|out| place::to_local_pod(node, out)));
+    }
+    match (any, local, pod) {
+        (true, true, _) => "the node",
+        (true, false, true) => "the pod",
+        _ => "the receiver",
+    }
+}
+
+fn client(case: &Case<'_, '_>) -> String {
+    case.trace
+        .packet
+        .src
+        .map(|s| s.to_string())
+        .or_else(|| chosen_source(case).map(|s| s.to_string()))
+        .unwrap_or_else(|| "the sender's address".into())
+}
+
+/// The source the kernel chose for a packet that names none.
+fn chosen_source(case: &Case<'_, '_>) -> Option<IpAddr> {
+    case.trace.outcomes.first()?.steps.iter().find_map(|s| match s.kind {
+        StepKind::Address { addr, .. } => addr,
+        _ => None,
+    })
+}
+
+fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
+    let node = case.node;
+    let mut deciders: Vec<Hit> = Vec::new();
+    let mut bits = 0;
+    let mut arrived = 0;
+    let mut causes: Vec<Hit> = Vec::new();
+    let mut kind = NatKind::Masquerade;
+    let mut hits_for_name: Vec<Hit> = Vec::new();
+    for i in members {
+        let Some(story) = case.stories.get(*i) else {
+            continue;
+        };
+        let Some(at) = rewriter(story) else { continue };
+        let Some(c) = story.get(at) else { continue };
+        if let Some((k, _)) = c.rewrote_source() {
+            kind = k;
+        }
+        hits_for_name.extend(story.iter().map(|c| c.hit));
+        let mut secondary: Vec<Hit> = c.stack.iter().rev().copied().collect();
+        if let Some(p) = because_of_mark(node, story, at) {
+            bits |= p.bits;
+            arrived |= p.arrived;
+            for s in p.setters.iter().filter_map(|s| story.get(*s)) {
+                let d = decider(node, s);
+                if !deciders.contains(&d) {
+                    deciders.push(d);
+                }
+                secondary.push(s.hit);
+                secondary.extend(s.stack.iter().rev());
+            }
+        }
+        causes.extend(secondary);
+    }
+    let title = lost_title(case, hit, members, &deciders, bits, arrived);
+    let severity = if expected(case, members) {
+        Severity::Info
+    } else {
+        Severity::Warning
+    };
+    let mut f = Finding::new("client-ip-lost", severity, title);
+    f.blame_rules(deciders.iter().copied());
+    f.blame_rules([hit]);
+    f.blame_rules(causes);
+    let service = service_of(node, &hits_for_name);
+    for d in &deciders {
+        advise(node, &mut f, marker(node, *d), service.as_deref());
+    }
+    if deciders.is_empty() {
+        advise_rewriter(node, &mut f, hit, kind);
+    }
+    f
+}
+
+fn lost_title(
+    case: &Case<'_, '_>,
+    hit: Hit,
+    members: &[usize],
+    deciders: &[Hit],
+    bits: u32,
+    arrived: u32,
+) -> String {
+    let node = case.node;
+    let by = match owners::of_rule(node, hit) {
+        Some(o) => format!("{} ({})", full_rule(node, hit), o.name),
+        None => full_rule(node, hit),
+    };
+    let head = format!(
+        "{} sees {}, not {}: {by} rewrites the source",
+        who_sees(case, members),
+        names::list(&seen(case, members), 3),
+        client(case)
+    );
+    if !deciders.is_empty() {
+        let who: Vec<String> = deciders
+            .iter()
+            .map(|d| match owners::of_rule(node, *d) {
+                Some(o) if owners::of_rule(node, hit) != Some(o) => {
+                    format!("{} ({})", full_rule(node, *d), o.name)
+                }
+                _ => full_rule(node, *d),
+            })
+            .collect();
+        return format!("{head} because {} set mark {bits:#x}", names::list(&who, 3));
+    }
+    if bits != 0 && arrived != 0 {
+        return format!("{head} because the packet came with mark {arrived:#x}");
+    }
+    let masq_mark = members
+        .iter()
+        .filter_map(|i| case.trace.outcomes.get(*i))
+        .any(|o| o.masq_mark);
+    let kube = owners::of_rule(node, hit).is_some_and(|o| o.name == "kube-proxy");
+    let dnat = members
+        .iter()
+        .filter_map(|i| case.trace.outcomes.get(*i))
+        .any(|o| o.dnat.is_some());
+    match (kube, masq_mark, dnat) {
+        (true, ..) => format!("{head}, without any mark"),
+        (false, false, true) => format!("{head}; not kube-proxy, which did not mark the packet"),
+        (false, true, _) => format!("{head}, before kube-proxy's own masquerade is reached"),
+        (false, false, false) => head,
+    }
+}
+
+/// Leaving the cluster with the node's address is as it should be; so is what the node itself sends.
+fn expected(case: &Case<'_, '_>, members: &[usize]) -> bool {
+    case.trace.packet.origin == Origin::Local
+        || members
+            .iter()
+            .filter_map(|i| case.trace.outcomes.get(*i))
+            .all(|o| {
+                o.dnat.is_none()
+                    && place::from_local_pod(case.node, &case.trace.packet)
+                    && o.out
+                        .as_ref()
+                        .is_some_and(|out| !place::to_local_pod(case.node, out))
+            })
+}
+
+fn advise(node: &Node<'_>, f: &mut Finding, m: Marker, service: Option<&str>) {
+    let _ = node;
+    let of = service.map_or_else(
+        || "the Service".to_owned(),
+        |s| s.split(':').take(1).collect::<String>(),
+    );
+    f.advise(match m {
+        Marker::External => format!(
+            "externalTrafficPolicy: Local on {of} keeps the client IP; only nodes that run a ready pod of it then answer"
+        ),
+        Marker::ClusterIp => format!(
+            "the client is outside of kube-proxy's --cluster-cidr (or --masquerade-all is set), and ClusterIPs are always masqueraded for such: use a NodePort or load balancer of {of} with externalTrafficPolicy: Local"
+        ),
+        Marker::Hairpin => {
+            "a pod that reaches itself through a Service has to be masqueraded: nothing to change".to_owned()
+        }
+        Marker::HostPort => {
+            "hostPort masquerades the pod's own subnet and localhost only; a client outside of it keeps its address".to_owned()
+        }
+        Marker::Other => return,
+    });
+}
+
+fn advise_rewriter(node: &Node<'_>, f: &mut Finding, hit: Hit, kind: NatKind) {
+    if let Some(help) = owners::of_rule(node, hit).and_then(|o| o.masquerade) {
+        f.advise(help);
+        return;
+    }
+    if names::chain(node, hit.table, hit.chain).starts_with("KUBE-POSTROUTING") {
+        f.advise("a pod that reaches itself through a Service has to be masqueraded: nothing to change");
+        return;
+    }
+    f.advise(format!(
+        "the rule {} names no owner: let it except this traffic (a RETURN before it{})",
+        full_rule(node, hit),
+        if kind == NatKind::Masquerade {
+            ", or `! -d` the pod network in it"
+        } else {
+            ""
+        }
+    ));
+}
+
+fn lost_by_connection(case: &Case<'_, '_>, members: &[usize]) -> Finding {
+    let mut f = Finding::new(
+        "client-ip-lost",
+        Severity::Warning,
+        format!(
+            "{} sees {}, not {}: the connection was set up so before; the nat rules are not asked again",
+            who_sees(case, members),
+            names::list(&seen(case, members), 3),
+            client(case)
+        ),
+    );
+    for o in members.iter().filter_map(|i| case.trace.outcomes.get(*i)) {
+        for s in &o.steps {
+            if let StepKind::Conntrack { at: Some(at), .. } = s.kind {
+                f.blame(Cause::Conntrack { at });
+            }
+        }
+    }
+    f
+}
+
+fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
+    let node = case.node;
+    let outcomes = || members.iter().filter_map(|i| case.trace.outcomes.get(*i));
+    let all_local = outcomes().all(|o| o.verdict == Verdict::Local);
+    let who = who_sees(case, members);
+    let mut title = if all_local {
+        format!(
+            "delivered to this node ({}), where the source is still {}",
+            case.trace.packet.dst,
+            client(case)
+        )
+    } else {
+        format!("{who} sees {} address {}", super::drops::whose(&case.trace.packet), client(case))
+    };
+    if outcomes().any(|o| o.dnat.is_some()) && outcomes().all(|o| !o.masq_mark) {
+        title.push_str("; no rule marks the packet for masquerade");
+    }
+    let mut f = Finding::new("client-ip-kept", Severity::Info, title);
+    // What decided: rewrites of the destination, and the rules that let it pass.
+    for i in members {
+        let Some(story) = case.stories.get(*i) else {
+            continue;
+        };
+        let deciding = |c: &&Called| {
+            !c.outer
+                && (c.rewrote_destination() || matches!(c.effect, Effect::Accept | Effect::Notrack))
+        };
+        f.blame_rules(story.iter().filter(deciding).map(|c| c.hit));
+        if let Some(service) = case.trace.outcomes.get(*i).and_then(super::path::ipvs_service) {
+            f.blame(super::path::ipvs(node, service));
+        }
+    }
+    if all_local {
+        f.advise("whether a process listens there is not part of the capture: `ss -lntup`");
+    }
+    f
+}
+
+/// An answer on its way back: its source is translated as the connection says, which is no loss.
+fn answers(case: &Case<'_, '_>) -> Option<Finding> {
+    let o = case.trace.outcomes.iter().find(|o| reply::is_reply(o))?;
+    let d = o.delivered?;
+    let mut f = Finding::new(
+        "answer",
+        Severity::Info,
+        format!(
+            "an answer of a known connection: {} gets it from {}",
+            names::destination(&d),
+            names::source(&d)
+        ),
+    );
+    for s in &o.steps {
+        if let StepKind::Conntrack { at: Some(at), .. } = s.kind {
+            f.blame(Cause::Conntrack { at });
+        }
+    }
+    Some(f)
+}
+
+/// How the address that the receiver sees was chosen, as a clause: `tunl0 has 10.233.98.0`.
+pub fn how_chosen(node: &Node<'_>, outcome: &Outcome) -> Option<(String, crate::node::Origin)> {
+    let out = outcome.out.as_ref()?;
+    // The outer packet of a tunnel comes behind it; its address is another matter.
+    let (addr, how, at) = outcome.steps.iter().find_map(|s| match &s.kind {
+        StepKind::Address { addr, how, at } if outcome.snat.is_some() => Some((*addr, how, *at)),
+        _ => None,
+    })?;
+    let addr = addr?;
+    if outcome.delivered.and_then(|d| d.src) != Some(addr) {
+        return None;
+    }
+    let dev = device(node, out.dev);
+    let text = match how {
+        AddrChoice::OnSubnet => match out.via {
+            Some(via) => format!("{addr} of {dev}, on the subnet of the next hop {via}"),
+            None => format!("{addr} of {dev}, on the receiver's subnet"),
+        },
+        AddrChoice::FirstOnDevice => format!("{addr} is the first address of {dev}"),
+        AddrChoice::Fallback(d) => format!(
+            "{dev} has no address, so the first global one in device order: {addr} of {}",
+            device(node, *d)
+        ),
+        AddrChoice::Rfc6724(d) => format!(
+            "{addr} of {}, by source address selection (RFC 6724) for {}",
+            device(node, *d),
+            outcome.delivered.map_or_else(String::new, |d| d.dst.to_string())
+        ),
+        AddrChoice::PrefSrc => format!("{addr} is the route's src"),
+        AddrChoice::Destination => format!("{addr} is the destination itself"),
+    };
+    Some((text, at))
+}
+
+/// Provenance of the mark that made the rewriting rule match, for display.
+pub fn provenance(node: &Node<'_>, story: &[Called]) -> Option<Provenance> {
+    because_of_mark(node, story, rewriter(story)?)
+}

@@ -1,0 +1,210 @@
+//! The packet, and what became of it.
+
+use super::groups::{Class, shares};
+use super::paint::{Label, Line, Paper};
+use super::{Answer, MARGIN};
+use crate::explain::names::{self, device, endpoint, service_of};
+use crate::explain::source::receiver;
+use crate::trace::{Origin, Outcome, Packet, StepKind};
+use std::io::{self, Write};
+
+/// `tcp 10.10.6.91:* > 172.19.100.2:80  syn  in ens4  new`, and the Service, where rules name it.
+pub(super) fn packet<W: Write>(
+    paper: &mut Paper<'_, W>,
+    answer: &Answer<'_, '_, '_>,
+) -> io::Result<()> {
+    let p = &answer.trace.packet;
+    let src = client(answer).map_or_else(|| "*".to_owned(), |s| s);
+    let mut text = format!(
+        "{} {src} > {}",
+        protocol(p),
+        endpoint(p.dst, p.dport)
+    );
+    let flags: Vec<&str> = p.flags.names().collect();
+    if !flags.is_empty() {
+        text.push_str(&format!("  {}", flags.join(",")));
+    }
+    match p.origin {
+        Origin::Device(d) => text.push_str(&format!("  in {}", device(answer.node, d))),
+        Origin::Local => text.push_str("  sent by this node"),
+    }
+    if let Some(state) = state(answer.trace.outcomes.first()) {
+        text.push_str(&format!("  {state}"));
+    }
+    if p.mark != 0 {
+        text.push_str(&format!("  mark {:#x}", p.mark));
+    }
+    let line = Line::new()
+        .add(Label::Heading, "packet")
+        .to(MARGIN)
+        .add(Label::Plain, &text);
+    paper.line(&line)?;
+    let service = answer.trace.outcomes.iter().take(64).find_map(|o| {
+        let hits: Vec<_> = o.hits().copied().collect();
+        service_of(answer.node, &hits)
+    });
+    if let Some(s) = service {
+        let line = Line::new()
+            .add(Label::Heading, "service")
+            .to(MARGIN)
+            .add(Label::Plain, &s);
+        paper.line(&line)?;
+    }
+    Ok(())
+}
+
+fn protocol(p: &Packet) -> String {
+    match p.icmp {
+        Some((t, c)) => format!("{} type {t} code {c}", p.proto),
+        None => p.proto.to_string(),
+    }
+}
+
+fn state(o: Option<&Outcome>) -> Option<&'static str> {
+    o?.steps.iter().find_map(|s| match s.kind {
+        StepKind::Conntrack { state, reply, .. } => Some(if reply {
+            "an answer of a known connection"
+        } else {
+            state.name()
+        }),
+        _ => None,
+    })
+}
+
+/// The source with its port; the kernel's choice where the packet names none.
+fn client(answer: &Answer<'_, '_, '_>) -> Option<String> {
+    let p = &answer.trace.packet;
+    Some(endpoint(client_address(answer)?, p.sport))
+}
+
+fn client_address(answer: &Answer<'_, '_, '_>) -> Option<std::net::IpAddr> {
+    answer.trace.packet.src.or_else(|| {
+        answer.trace.outcomes.first()?.steps.iter().find_map(|s| match s.kind {
+            StepKind::Address { addr, .. } => addr,
+            _ => None,
+        })
+    })
+}
+
+/// The verdict's word and its sentence.
+pub(super) fn verdict<W: Write>(
+    paper: &mut Paper<'_, W>,
+    answer: &Answer<'_, '_, '_>,
+) -> io::Result<()> {
+    let (word, label, text) = words(answer);
+    paper.prose((label, word), (Label::Plain, &text), MARGIN)
+}
+
+fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
+    let local = answer.trace.packet.origin == Origin::Local;
+    let classes: Vec<Class> = answer
+        .groups
+        .iter()
+        .filter_map(|g| g.first(&answer.trace.outcomes))
+        .map(|o| Class::of(o, local))
+        .collect();
+    let first = answer.findings.first();
+    if let Some(f) = first.filter(|f| f.code == "answer-dropped") {
+        return ("one-way", Label::Bad, f.title.clone());
+    }
+    let Some(class) = classes.first().copied() else {
+        return ("unknown", Label::Unsure, "the packet has no outcome".into());
+    };
+    if classes.iter().any(|c| *c != class) {
+        return mixed(answer, &classes);
+    }
+    if let Some(f) = first.filter(|f| matches!(f.code, "stale-conntrack" | "answer")) {
+        let label = if f.code == "answer" {
+            Label::Good
+        } else {
+            Label::Bad
+        };
+        let word = match f.code {
+            "answer" => "answer",
+            _ => "stale",
+        };
+        return (word, label, f.title.clone());
+    }
+    let sentence = sentence(answer, class);
+    (class.word(), label(class), sentence)
+}
+
+fn label(class: Class) -> Label {
+    match class {
+        Class::Dropped | Class::Rejected | Class::Lost => Label::Bad,
+        Class::Kept | Class::Sent | Class::Local => Label::Good,
+        Class::Queued | Class::Unknown => Label::Unsure,
+    }
+}
+
+fn sentence(answer: &Answer<'_, '_, '_>, class: Class) -> String {
+    let outcomes = &answer.trace.outcomes;
+    let who = receiver(answer.node, outcomes.iter());
+    let client = client_address(answer).map_or_else(|| "?".to_owned(), |c| c.to_string());
+    match class {
+        Class::Lost => format!("{who} does not see the client IP {client}"),
+        Class::Kept => format!("{who} sees the client IP {client}"),
+        Class::Sent => {
+            let mut seen: Vec<String> = Vec::new();
+            for d in outcomes.iter().filter_map(|o| o.delivered) {
+                let s = d.src.map_or_else(|| "?".to_owned(), |s| s.to_string());
+                if !seen.contains(&s) {
+                    seen.push(s);
+                }
+            }
+            format!("{who} sees {}", names::list(&seen, 4))
+        }
+        Class::Local => match outcomes.iter().any(|o| o.dnat.is_some()) {
+            true => "delivered to this node, at another address than the one asked".into(),
+            false => "delivered to this node, if a process listens there".into(),
+        },
+        Class::Dropped | Class::Rejected | Class::Queued | Class::Unknown => {
+            let title = answer
+                .findings
+                .first()
+                .map_or("no rule or setting is to blame", |f| f.title.as_str());
+            strip_word(title, class.word())
+        }
+    }
+}
+
+/// The title without the word that stands before it already.
+fn strip_word(title: &str, word: &str) -> String {
+    title
+        .strip_prefix(word)
+        .map_or(title, |t| t.trim_start_matches([':', ' ', ',']))
+        .to_owned()
+}
+
+fn mixed(answer: &Answer<'_, '_, '_>, classes: &[Class]) -> (&'static str, Label, String) {
+    let mut sums: Vec<(Class, Option<f64>)> = Vec::new();
+    for (g, c) in answer.groups.iter().zip(classes) {
+        match sums.iter_mut().find(|(d, _)| d == c) {
+            Some((_, p)) => *p = p.zip(g.probability).map(|(a, b)| a + b),
+            None => sums.push((*c, g.probability)),
+        }
+    }
+    let bad = sums.iter().any(|(c, _)| label(*c) == Label::Bad);
+    if sums.iter().any(|(_, p)| p.is_none()) {
+        let words: Vec<&str> = sums.iter().map(|(c, _)| c.word()).collect();
+        let what: Vec<String> = answer
+            .assumptions()
+            .iter()
+            .filter_map(|(who, a)| who.as_ref().map(|w| format!("{w} if {a}")))
+            .collect();
+        let why = if what.is_empty() {
+            "it rests on what was not captured".into()
+        } else {
+            names::list(&what, 3)
+        };
+        return ("depends", Label::Unsure, format!("{}: {why}", words.join(" or ")));
+    }
+    let p: Vec<_> = sums.iter().map(|(_, p)| *p).collect();
+    let parts: Vec<String> = sums
+        .iter()
+        .zip(shares(&p))
+        .map(|((c, _), share)| format!("{share} {}", c.word()))
+        .collect();
+    let label = if bad { Label::Bad } else { Label::Good };
+    ("mixed", label, format!("{} connections", names::list(&parts, 4)))
+}

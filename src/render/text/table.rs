@@ -1,0 +1,169 @@
+//! The table of outcomes.
+
+use super::fate::fate;
+use super::groups::{letter, shares};
+use super::paint::{Label, Line, Paper, columns};
+use super::{Answer, Detail};
+use crate::explain::names::{destination, device};
+use crate::render::escape;
+use crate::trace::{Outcome, StepKind};
+use std::io::{self, Write};
+
+/// Lines of the table in a normal answer.
+const LINES: usize = 8;
+
+struct Row {
+    group: usize,
+    head: bool,
+    dst: String,
+    dev: String,
+    sees: String,
+    fate: String,
+    /// Outcomes it stands for.
+    count: usize,
+}
+
+/// Writes the table: one line per receiver, those that end alike under one letter.
+pub(super) fn outcomes<W: Write>(
+    paper: &mut Paper<'_, W>,
+    answer: &Answer<'_, '_, '_>,
+) -> io::Result<()> {
+    let mut rows: Vec<Row> = Vec::new();
+    let all = &answer.trace.outcomes;
+    for (n, g) in answer.groups.iter().enumerate() {
+        let start = rows.len();
+        for o in g.members.iter().filter_map(|i| all.get(*i)) {
+            let row = row(answer, n, o);
+            let same = rows
+                .iter_mut()
+                .skip(start)
+                .find(|r| r.dst == row.dst && r.fate == row.fate && r.dev == row.dev);
+            match same {
+                Some(r) => r.count += 1,
+                None => rows.push(Row {
+                    head: rows.len() == start,
+                    ..row
+                }),
+            }
+        }
+    }
+    let limit = if answer.detail == Detail::Detail {
+        256
+    } else {
+        LINES
+    };
+    let shown = pick(&rows, limit);
+    let hidden: usize = rows.len() - shown.len();
+    let p: Vec<_> = answer.groups.iter().map(|g| g.probability).collect();
+    let shares = shares(&p);
+    let several = rows.len() > 1;
+    let wide = |f: fn(&Row) -> &str, head: &str, most: usize| {
+        shown
+            .iter()
+            .map(|r| columns(&escape(f(r))))
+            .chain([columns(head)])
+            .max()
+            .unwrap_or(0)
+            .min(most)
+    };
+    let heads = ["goes to", "leaves by", "seen as"];
+    let (a, b, c) = (
+        wide(|r| &r.dst, heads[0], 48),
+        wide(|r| &r.dev, heads[1], 15),
+        wide(|r| &r.sees, heads[2], 40),
+    );
+    let left = if several {
+        2 + columns(&letter(answer.groups.len().saturating_sub(1)))
+            + 2
+            + shares.iter().map(|s| columns(s)).max().unwrap_or(0)
+            + 2
+    } else {
+        2
+    };
+    let head = Line::new()
+        .to(left)
+        .add(Label::Faint, heads[0])
+        .to(left + a + 2)
+        .add(Label::Faint, heads[1])
+        .to(left + a + b + 4)
+        .add(Label::Faint, heads[2])
+        .to(left + a + b + c + 6)
+        .add(Label::Faint, "fate");
+    paper.line(&head)?;
+    for r in &shown {
+        let mut line = Line::new().to(2);
+        if several && r.head {
+            line = line
+                .add(Label::Heading, &letter(r.group))
+                .add(Label::Plain, "  ")
+                .add(Label::Plain, shares.get(r.group).map_or("", String::as_str));
+        }
+        let line = line
+            .to(left)
+            .add_cut(Label::Plain, &r.dst, a)
+            .to(left + a + 2)
+            .add_cut(Label::Plain, &r.dev, b)
+            .to(left + a + b + 4)
+            .add_cut(Label::Plain, &r.sees, c)
+            .to(left + a + b + c + 6)
+            .add(Label::Plain, &r.fate);
+        paper.line(&line)?;
+    }
+    if hidden > 0 {
+        let line = Line::new()
+            .to(left)
+            .add(Label::Faint, &format!("and {hidden} more alike"));
+        paper.line(&line)?;
+    }
+    Ok(())
+}
+
+/// Every group's first line before further lines of any.
+fn pick(rows: &[Row], limit: usize) -> Vec<&Row> {
+    if rows.len() <= limit {
+        return rows.iter().collect();
+    }
+    let heads = rows.iter().filter(|r| r.head).count().min(limit);
+    let mut room = limit - heads;
+    let mut heads_left = heads;
+    rows.iter()
+        .filter(|r| {
+            let left = if r.head { &mut heads_left } else { &mut room };
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            true
+        })
+        .collect()
+}
+
+fn row(answer: &Answer<'_, '_, '_>, group: usize, o: &Outcome) -> Row {
+    let node = answer.node;
+    let last = o
+        .steps
+        .iter()
+        .rev()
+        // The outer packet of a tunnel is not what the table is about.
+        .find(|s| !matches!(s.kind, StepKind::Encapsulated { .. }))
+        .map(|s| s.view);
+    let dst = match (o.delivered, last) {
+        (Some(d), _) | (None, Some(d)) => destination(&d),
+        (None, None) => answer.trace.packet.dst.to_string(),
+    };
+    Row {
+        group,
+        head: false,
+        dst,
+        dev: o
+            .out
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |x| device(node, x.dev).to_owned()),
+        sees: match o.delivered {
+            Some(d) => d.src.map_or_else(|| "?".to_owned(), |s| s.to_string()),
+            None => "-".into(),
+        },
+        fate: fate(node, o),
+        count: 1,
+    }
+}

@@ -1,0 +1,452 @@
+//! The cause, what else is to be said, and what to try.
+
+use super::groups::letter;
+use super::paint::{Label, Line, Paper, columns};
+use super::{Answer, Detail, MARGIN, rule};
+use crate::explain::marks::{because_of_mark, only_marks};
+use crate::explain::names;
+use crate::explain::source::how_chosen;
+use crate::explain::story::{Called, last_of};
+use crate::explain::{self, Cause, Finding, Try};
+use crate::render::escape;
+use crate::trace::{Effect, Hit, NatKind, Origin, Verdict};
+use std::io::{self, Write};
+
+/// Causes shown in a normal answer.
+const CAUSES: usize = 5;
+
+/// Rules that `why` shows, in its order.
+pub(super) fn numbered(answer: &Answer<'_, '_, '_>) -> Vec<Hit> {
+    let Some(f) = answer.findings.first() else {
+        return Vec::new();
+    };
+    shown(answer, f)
+        .into_iter()
+        .filter_map(|c| match c {
+            Cause::Rule(h) => Some(*h),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The causes worth a line: not the jumps on the way, unless there is nothing else, and not the rule of a chain that only
+/// marks when the jump to it is named.
+fn shown<'f>(answer: &Answer<'_, '_, '_>, f: &'f Finding) -> Vec<&'f Cause> {
+    let all = answer.detail == Detail::Detail;
+    let stories = answer.stories();
+    let main: Vec<&Cause> = f
+        .causes
+        .iter()
+        .filter(|c| match c {
+            Cause::Rule(h) => all || is_main(answer, &stories, *h),
+            _ => true,
+        })
+        .collect();
+    let main = if main.is_empty() {
+        f.causes.iter().collect()
+    } else {
+        main
+    };
+    main.into_iter()
+        .take(if all { usize::MAX } else { CAUSES })
+        .collect()
+}
+
+fn is_main(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], hit: Hit) -> bool {
+    if jumps_to_marking(answer, stories, hit) {
+        return true;
+    }
+    match called(stories, hit) {
+        Some(c) => {
+            !matches!(c.effect, Effect::Jump | Effect::Return)
+                && !(only_marks(answer.node, hit.table, hit.chain) && !c.stack.is_empty())
+        }
+        // Of the answer's way, or of an outcome that ends like another.
+        None => true,
+    }
+}
+
+fn called(stories: &[Vec<Called>], hit: Hit) -> Option<&Called> {
+    stories
+        .iter()
+        .find_map(|s| last_of(s, hit).and_then(|i| s.get(i)))
+}
+
+/// The marking rule that a jump leads to straight away.
+fn marked_by<'s>(
+    answer: &Answer<'_, '_, '_>,
+    stories: &'s [Vec<Called>],
+    hit: Hit,
+) -> Option<&'s Called> {
+    stories.iter().flatten().find(|c| {
+        c.stack.last() == Some(&hit)
+            && matches!(c.effect, Effect::Mark { .. })
+            && only_marks(answer.node, c.hit.table, c.hit.chain)
+    })
+}
+
+fn jumps_to_marking(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], hit: Hit) -> bool {
+    marked_by(answer, stories, hit).is_some()
+}
+
+/// What a rule did, in a few words.
+pub(super) fn effect(c: &Called) -> String {
+    match &c.effect {
+        Effect::None | Effect::Jump | Effect::Return => String::new(),
+        Effect::Mark { old, new } => format!("mark {old:#x} -> {new:#x}"),
+        Effect::ConnMark { old, new } => format!("connmark {old:#x} -> {new:#x}"),
+        Effect::Nat { kind, to } => match (c.rewrote_source(), kind) {
+            (Some(_), _) => format!("src -> {}", address_only(to)),
+            (None, NatKind::Redirect) => format!("redirected to {}", names::destination(to)),
+            (None, _) => format!("dst -> {}", names::destination(to)),
+        },
+        Effect::Accept => "accepted".into(),
+        Effect::Drop => "dropped".into(),
+        Effect::Reject => "rejected".into(),
+        Effect::Notrack => "not tracked".into(),
+    }
+}
+
+fn address_only(to: &crate::trace::View) -> String {
+    match (to.src, to.sport.known()) {
+        (None, _) => "an address not captured".into(),
+        (Some(s), Some(_)) => names::endpoint(s, to.sport),
+        (Some(s), None) => s.to_string(),
+    }
+}
+
+/// Writes the first finding and its causes.
+pub(super) fn why<W: Write>(
+    paper: &mut Paper<'_, W>,
+    answer: &Answer<'_, '_, '_>,
+) -> io::Result<()> {
+    let Some(f) = answer.findings.first() else {
+        return Ok(());
+    };
+    paper.blank()?;
+    // Where the verdict line says it already, only the lines follow.
+    let said = !matches!(f.code, "client-ip-lost" | "client-ip-kept") && answer.groups.len() == 1
+        || matches!(f.code, "answer-dropped");
+    if said {
+        if f.causes.is_empty() {
+            return addresses(paper, answer);
+        }
+        paper.line(&Line::new().add(Label::Heading, "why"))?;
+    } else {
+        paper.prose((Label::Heading, "why"), (Label::Plain, &f.title), MARGIN)?;
+    }
+    let stories = answer.stories();
+    let causes = shown(answer, f);
+    let lines: Vec<(String, String, String)> = causes
+        .iter()
+        .map(|c| cause(answer, &stories, c))
+        .collect();
+    let widest = lines
+        .iter()
+        .map(|(p, ..)| columns(&escape(p)))
+        .max()
+        .unwrap_or(0)
+        .min(40);
+    for (place, text, note) in &lines {
+        let room = paper.width.saturating_sub(widest + 4 + 2 + columns(note));
+        let text = if columns(text) > room {
+            rule::without_comment(text)
+        } else {
+            text.clone()
+        };
+        let line = Line::new()
+            .to(2)
+            .add_cut(Label::Place, place, widest)
+            .to(widest + 4)
+            .add_cut(Label::Rule, &text, room)
+            .add(Label::Plain, "  ")
+            .to(paper.width.min(64))
+            .add(Label::Effect, note);
+        // A note beyond the column would be cut; it then follows the text at once.
+        let line = if line.width() > paper.width {
+            Line::new()
+                .to(2)
+                .add_cut(Label::Place, place, widest)
+                .to(widest + 4)
+                .add_cut(Label::Rule, &text, room)
+                .add(Label::Plain, "  ")
+                .add(Label::Effect, note)
+        } else {
+            line
+        };
+        paper.line(&line)?;
+    }
+    let left = f.causes.len().saturating_sub(causes.len());
+    let rules = f
+        .causes
+        .iter()
+        .filter(|c| !matches!(c, Cause::Rule(_)))
+        .count();
+    if left > 0 && rules > causes.len() {
+        paper.line(&Line::new().to(2).add(Label::Faint, &format!("and {left} more")))?;
+    }
+    addresses(paper, answer)
+}
+
+/// Place, the line itself, a note.
+fn cause(
+    answer: &Answer<'_, '_, '_>,
+    stories: &[Vec<Called>],
+    c: &Cause,
+) -> (String, String, String) {
+    let node = answer.node;
+    let text_at = |at| {
+        crate::render::json::line_text(node, at)
+            .split_ascii_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    match c {
+        Cause::Rule(hit) => {
+            let number = answer
+                .note(*hit)
+                .map_or_else(String::new, |n| format!("[{n}] "));
+            (
+                node.place(names::place_of(node, *hit)),
+                rule::line(node, *hit),
+                format!("{number}{}", note(answer, stories, *hit)),
+            )
+        }
+        Cause::Policy { table, chain } => {
+            let t = node.netfilter.tables.get(*table);
+            let place = t.map_or_else(String::new, |t| {
+                let line = t.chains.get(chain.0 as usize).map_or(0, |c| c.line);
+                node.place(crate::node::Origin { file: t.file, line })
+            });
+            (
+                place,
+                format!(
+                    "{} {} policy DROP",
+                    names::table(node, *table),
+                    names::chain(node, *table, *chain)
+                ),
+                String::new(),
+            )
+        }
+        Cause::Sysctl { name, value, at } => (
+            node.place(*at),
+            match value {
+                Some(v) => format!("{name} = {v}"),
+                None => format!("{name} (not captured)"),
+            },
+            String::new(),
+        ),
+        Cause::Route { at } | Cause::Ipvs { at, .. } | Cause::Conntrack { at } => {
+            (node.place(*at), text_at(*at), String::new())
+        }
+        Cause::Set { name, at } => (node.place(*at), format!("set {name}"), String::new()),
+    }
+}
+
+fn note(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], hit: Hit) -> String {
+    if let Some(m) = marked_by(answer, stories, hit) {
+        return effect(m);
+    }
+    let found = stories
+        .iter()
+        .find_map(|s| last_of(s, hit).map(|i| (s.as_slice(), i)));
+    let Some((story, at)) = found else {
+        return String::new();
+    };
+    let Some(c) = story.get(at) else {
+        return String::new();
+    };
+    if matches!(c.effect, Effect::Nat { .. } | Effect::Drop | Effect::Reject)
+        && let Some(p) = because_of_mark(answer.node, story, at)
+    {
+        let setters: Vec<String> = p
+            .setters
+            .iter()
+            .filter_map(|i| story.get(*i))
+            .filter_map(|s| {
+                answer
+                    .note(crate::explain::marks::decider(answer.node, s))
+                    .map(|n| format!("[{n}]"))
+            })
+            .collect();
+        if !setters.is_empty() {
+            return format!("because {} set {:#x}", setters.join(" or "), p.bits);
+        }
+    }
+    if c.rewrote_source().is_some() {
+        let mut all: Vec<String> = stories
+            .iter()
+            .filter_map(|s| last_of(s, hit).and_then(|i| s.get(i)))
+            .map(effect)
+            .collect();
+        all.dedup();
+        if all.len() > 1 {
+            return "src -> as below".into();
+        }
+    }
+    if c.rewrote_destination() && answer.trace.outcomes.len() > 1 {
+        return String::new();
+    }
+    effect(c)
+}
+
+/// How the address was chosen that the receiver sees.
+fn addresses<W: Write>(paper: &mut Paper<'_, W>, answer: &Answer<'_, '_, '_>) -> io::Result<()> {
+    let mut list: Vec<(Vec<String>, String)> = Vec::new();
+    for (n, g) in answer.groups.iter().enumerate() {
+        let Some((text, at)) = g
+            .first(&answer.trace.outcomes)
+            .and_then(|o| how_chosen(answer.node, o))
+        else {
+            continue;
+        };
+        let place = answer.node.place(at);
+        let text = if place.is_empty() {
+            text
+        } else {
+            format!("{text} ({place})")
+        };
+        match list.iter_mut().find(|(_, t)| *t == text) {
+            Some((l, _)) => l.push(letter(n)),
+            None => list.push((vec![letter(n)], text)),
+        }
+    }
+    let one = answer.groups.len() == 1;
+    for (letters, text) in list.iter().take(4) {
+        let text = if one {
+            text.clone()
+        } else {
+            format!("{}: {text}", names::list(letters, 4))
+        };
+        paper.prose((Label::Plain, ""), (Label::Plain, &text), 2)?;
+    }
+    if list.len() > 4 {
+        let line = format!("and {} other addresses", list.len() - 4);
+        paper.line(&Line::new().to(2).add(Label::Faint, &line))?;
+    }
+    Ok(())
+}
+
+/// Writes what becomes of the answers.
+pub(super) fn answers<W: Write>(
+    paper: &mut Paper<'_, W>,
+    answer: &Answer<'_, '_, '_>,
+) -> io::Result<()> {
+    let mut list: Vec<(Vec<String>, String)> = Vec::new();
+    for (n, g) in answer.groups.iter().enumerate().take(8) {
+        let Some(o) = g.first(&answer.trace.outcomes) else {
+            continue;
+        };
+        let text = match explain::answer(answer.node, answer.trace, o) {
+            None => continue,
+            Some(explain::Answer::Elsewhere { .. }) => {
+                "goes to the client directly unless its node routes it here; then nothing undoes the rewrite".to_owned()
+            }
+            Some(explain::Answer::Here(t)) => back(answer, &t),
+        };
+        match list.iter_mut().find(|(_, t)| *t == text) {
+            Some((l, _)) => l.push(letter(n)),
+            None => list.push((vec![letter(n)], text)),
+        }
+    }
+    for (i, (letters, text)) in list.iter().enumerate() {
+        if i == 0 {
+            paper.blank()?;
+        }
+        let head = if i == 0 { "answer" } else { "" };
+        let text = if list.len() == 1 {
+            text.clone()
+        } else {
+            format!("{}: {text}", names::list(letters, 8))
+        };
+        paper.prose((Label::Heading, head), (Label::Plain, &text), MARGIN)?;
+    }
+    Ok(())
+}
+
+fn back(answer: &Answer<'_, '_, '_>, t: &crate::trace::Trace) -> String {
+    let by = match t.packet.origin {
+        Origin::Device(d) => format!("comes back by {}", names::device(answer.node, d)),
+        Origin::Local => "is sent by this node".into(),
+    };
+    let Some(o) = t.outcomes.first() else {
+        return by;
+    };
+    match (o.verdict, o.delivered) {
+        (Verdict::Forwarded | Verdict::Local, Some(d)) => {
+            let who = if answer.trace.packet.origin == Origin::Local {
+                "the process"
+            } else {
+                "the client"
+            };
+            let out = o.out.as_ref().map_or_else(String::new, |x| {
+                format!(", leaves by {}", names::device(answer.node, x.dev))
+            });
+            format!("{by}{out}: {who} gets it from {}", names::source(&d))
+        }
+        _ => format!("{by} and is {}", super::fate::fate(answer.node, o)),
+    }
+}
+
+/// Writes the other findings.
+pub(super) fn also<W: Write>(
+    paper: &mut Paper<'_, W>,
+    answer: &Answer<'_, '_, '_>,
+) -> io::Result<()> {
+    let rest: Vec<&Finding> = answer.findings.iter().skip(1).collect();
+    let limit = if answer.detail == Detail::Detail {
+        usize::MAX
+    } else {
+        3
+    };
+    for (i, f) in rest.iter().take(limit).enumerate() {
+        if i == 0 {
+            paper.blank()?;
+        }
+        let head = if i == 0 { "also" } else { "" };
+        paper.prose((Label::Heading, head), (Label::Plain, &f.title), MARGIN)?;
+    }
+    super::more(paper, rest.len(), limit)
+}
+
+/// Writes what to change, and what the simulation says of it.
+pub(super) fn advice<W: Write>(
+    paper: &mut Paper<'_, W>,
+    answer: &Answer<'_, '_, '_>,
+    tries: &[Try],
+) -> io::Result<()> {
+    let help: &[String] = answer.findings.first().map_or(&[], |f| f.help.as_slice());
+    let mut texts: Vec<String> = Vec::new();
+    let mut used = vec![false; tries.len()];
+    for h in help {
+        let fits = tries
+            .iter()
+            .position(|t| h.starts_with(&t.change))
+            .filter(|i| used.get(*i) == Some(&false));
+        match fits.and_then(|i| Some((i, tries.get(i)?))) {
+            Some((i, t)) => {
+                if let Some(u) = used.get_mut(i) {
+                    *u = true;
+                }
+                texts.push(format!("{h} (simulated: {})", t.effect));
+            }
+            None => texts.push(h.clone()),
+        }
+    }
+    for (t, _) in tries.iter().zip(&used).filter(|(_, u)| !**u) {
+        texts.push(format!("{} (simulated): {}", t.change, t.effect));
+    }
+    let limit = if answer.detail == Detail::Detail {
+        usize::MAX
+    } else {
+        4
+    };
+    for (i, t) in texts.iter().take(limit).enumerate() {
+        if i == 0 {
+            paper.blank()?;
+        }
+        let head = if i == 0 { "try" } else { "" };
+        paper.prose((Label::Heading, head), (Label::Plain, t), MARGIN)?;
+    }
+    super::more(paper, texts.len(), limit)
+}
