@@ -56,7 +56,7 @@ fn lost_answer(case: &Case<'_, '_>, reply: &Trace, request: &[Called]) -> Option
     let fails = |v: Verdict| matches!(v, Verdict::Dropped | Verdict::Rejected);
     let o = reply.outcomes.iter().find(|o| fails(o.verdict))?;
     let certain = reply.outcomes.iter().all(|o| fails(o.verdict));
-    let its = story(o);
+    let its = story(case.node, o);
     let why = drops::failure(case.node, &reply.packet, o, &its)?;
     let mut f = Finding::new(
         "answer-dropped",

@@ -127,7 +127,7 @@ impl Finding {
 /// What there is to say about a trace, the most useful first: what keeps the packet or its answer from arriving, then what
 /// becomes of the client's address, then what is worth knowing.
 pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
-    let stories: Vec<_> = trace.outcomes.iter().map(story::story).collect();
+    let stories: Vec<_> = trace.outcomes.iter().map(|o| story::story(node, o)).collect();
     let case = Case {
         node,
         trace,

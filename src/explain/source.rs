@@ -142,6 +142,9 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
     f.blame_rules(deciders.iter().copied());
     f.blame_rules([hit]);
     f.blame_rules(causes);
+    for story in members.iter().filter_map(|i| case.stories.get(*i)) {
+        f.blame_rules(super::path::destination_rules(story));
+    }
     let service = service_of(node, &hits_for_name);
     for d in &deciders {
         advise(node, &mut f, marker(node, *d), service.as_deref());
@@ -309,7 +312,17 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
             !c.outer
                 && (c.rewrote_destination() || matches!(c.effect, Effect::Accept | Effect::Notrack))
         };
+        // A RETURN in nat may be what kept a later rule from rewriting the source.
+        let spared = |c: &&Called| {
+            !c.outer
+                && c.effect == Effect::Return
+                && names::table(node, c.hit.table) == "nat"
+                && c.path()
+                    .next()
+                    .is_some_and(|b| names::chain(node, b.table, b.chain) == "POSTROUTING")
+        };
         f.blame_rules(story.iter().filter(deciding).map(|c| c.hit));
+        f.blame_rules(story.iter().filter(spared).map(|c| c.hit));
         if let Some(service) = case.trace.outcomes.get(*i).and_then(super::path::ipvs_service) {
             f.blame(super::path::ipvs(node, service));
         }

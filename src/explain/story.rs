@@ -2,6 +2,7 @@
 
 use crate::node::Node;
 use crate::trace::{Effect, Hit, NatKind, Outcome, StepKind, View};
+use nfwhy_parsers::iptables::Target;
 
 /// A rule that counted the packet.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +54,7 @@ fn rewrites_source(kind: NatKind, before: &View, after: &View) -> bool {
 }
 
 /// The hits of an outcome in order.
-pub fn story(outcome: &Outcome) -> Vec<Called> {
+pub fn story(node: &Node<'_>, outcome: &Outcome) -> Vec<Called> {
     let mut list = Vec::new();
     let mut stack: Vec<Hit> = Vec::new();
     let mut in_outer = false;
@@ -65,7 +66,11 @@ pub fn story(outcome: &Outcome) -> Vec<Called> {
             }
             StepKind::Chain { .. } => stack.clear(),
             StepKind::Hit { hit, depth, effect } => {
-                stack.truncate(*depth);
+                // A goto leaves no way back, so depth alone does not tell the caller: the chain's name does.
+                match stack.iter().rposition(|j| leads_to(node, *j, *hit)) {
+                    Some(caller) => stack.truncate(caller + 1),
+                    None => stack.truncate(*depth),
+                }
                 list.push(Called {
                     step,
                     hit: *hit,
@@ -82,6 +87,23 @@ pub fn story(outcome: &Outcome) -> Vec<Called> {
         }
     }
     list
+}
+
+/// Whether a jump leads to the chain of a hit.
+fn leads_to(node: &Node<'_>, jump: Hit, hit: Hit) -> bool {
+    if jump.table != hit.table {
+        return false;
+    }
+    let name = node
+        .netfilter
+        .tables
+        .get(hit.table)
+        .and_then(|t| t.chains.get(hit.chain.0 as usize))
+        .map(|c| c.name.as_ref());
+    match rule(node, jump).map(|r| &r.target) {
+        Some(Target::Jump(to) | Target::Goto(to)) => Some(to.as_ref()) == name,
+        _ => false,
+    }
 }
 
 /// The rule that rewrote the source of the packet itself, if one did.

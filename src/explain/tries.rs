@@ -41,7 +41,7 @@ pub fn tries(node: &Node<'_>, trace: &Trace) -> Vec<Try> {
         if o.client_ip_kept != Some(false) || super::reply::is_reply(o) {
             continue;
         }
-        let s = story(o);
+        let s = story(node, o);
         let Some(at) = rewriter(&s) else { continue };
         let set: Vec<Hit> = because_of_mark(node, &s, at)
             .iter()
@@ -122,7 +122,7 @@ fn local_policy(node: &Node<'_>, packet: &Packet, jumps: Vec<Hit>) -> Option<Try
     }
     let kept = here.iter().all(|o| o.client_ip_kept == Some(true));
     if !kept && let Some(o) = here.iter().find(|o| o.client_ip_kept == Some(false)) {
-        let s = story(o);
+        let s = story(node, o);
         if let Some(c) = rewriter(&s).and_then(|i| s.get(i)) {
             effect.push_str(&format!(
                 " - then {} rewrites the source instead",

@@ -89,7 +89,7 @@ impl<'t> Answer<'t, '_, '_> {
         self.groups
             .iter()
             .filter_map(|g| g.first(&self.trace.outcomes))
-            .map(story)
+            .map(|o| story(self.node, o))
             .collect()
     }
 
@@ -160,9 +160,7 @@ pub fn write(
 /// What the answer rests on, and what would settle it.
 fn resting<W: Write>(paper: &mut Paper<'_, W>, answer: &Answer<'_, '_, '_>) -> io::Result<()> {
     let assumed = answer.assumptions();
-    if !assumed.is_empty() {
-        paper.blank()?;
-    }
+    paper.blank()?;
     let limit = if answer.detail == Detail::Detail {
         usize::MAX
     } else {

@@ -1,9 +1,11 @@
 //! A rule's own line, shortened for display.
 
+use super::paint::{columns, cut};
 use crate::node::Node;
+use crate::render::escape;
 use crate::trace::Hit;
 
-/// The rule's line with its blanks run together and without counters in front.
+/// The rule's line, escaped, with its blanks run together and without counters in front.
 pub(super) fn line(node: &Node<'_>, hit: Hit) -> String {
     let text = node
         .netfilter
@@ -12,8 +14,8 @@ pub(super) fn line(node: &Node<'_>, hit: Hit) -> String {
         .map_or("", |t| t.rule_text(hit.chain, hit.rule));
     let text = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     match text.strip_prefix('[').and_then(|t| t.split_once("] ")) {
-        Some((counters, rest)) if counters.contains(':') => rest.to_owned(),
-        _ => text,
+        Some((counters, rest)) if counters.contains(':') => escape(rest),
+        _ => escape(&text),
     }
 }
 
@@ -34,6 +36,20 @@ pub(super) fn without_comment(line: &str) -> String {
         out = out.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     }
     out.trim_end().to_owned()
+}
+
+/// The line cut to `width` columns such that the target stays: `-A X -s 10.… -j DROP`.
+pub(super) fn fit(line: &str, width: usize) -> String {
+    if columns(line) <= width {
+        return line.to_owned();
+    }
+    let at = line.rfind(" -j ").or_else(|| line.rfind(" -g "));
+    match at.map(|i| line.split_at(i)) {
+        Some((head, tail)) if columns(tail) + 12 <= width => {
+            format!("{}{tail}", cut(head, width - columns(tail)))
+        }
+        _ => cut(line, width),
+    }
 }
 
 /// What follows one argument, which may be quoted with backslash escapes.

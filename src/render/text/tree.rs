@@ -4,6 +4,7 @@ use super::fate::fate;
 use super::paint::{Label, Line, Paper, columns};
 use super::tree_line::{Text, matters, text};
 use super::{Answer, Detail};
+use crate::explain::marks::because_of_mark;
 use crate::explain::names;
 use crate::explain::story::{Called, story};
 use crate::render::escape;
@@ -68,7 +69,7 @@ fn ways<'t>(answer: &Answer<'t, '_, '_>) -> Vec<Way<'t>> {
         .into_iter()
         .filter_map(|(i, alike)| {
             let outcome = all.get(i)?;
-            let story = story(outcome);
+            let story = story(answer.node, outcome);
             let shown = shown_steps(answer, outcome, &story);
             Some(Way {
                 outcome,
@@ -94,6 +95,19 @@ fn shown_steps(answer: &Answer<'_, '_, '_>, o: &Outcome, story: &[Called]) -> Ve
         return vec![true; o.steps.len()];
     }
     let mut show: Vec<bool> = o.steps.iter().map(matters).collect();
+    let bits = bits_that_matter(answer, story);
+    for c in story {
+        let quiet = match c.effect {
+            Effect::Mark { old, new } => old == new || bits.is_some_and(|b| (old ^ new) & b == 0),
+            Effect::ConnMark { old, new } => old == new,
+            // What lets a tunnel's outer packet pass is no news.
+            Effect::Accept => c.outer,
+            _ => false,
+        };
+        if quiet && let Some(s) = show.get_mut(c.step) {
+            *s = false;
+        }
+    }
     for c in story {
         let named = answer.note(c.hit).is_some();
         if let Some(s) = show.get_mut(c.step) {
@@ -114,7 +128,6 @@ fn shown_steps(answer: &Answer<'_, '_, '_>, o: &Outcome, story: &[Called]) -> Ve
     }
     // The tunnel's outer packet where no rule touches it.
     let mut at = o.steps.len();
-    let mut quiet = true;
     for (i, s) in o.steps.iter().enumerate().rev() {
         match s.kind {
             StepKind::Hook { outer, .. } => {
@@ -125,7 +138,7 @@ fn shown_steps(answer: &Answer<'_, '_, '_>, o: &Outcome, story: &[Called]) -> Ve
                     .take(at)
                     .skip(i + 1)
                     .any(|(s, v)| *v && matches!(s.kind, StepKind::Hit { .. } | StepKind::Policy { .. }));
-                quiet = outer && !rules;
+                let quiet = outer && !rules;
                 if quiet && let Some(v) = show.get_mut(i) {
                     *v = false;
                 }
@@ -142,6 +155,24 @@ fn shown_steps(answer: &Answer<'_, '_, '_>, o: &Outcome, story: &[Called]) -> Ve
         }
     }
     show
+}
+
+/// The mark bits that the rules of `why` depend on; `None` where they depend on none.
+fn bits_that_matter(answer: &Answer<'_, '_, '_>, story: &[Called]) -> Option<u32> {
+    let bits = (0..story.len())
+        .filter(|i| {
+            story.get(*i).is_some_and(|c| {
+                answer.note(c.hit).is_some()
+                    && matches!(
+                        c.effect,
+                        Effect::Nat { .. } | Effect::Drop | Effect::Reject | Effect::Accept
+                    )
+            })
+        })
+        .filter_map(|i| because_of_mark(answer.node, story, i))
+        .map(|p| p.bits)
+        .fold(0, |a, b| a | b);
+    (bits != 0).then_some(bits)
 }
 
 fn header<W: Write>(
@@ -337,7 +368,7 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
         let note = columns(&escape(&t.note));
         let gap = usize::from(note > 0) * 2;
         let room = width.saturating_sub(line.width() + note + gap);
-        line = line.add_cut(Label::Rule, &t.text, room.max(8));
+        line = line.add(Label::Rule, &super::rule::fit(&t.text, room.max(8)));
         if note > 0 {
             let column = (width * 62 / 100).min(width.saturating_sub(note));
             line = line.add(Label::Plain, "  ").to(column);

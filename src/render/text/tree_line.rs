@@ -76,7 +76,7 @@ pub(super) fn text(answer: &Answer<'_, '_, '_>, step: &Step, called: Option<&Cal
             let number = answer.note(*hit).map_or_else(String::new, |n| format!("[{n}]"));
             let did = called.map_or_else(String::new, effect);
             Some(Text {
-                depth: *depth,
+                depth: called.map_or(*depth, |c| c.stack.len()),
                 text: format!(
                     "{} {}",
                     names::short_rule(node, *hit),

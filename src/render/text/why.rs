@@ -58,7 +58,9 @@ fn is_main(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], hit: Hit) -> bo
     }
     match called(stories, hit) {
         Some(c) => {
-            !matches!(c.effect, Effect::Jump | Effect::Return)
+            let spared = c.effect == Effect::Return
+                && !names::chain(answer.node, hit.table, hit.chain).starts_with("KUBE-");
+            (spared || !matches!(c.effect, Effect::Jump | Effect::Return))
                 && !(only_marks(answer.node, hit.table, hit.chain) && !c.stack.is_empty())
         }
         // Of the answer's way, or of an outcome that ends like another.
@@ -92,7 +94,9 @@ fn jumps_to_marking(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], hit: H
 /// What a rule did, in a few words.
 pub(super) fn effect(c: &Called) -> String {
     match &c.effect {
-        Effect::None | Effect::Jump | Effect::Return => String::new(),
+        Effect::None | Effect::Jump => String::new(),
+        Effect::Return => "returns".into(),
+        Effect::Mark { old, new } if old == new => format!("mark stays {new:#x}"),
         Effect::Mark { old, new } => format!("mark {old:#x} -> {new:#x}"),
         Effect::ConnMark { old, new } => format!("connmark {old:#x} -> {new:#x}"),
         Effect::Nat { kind, to } => match (c.rewrote_source(), kind) {
@@ -147,43 +151,28 @@ pub(super) fn why<W: Write>(
         .max()
         .unwrap_or(0)
         .min(40);
-    for (place, text, note) in &lines {
-        let room = paper.width.saturating_sub(widest + 4 + 2 + columns(note));
-        let text = if columns(text) > room {
-            rule::without_comment(text)
-        } else {
-            text.clone()
-        };
+    let notes = lines.iter().map(|(.., n)| columns(&escape(n))).max().unwrap_or(0);
+    let room = paper.width.saturating_sub(widest + 4 + 2 + notes).max(20);
+    let texts: Vec<String> = lines
+        .iter()
+        .map(|(_, text, _)| {
+            if columns(text) > room {
+                rule::fit(&rule::without_comment(text), room)
+            } else {
+                text.clone()
+            }
+        })
+        .collect();
+    let column = texts.iter().map(|t| columns(t)).max().unwrap_or(0) + widest + 4 + 2;
+    for ((place, _, note), text) in lines.iter().zip(&texts) {
         let line = Line::new()
             .to(2)
             .add_cut(Label::Place, place, widest)
             .to(widest + 4)
-            .add_cut(Label::Rule, &text, room)
-            .add(Label::Plain, "  ")
-            .to(paper.width.min(64))
+            .add(Label::Rule, text)
+            .to(column)
             .add(Label::Effect, note);
-        // A note beyond the column would be cut; it then follows the text at once.
-        let line = if line.width() > paper.width {
-            Line::new()
-                .to(2)
-                .add_cut(Label::Place, place, widest)
-                .to(widest + 4)
-                .add_cut(Label::Rule, &text, room)
-                .add(Label::Plain, "  ")
-                .add(Label::Effect, note)
-        } else {
-            line
-        };
         paper.line(&line)?;
-    }
-    let left = f.causes.len().saturating_sub(causes.len());
-    let rules = f
-        .causes
-        .iter()
-        .filter(|c| !matches!(c, Cause::Rule(_)))
-        .count();
-    if left > 0 && rules > causes.len() {
-        paper.line(&Line::new().to(2).add(Label::Faint, &format!("and {left} more")))?;
     }
     addresses(paper, answer)
 }
@@ -201,6 +190,7 @@ fn cause(
             .collect::<Vec<_>>()
             .join(" ")
     };
+    let text_at = |at| escape(&text_at(at));
     match c {
         Cause::Rule(hit) => {
             let number = answer
