@@ -47,8 +47,9 @@ pub(super) fn parse<'a>(not: bool, word: &'a str, cur: Cur<'a>) -> Read<'a> {
             (opaque("connbytes", args), rest)
         }
         "connlabel" => {
-            let (label, mut rest) = cur.word()?;
-            let mut args = format!("{bang}--label {label}");
+            let (label, mut rest) = cur.neg_word()?;
+            let bang = if not == label.not { "" } else { "! " };
+            let mut args = format!("{bang}--label {}", label.value);
             if let Some(after) = rest.eat("set") {
                 args.push_str(" --set");
                 rest = after;
@@ -104,7 +105,11 @@ pub(super) fn parse<'a>(not: bool, word: &'a str, cur: Cur<'a>) -> Read<'a> {
                 rest,
             )
         }
-        "comp" => items("ipcomp", cur, &[("spi", "ipcompspi")])?,
+        "comp" => items(
+            "ipcomp",
+            cur,
+            &[("spi", "ipcompspi"), ("reserved", "compres")],
+        )?,
         "eui64" => (opaque("eui64", String::new()), cur),
         "frag" => items(
             "frag",
@@ -126,6 +131,8 @@ pub(super) fn parse<'a>(not: bool, word: &'a str, cur: Cur<'a>) -> Read<'a> {
                 ("segsleft", "rt-segsleft"),
                 ("length", "rt-len"),
                 ("reserved", "rt-0-res"),
+                ("0-addrs", "rt-0-addrs"),
+                ("0-not-strict", "rt-0-not-strict"),
             ],
         )?,
         "hbh" => items("hbh", cur, &[("length", "hbh-len"), ("opts", "hbh-opts")])?,
@@ -135,9 +142,15 @@ pub(super) fn parse<'a>(not: bool, word: &'a str, cur: Cur<'a>) -> Read<'a> {
             cur,
             &[
                 ("next-hdr", "srh-next-hdr"),
-                ("hdr-len", "srh-hdr-len-eq"),
-                ("segs-left", "srh-segs-left-eq"),
-                ("last-entry", "srh-last-entry-eq"),
+                ("hdr-len-eq", "srh-hdr-len-eq"),
+                ("hdr-len-gt", "srh-hdr-len-gt"),
+                ("hdr-len-lt", "srh-hdr-len-lt"),
+                ("segs-left-eq", "srh-segs-left-eq"),
+                ("segs-left-gt", "srh-segs-left-gt"),
+                ("segs-left-lt", "srh-segs-left-lt"),
+                ("last-entry-eq", "srh-last-entry-eq"),
+                ("last-entry-gt", "srh-last-entry-gt"),
+                ("last-entry-lt", "srh-last-entry-lt"),
                 ("tag", "srh-tag"),
                 ("psid", "srh-psid"),
                 ("nsid", "srh-nsid"),
@@ -164,21 +177,27 @@ pub(super) fn parse<'a>(not: bool, word: &'a str, cur: Cur<'a>) -> Read<'a> {
     })
 }
 
-/// `key:VALUE` or `key` words in any number, named as iptables-save names them.
+/// `key:VALUE`, `keys:A:B`, `key VALUE` and `key` words in any number, named as iptables-save names them.
 fn items<'a>(name: &'a str, start: Cur<'a>, known: &[(&str, &str)]) -> Read<'a> {
+    let option_of = |key: &str| known.iter().find(|(k, _)| *k == key).map(|(_, o)| *o);
     let mut args = String::new();
     let mut cur = start;
-    while let Some((word, rest)) = cur.word() {
+    while let Some((word, mut rest)) = cur.word() {
         let key = word.split(':').next().unwrap_or(word);
-        let key = key
-            .strip_suffix('s')
-            .filter(|k| *k == "spi" || *k == "id")
-            .unwrap_or(key);
-        let Some((_, option_name)) = known.iter().find(|(k, _)| *k == key) else {
+        let plural = || key.strip_suffix('s').and_then(option_of);
+        let Some(option_name) = option_of(key).or_else(plural) else {
             break;
         };
-        let item = if word.contains(':') { word } else { ":" };
-        option(&mut args, option_name, item)?;
+        if word.contains(':') {
+            option(&mut args, option_name, word)?;
+        } else if matches!(key, "opts" | "0-addrs" | "psid" | "nsid" | "lsid") {
+            let (value, after) = rest.neg_word()?;
+            let bang = if value.not { "!" } else { "" };
+            option(&mut args, option_name, &format!(":{bang}{}", value.value))?;
+            rest = after;
+        } else {
+            option(&mut args, option_name, ":")?;
+        }
         cur = rest;
     }
     Some((opaque(name, args), cur))

@@ -215,18 +215,23 @@ fn iprange(start: Cur<'_>) -> Read<'_> {
     let (mut src, mut dst) = (None, None);
     let mut cur = start;
     loop {
-        let (slot, after) = if let Some(after) = cur.eat_all("source IP range") {
-            (&mut src, after)
+        let (source, after) = if let Some(after) = cur.eat_all("source IP range") {
+            (true, after)
         } else if let Some(after) = cur.eat_all("destination IP range") {
-            (&mut dst, after)
+            (false, after)
         } else {
             break;
         };
-        if slot.is_some() {
+        // The source is printed first: after a destination it belongs to the next match.
+        if dst.is_some() || source && src.is_some() {
             break;
         }
         let (value, rest) = after.neg(addresses)?;
-        *slot = Some(value);
+        if source {
+            src = Some(value);
+        } else {
+            dst = Some(value);
+        }
         cur = rest;
     }
     (src.is_some() || dst.is_some()).then_some((Match::Iprange { src, dst }, cur))

@@ -244,13 +244,11 @@ pub fn parse_listing_rule(
     rule.matches = extras.matches;
     rule.target = extras.target;
     let mut diagnostics = Vec::new();
+    // `text` is a part of the row.
     let span_of = |text: &str| {
-        // `text` ends where the row ends, but for white space.
-        let base = at.span.start as usize;
-        match row.find(text) {
-            Some(offset) => Span::new(base + offset, base + offset + text.len()),
-            None => at.span,
-        }
+        let offset = (text.as_ptr() as usize).wrapping_sub(row.as_ptr() as usize);
+        let start = at.span.start as usize + offset.min(row.len());
+        Span::new(start, start + text.len())
     };
     if let Some(unread) = extras.unread {
         let why = if unread.starts_with("/*") {
@@ -267,7 +265,7 @@ pub fn parse_listing_rule(
         // `quota_print` in extensions/libxt_quota.c does not look at the flag.
         let why = "a listing does not show whether quota stands behind a `!`";
         diagnostics.push(
-            Diagnostic::warning(at.line, span_of("quota:"), why)
+            Diagnostic::warning(at.line, span_of(row_columns.extras.trim()), why)
                 .help("iptables-save shows this rule in full"),
         );
     }

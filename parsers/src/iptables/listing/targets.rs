@@ -138,6 +138,12 @@ fn mark_value(cur: Cur<'_>) -> Option<(MarkMask, Cur<'_>)> {
 /// The mask of the side that is written stands after a `~`, but is printed uncomplemented.
 fn connmark(cur: Cur<'_>) -> Option<(Target<'_>, Cur<'_>)> {
     if let Some((value, rest)) = mark_value(cur) {
+        // Shifts have no record (`connmark_tg_print_v2` in `extensions/libxt_CONNMARK.c`).
+        if rest.eat("left-shift-mark").is_some() || rest.eat("right-shift-mark").is_some() {
+            let args = Text::Borrowed(cur.0.trim());
+            let name = Text::Borrowed("CONNMARK");
+            return Some((Target::Opaque { name, args }, Cur("")));
+        }
         return Some((Target::Connmark(Connmark::Set(value)), rest));
     }
     let (how, mut cur) = cur.word()?;
