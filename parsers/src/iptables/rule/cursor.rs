@@ -5,6 +5,9 @@ use crate::iptables::RuleLine;
 use crate::iptables::lex::{Lexer, Token};
 use std::borrow::Cow;
 
+/// Help for lines and rules that end too early.
+pub(super) const CUT: &str = "the line is cut off: capture the dump again";
+
 /// What is wrong with a line; offsets are within the line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
@@ -17,6 +20,8 @@ pub(super) struct Fault {
 pub(super) enum Kind {
     /// The line ends where a value is due.
     Missing,
+    /// The line ends inside quotes.
+    Unclosed,
     /// The value is not `what`.
     Value(&'static str),
     /// Anything else: the message follows the quoted word, then a line of help.
@@ -37,6 +42,7 @@ impl Fault {
         let word = line.get(self.start..self.end).unwrap_or_default();
         match self.kind {
             Kind::Missing => format!("`{word}` lacks its value"),
+            Kind::Unclosed => format!("`{word}` has no closing quote"),
             Kind::Value(what) => format!("`{word}` is not {what}"),
             Kind::Other(what, _) => format!("`{word}` {what}"),
         }
@@ -45,7 +51,7 @@ impl Fault {
     /// As a diagnostic; `line` is the text of the rule.
     pub fn diagnostic(&self, at: RuleLine, line: &str) -> Diagnostic {
         let help = match self.kind {
-            Kind::Missing => "the line is cut off: capture the dump again",
+            Kind::Missing | Kind::Unclosed => CUT,
             Kind::Value(_) => "compare with the output of iptables-save on the node",
             Kind::Other(_, help) => help,
         };
@@ -79,26 +85,16 @@ impl<'a> Cursor<'a> {
     /// The next argument of the option.
     #[inline]
     pub fn argument(&mut self) -> Result<Token<'a>, Fault> {
-        let Some(token) = self.lex.next() else {
-            return Err(Fault::at(&self.option, Kind::Missing));
-        };
-        if token.raw == "!" && !token.is_quoted() {
+        let mut next = self.lex.next();
+        if next.is_some_and(|token| token.raw == "!" && !token.is_quoted()) {
             self.not = !self.not;
-            return match self.lex.next() {
-                Some(token) => Ok(token),
-                None => Err(Fault::at(&self.option, Kind::Missing)),
-            };
+            next = self.lex.next();
         }
-        if token.is_unclosed() {
-            return Err(Fault::at(
-                &token,
-                Kind::Other(
-                    "has no closing quote",
-                    "the line is cut off: capture the dump again",
-                ),
-            ));
+        match next {
+            Some(token) if token.is_unclosed() => Err(Fault::at(&token, Kind::Unclosed)),
+            Some(token) => Ok(token),
+            None => Err(Fault::at(&self.option, Kind::Missing)),
         }
-        Ok(token)
     }
 
     /// The next argument as text.

@@ -1,7 +1,7 @@
 //! What becomes of a line that is not understood as a whole: opaque matches and targets, and what is missing at its end.
 
-use super::cursor::{Fault, Kind};
-use super::{CUT, Reader, UNKNOWN};
+use super::cursor::{CUT, Fault, Kind};
+use super::{Reader, UNKNOWN};
 use crate::iptables::lex::Lexer;
 use crate::iptables::matches::Match;
 use crate::iptables::targets::Target;
@@ -15,7 +15,7 @@ impl Reader<'_> {
         let mine = line
             .get(self.last.to..self.at.from)
             .is_some_and(|gap| gap.trim().is_empty());
-        if matches!(fault.kind, Kind::Missing) || !mine {
+        if matches!(fault.kind, Kind::Missing | Kind::Unclosed) || !mine {
             return Err(fault);
         }
         let Some(last) = self.rule.matches.last_mut() else {
@@ -41,7 +41,7 @@ impl Reader<'_> {
         let mine = line
             .get(self.target.to..self.at.from)
             .is_some_and(|gap| gap.trim().is_empty());
-        if matches!(fault.kind, Kind::Missing) || !mine {
+        if matches!(fault.kind, Kind::Missing | Kind::Unclosed) || !mine {
             return Err(fault);
         }
         self.rule.target = Target::Opaque {

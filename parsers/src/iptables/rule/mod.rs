@@ -74,7 +74,6 @@ struct Reader<'a> {
 
 const UNKNOWN: &str =
     "the rule may match or not: nfwhy follows both, and does not read this extension";
-const CUT: &str = "the line is cut off: capture the dump again";
 
 impl<'a> Reader<'a> {
     fn new(line: &'a str, place: RuleLine, family: Family) -> Self {
@@ -350,10 +349,7 @@ impl<'a> Reader<'a> {
         let line = self.at.lex.text();
         let (from, to) = (self.at.from, self.at.lex.pos());
         if self.at.option.is_unclosed() {
-            return Err(Fault::at(
-                &self.at.option,
-                Kind::Other("has no closing quote", CUT),
-            ));
+            return Err(Fault::at(&self.at.option, Kind::Unclosed));
         }
         let args = if self.target_is_last() {
             match &mut self.rule.target {

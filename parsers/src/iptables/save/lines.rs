@@ -3,7 +3,7 @@
 //! xtables prints comments and log prefixes as they are, so a line feed in one of them is printed raw (`xtables_save_string`,
 //! libxtables/xtables.c).
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
 /// One logical line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,25 +40,35 @@ impl<'a> Lines<'a> {
     /// From the byte after an opening quote: one past the closing one, and how many line feeds are between. A quote that
     /// closes on a later line counts only where a blank or the line's end follows, as it does after every string that
     /// xtables prints; without this, one cut-off line would take in its neighbour, and that one the next.
+    #[inline]
     fn closing(&self, open: usize) -> Option<(usize, u32)> {
-        let mut at = open;
+        let rest = self.bytes.get(open..)?;
+        let at = memchr3(b'"', b'\\', b'\n', rest)?;
+        if rest.get(at) == Some(&b'"') {
+            return Some((open + at + 1, 0));
+        }
+        self.closing_slowly(open, open + at)
+    }
+
+    /// The same from the first byte that needs thought.
+    #[cold]
+    fn closing_slowly(&self, open: usize, mut at: usize) -> Option<(usize, u32)> {
         loop {
-            let rest = self.bytes.get(at..)?;
-            at += memchr2(b'"', b'\\', rest)?;
+            at += memchr2(b'"', b'\\', self.bytes.get(at..)?)?;
             if self.bytes.get(at) == Some(&b'"') {
                 break;
             }
             at += 2;
         }
         let inside = self.bytes.get(open..at)?;
-        if memchr(b'\n', inside).is_none() {
+        let feeds = memchr::memchr_iter(b'\n', inside).count();
+        if feeds == 0 {
             return Some((at + 1, 0));
         }
         let ends_word = matches!(
             self.bytes.get(at + 1),
             None | Some(b' ' | b'\t' | b'\r' | b'\n')
         );
-        let feeds = memchr::memchr_iter(b'\n', inside).count();
         (ends_word && inside.len() <= LONGEST)
             .then(|| (at + 1, u32::try_from(feeds).unwrap_or(u32::MAX)))
     }

@@ -314,7 +314,7 @@ impl<'a> Reader<'a> {
             span: Span::new(start, start + text.len()),
             bare: false,
             committed: false,
-            chains: Chains::default(),
+            chains: Chains::for_text(self.source.len().saturating_sub(start)),
         });
     }
 

@@ -31,6 +31,18 @@ fn hash(name: &str) -> u32 {
 }
 
 impl<'a> Chains<'a> {
+    /// Room for the chains that a text of `len` bytes may declare, so that the largest dumps do not move them again and again;
+    /// memory that stays untouched costs nothing.
+    pub fn for_text(len: usize) -> Self {
+        // kube-proxy's dumps have a chain for every 400 to 500 bytes.
+        let chains = len / 400;
+        Self {
+            all: Vec::with_capacity(chains),
+            slots: vec![0; (chains * 2 + 64).next_power_of_two()],
+            last: 0,
+        }
+    }
+
     /// The slot of `name`: taken by it, or the free one where it belongs. There is always one free slot.
     #[inline]
     fn slot(&self, name: &str, hash: u32) -> (usize, Option<usize>) {
