@@ -8,6 +8,7 @@ use crate::capture::{HOW_TO_CAPTURE, Snapshot};
 use crate::explain::explain;
 use crate::node::Node;
 use crate::render;
+use crate::render::text::Detail;
 use crate::sim::simulate;
 use anyhow::{Context, bail};
 use std::fs::File;
@@ -135,8 +136,19 @@ fn answer(
     };
     match args.format {
         Format::Json => render::json::write(out, node, &trace, &explain(node, &trace))?,
-        Format::Text | Format::Minimal => {
-            render::json::write(out, node, &trace, &explain(node, &trace))?
+        Format::Minimal => render::text::minimal(out, node, &trace)?,
+        Format::Text => {
+            let options = render::text::Options {
+                width: 100,
+                // The stream strips colours where nobody would see them (a pipe, NO_COLOR).
+                colour: true,
+                detail: match (args.detail, args.summary) {
+                    (true, _) => Detail::Detail,
+                    (_, true) => Detail::Summary,
+                    _ => Detail::Normal,
+                },
+            };
+            render::text::write(out, node, &trace, &explain(node, &trace), &options)?;
         }
     }
     let Some(expect) = expect else {

@@ -2,6 +2,7 @@
 
 pub mod json;
 mod reason;
+pub mod text;
 mod warnings;
 
 pub use reason::reason;

@@ -38,18 +38,32 @@ pub(super) fn without_comment(line: &str) -> String {
     out.trim_end().to_owned()
 }
 
-/// The line cut to `width` columns such that the target stays: `-A X -s 10.… -j DROP`.
-pub(super) fn fit(line: &str, width: usize) -> String {
+/// The line cut to `width` columns such that its first `keep` words and the begin of its target stay:
+/// `-A X -s 10.… -j DROP`.
+pub(super) fn fit(line: &str, width: usize, keep: usize) -> String {
     if columns(line) <= width {
         return line.to_owned();
     }
+    let kept = line
+        .match_indices(' ')
+        .nth(keep.saturating_sub(1))
+        .map_or(line.len(), |(i, _)| i);
     let at = line.rfind(" -j ").or_else(|| line.rfind(" -g "));
-    match at.map(|i| line.split_at(i)) {
-        Some((head, tail)) if columns(tail) + 12 <= width => {
-            format!("{}{tail}", cut(head, width - columns(tail)))
-        }
-        _ => cut(line, width),
+    let (Some((first, rest)), Some(at)) = (line.split_at_checked(kept), at.filter(|a| *a >= kept))
+    else {
+        return cut(line, width);
+    };
+    let Some((middle, tail)) = rest.split_at_checked(at - kept) else {
+        return cut(line, width);
+    };
+    // Two columns for the cut of the middle.
+    let room = width.saturating_sub(columns(first) + 2);
+    if room < 12 {
+        return cut(line, width);
     }
+    let tail = cut(tail, room);
+    let middle = cut(middle, width.saturating_sub(columns(first) + columns(&tail)));
+    format!("{first}{middle}{tail}")
 }
 
 /// What follows one argument, which may be quoted with backslash escapes.
@@ -81,7 +95,7 @@ pub(super) fn body(node: &Node<'_>, hit: Hit) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_comment;
+    use super::{fit, without_comment};
 
     #[test]
     fn comments_are_left_out() {
@@ -98,5 +112,14 @@ mod tests {
         ] {
             assert_eq!(without_comment(line), short);
         }
+    }
+
+    #[test]
+    fn the_chain_and_the_target_stay_in_view() {
+        let line = "-A KUBE-X -d 10.96.0.10/32 -p udp -m udp --dport 53 -j KUBE-SVC-TCOU7JCQXEZGVUNU";
+        assert_eq!(fit(line, 100, 2), line);
+        assert_eq!(fit(line, 50, 2), "-A KUBE-X -d 10.96.… -j KUBE-SVC-TCOU7JCQXEZGVUNU");
+        assert_eq!(fit(line, 30, 2), "-A KUBE-X … -j KUBE-SVC-TCOU7…");
+        assert_eq!(fit("KUBE-X:1 -j DROP", 12, 1), "KUBE-X:1 -j…");
     }
 }

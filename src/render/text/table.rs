@@ -55,7 +55,10 @@ pub(super) fn outcomes<W: Write>(
     let shown = pick(&rows, limit);
     let hidden: usize = rows.len() - shown.len();
     let p: Vec<_> = answer.groups.iter().map(|g| g.probability).collect();
-    let shares = shares(&p);
+    let shares = match shares(&p) {
+        one if one.len() == 1 => vec!["all".to_owned()],
+        several => several,
+    };
     let several = rows.len() > 1;
     let wide = |f: fn(&Row) -> &str, head: &str, most: usize| {
         shown

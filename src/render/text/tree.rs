@@ -308,10 +308,7 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
                 letters.push(w.letter.clone());
             }
             if let Some(d) = w.outcome.delivered.filter(|_| w.outcome.dnat.is_some()) {
-                let mut t = names::destination(&d);
-                if w.alike > 0 {
-                    t.push_str(&format!(" and {} alike", w.alike));
-                }
+                let t = names::destination(&d);
                 if !targets.contains(&t) {
                     targets.push(t);
                 }
@@ -331,6 +328,9 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
             let mut end = fate(self.answer.node, w.outcome);
             if let Some(out) = &w.outcome.out {
                 end.push_str(&format!(" by {}", names::device(self.answer.node, out.dev)));
+            }
+            if w.alike > 0 {
+                end.push_str(&format!(" (and {} alike)", w.alike));
             }
             if said.contains(&end) {
                 continue;
@@ -368,7 +368,7 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
         let note = columns(&escape(&t.note));
         let gap = usize::from(note > 0) * 2;
         let room = width.saturating_sub(line.width() + note + gap);
-        line = line.add(Label::Rule, &super::rule::fit(&t.text, room.max(8)));
+        line = line.add(Label::Rule, &super::rule::fit(&t.text, room.max(8), 1));
         if note > 0 {
             let column = (width * 62 / 100).min(width.saturating_sub(note));
             line = line.add(Label::Plain, "  ").to(column);

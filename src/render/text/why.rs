@@ -6,10 +6,11 @@ use super::{Answer, Detail, MARGIN, rule};
 use crate::explain::marks::{because_of_mark, only_marks};
 use crate::explain::names;
 use crate::explain::source::how_chosen;
-use crate::explain::story::{Called, last_of};
-use crate::explain::{self, Cause, Finding, Try};
+use crate::explain::story::{Called, last_of, rule as rule_of};
+use crate::explain::{self, Cause, Finding, Severity, Try};
 use crate::render::escape;
 use crate::trace::{Effect, Hit, NatKind, Origin, Verdict};
+use nfwhy_parsers::iptables::Target;
 use std::io::{self, Write};
 
 /// Causes shown in a normal answer.
@@ -38,11 +39,11 @@ fn shown<'f>(answer: &Answer<'_, '_, '_>, f: &'f Finding) -> Vec<&'f Cause> {
         .causes
         .iter()
         .filter(|c| match c {
-            Cause::Rule(h) => all || is_main(answer, &stories, *h),
+            Cause::Rule(h) => all || is_main(answer, &stories, f, *h),
             _ => true,
         })
         .collect();
-    let main = if main.is_empty() {
+    let main = if main.is_empty() && f.severity != Severity::Info {
         f.causes.iter().collect()
     } else {
         main
@@ -52,9 +53,21 @@ fn shown<'f>(answer: &Answer<'_, '_, '_>, f: &'f Finding) -> Vec<&'f Cause> {
         .collect()
 }
 
-fn is_main(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], hit: Hit) -> bool {
-    if jumps_to_marking(answer, stories, hit) {
+fn is_main(
+    answer: &Answer<'_, '_, '_>,
+    stories: &[Vec<Called>],
+    f: &Finding,
+    hit: Hit,
+) -> bool {
+    if marked_by(answer, stories, hit).is_some() {
         return true;
+    }
+    let lost = f.code == "client-ip-lost";
+    let dnat = |h: Hit| {
+        rule_of(answer.node, h).is_some_and(|r| matches!(r.target, Target::Dnat(_) | Target::Redirect(_)))
+    };
+    if lost && dnat(hit) {
+        return false;
     }
     match called(stories, hit) {
         Some(c) => {
@@ -85,10 +98,6 @@ fn marked_by<'s>(
             && matches!(c.effect, Effect::Mark { .. })
             && only_marks(answer.node, c.hit.table, c.hit.chain)
     })
-}
-
-fn jumps_to_marking(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], hit: Hit) -> bool {
-    marked_by(answer, stories, hit).is_some()
 }
 
 /// What a rule did, in a few words.
@@ -157,7 +166,7 @@ pub(super) fn why<W: Write>(
         .iter()
         .map(|(_, text, _)| {
             if columns(text) > room {
-                rule::fit(&rule::without_comment(text), room)
+                rule::fit(&rule::without_comment(text), room, 2)
             } else {
                 text.clone()
             }
