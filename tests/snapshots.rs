@@ -10,6 +10,7 @@ use nfwhy::trace::Trace;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[derive(Deserialize)]
@@ -221,5 +222,54 @@ fn snapshots_read_without_a_warning() {
         let mut text = Vec::new();
         render::write_warnings(&mut text, &node, true).expect("memory");
         assert_eq!(String::from_utf8_lossy(&text), "", "{}", folder.display());
+    }
+}
+
+/// The answers a user gets, reviewed: the first flows whole, the others without their trace.
+#[test]
+fn answers_are_the_reviewed_ones() {
+    const WHOLE: usize = 3;
+    for folder in folders() {
+        let (snapshot, flows) = load(&folder);
+        let node = Node::new(&snapshot);
+        let mut text = Vec::new();
+        let mut json = String::new();
+        for (i, flow) in flows.flow.iter().enumerate() {
+            let (trace, mut answer, _) = traced(&node, flow);
+            writeln!(text, "## {}\n", flow.name).expect("memory");
+            let options = render::text::Options {
+                detail: if i < WHOLE {
+                    render::text::Detail::Normal
+                } else {
+                    render::text::Detail::Summary
+                },
+                ..render::text::Options::default()
+            };
+            render::text::write(&mut text, &node, &trace, &explain(&node, &trace), &options)
+                .expect("memory");
+            writeln!(text, "\n").expect("memory");
+            if i > 0 {
+                // The rules hit are long and shown by the first; the rest of the contract for all.
+                for o in answer["outcomes"].as_array_mut().into_iter().flatten() {
+                    let hits = o["hits"].as_array().map_or(0, Vec::len);
+                    o["hits"] = Value::String(format!("{hits} rules"));
+                }
+            }
+            json += &format!("## {}\n{answer:#}\n\n", flow.name);
+        }
+        let text = String::from_utf8(text).expect("answers are UTF-8");
+        let long: Vec<&str> = text
+            .lines()
+            .filter(|l| l.chars().count() > 100 && !l.starts_with("## "))
+            .collect();
+        assert_eq!(long, Vec::<&str>::new(), "{}", folder.display());
+        insta::with_settings!({
+            snapshot_path => &folder,
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, {
+            insta::assert_snapshot!("answers-text", text);
+            insta::assert_snapshot!("answers-json", json);
+        });
     }
 }
