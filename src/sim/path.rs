@@ -97,7 +97,7 @@ impl Run<'_, '_> {
                     return Err(self.martian("the source is a multicast or broadcast address"));
                 }
                 if dst.is_multicast() {
-                    return self.deliver();
+                    return self.multicast(dev);
                 }
                 if dst.is_broadcast() || (src.is_unspecified() && dst.is_unspecified()) {
                     return self.broadcast(dev, src);
@@ -154,7 +154,7 @@ impl Run<'_, '_> {
             }
             Family::V6 => {
                 if self.skb.dst.is_multicast() {
-                    return self.deliver();
+                    return self.multicast(dev);
                 }
                 match self.fib_lookup(&key) {
                     // IPv6 answers whether it forwards or not (`ip6_pkt_drop`).
@@ -180,6 +180,28 @@ impl Run<'_, '_> {
     fn broadcast(&mut self, dev: DevId, src: std::net::Ipv4Addr) -> Flow {
         if src.octets()[0] != 0 {
             self.validate_source(dev)?;
+        }
+        self.deliver()
+    }
+
+    /// A group that no socket has joined on the device is not delivered (`ip_check_mc_rcu`, `ipv6_chk_mcast_addr`). All hosts
+    /// join 224.0.0.1, ff02::1 and the solicited-node groups; the others are not in a snapshot.
+    fn multicast(&mut self, dev: DevId) -> Flow {
+        let always = match self.skb.dst {
+            IpAddr::V4(a) => a.octets() == [224, 0, 0, 1],
+            IpAddr::V6(a) => {
+                let s = a.segments();
+                s[0] == 0xff02 && (s[1..7] == [0; 6] && s[7] == 1 || s[5] == 1 && s[6] >> 8 == 0xff)
+            }
+        };
+        if !always {
+            let name = self.node.device(dev).name.clone();
+            let group = self.skb.dst;
+            self.taint(
+                format!("a socket of this node has joined {group} on {name} (not captured)"),
+                &format!("multicast groups of {name}"),
+                &format!("ip maddr show dev {name}"),
+            );
         }
         self.deliver()
     }
