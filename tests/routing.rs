@@ -1,0 +1,548 @@
+//! Policy rules, routes, source validation, and what the kernel refuses to forward.
+//!
+//! net/core/fib_rules.c, net/ipv4/fib_trie.c, net/ipv4/fib_frontend.c, net/ipv4/route.c, net/ipv6/ip6_output.c. The IPv4 rows of
+//! rp_filter were seen on Linux 6.18.
+
+mod common;
+#[path = "routing/ipv6.rs"]
+mod ipv6;
+
+use common::{Files, check};
+
+/// Two ways out and a network behind lan0.
+fn node() -> Files {
+    Files::new(&["lan0 10.1.0.1/24", "a0 10.2.0.1/24", "b0 10.3.0.1/24"])
+        .route("default via 10.2.0.254 dev a0")
+}
+
+/// From the LAN to the world, which table 100 sends out by b0.
+const OUT: &str =
+    r#"{"src":"10.1.0.9","sport":40000,"dst":"198.51.100.7","dport":443,"iif":"lan0"}"#;
+
+fn with_rule(rule: &str) -> common::Files {
+    node()
+        .rule(rule)
+        .route("default via 10.3.0.254 dev b0 table 100")
+}
+
+fn goes(rule: &str, packet: &str, dev: &str) {
+    check(
+        &with_rule(rule).snapshot(),
+        packet,
+        &[&format!("forwarded out={dev} sure=yes p=1")],
+    );
+}
+
+/// `OUT` with something changed.
+fn out(extra: &str) -> String {
+    OUT.replace('}', &format!(",{extra}}}"))
+}
+
+#[test]
+fn rules_select_by_source_destination_and_negation() {
+    goes("100: from 10.1.0.0/24 lookup 100", OUT, "b0");
+    goes("100: from 10.9.0.0/24 lookup 100", OUT, "a0");
+    goes("100: from all to 198.51.100.0/24 lookup 100", OUT, "b0");
+    goes("100: not from 10.1.0.0/24 lookup 100", OUT, "a0");
+    goes("100: not from 10.9.0.0/24 lookup 100", OUT, "b0");
+    // The negation is of the whole rule.
+    goes("100: not from 10.1.0.0/24 iif a0 lookup 100", OUT, "b0");
+}
+
+#[test]
+fn rules_select_by_the_masked_mark() {
+    let marked = |m: &str| out(&format!(r#""mark":"{m}""#));
+    goes("100: from all fwmark 0x1 lookup 100", &marked("0x1"), "b0");
+    goes("100: from all fwmark 0x1 lookup 100", &marked("0x3"), "a0");
+    goes(
+        "100: from all fwmark 0x1/0x1 lookup 100",
+        &marked("0x3"),
+        "b0",
+    );
+    goes(
+        "100: from all fwmark 0x80000000/0xff000000 lookup 100",
+        &marked("0x80001234"),
+        "b0",
+    );
+    goes(
+        "100: from all fwmark 0/0xff lookup 100",
+        &marked("0x100"),
+        "b0",
+    );
+    goes(
+        "100: not from all fwmark 0x1/0x1 lookup 100",
+        &marked("0x3"),
+        "a0",
+    );
+}
+
+#[test]
+fn rules_select_by_device() {
+    goes("100: from all iif lan0 lookup 100", OUT, "b0");
+    goes("100: from all iif b0 lookup 100", OUT, "a0");
+    // lo is the device of what the node sends itself.
+    goes("100: from all iif lo lookup 100", OUT, "a0");
+    let local = r#"{"origin":"local","dst":"198.51.100.7","dport":443}"#;
+    goes("100: from all iif lo lookup 100", local, "b0");
+    // No output device is asked for on either way.
+    goes("100: from all oif b0 lookup 100", OUT, "a0");
+    goes("100: from all oif b0 lookup 100", local, "a0");
+    goes("100: from all iif gone [detached] lookup 100", OUT, "a0");
+}
+
+#[test]
+fn rules_select_by_tos_protocol_and_ports() {
+    goes(
+        "100: from all tos 0x10 lookup 100",
+        &out(r#""tos":16"#),
+        "b0",
+    );
+    goes("100: from all tos 0x10 lookup 100", OUT, "a0");
+    // ECN is not part of it.
+    goes(
+        "100: from all tos 0x10 lookup 100",
+        &out(r#""tos":19"#),
+        "b0",
+    );
+    goes("100: from all ipproto tcp lookup 100", OUT, "b0");
+    goes("100: from all ipproto udp lookup 100", OUT, "a0");
+    goes("100: from all ipproto tcp dport 443 lookup 100", OUT, "b0");
+    goes(
+        "100: from all ipproto tcp dport 440-443 lookup 100",
+        OUT,
+        "b0",
+    );
+    goes("100: from all ipproto tcp dport 80 lookup 100", OUT, "a0");
+    goes(
+        "100: from all ipproto tcp sport 40000 lookup 100",
+        OUT,
+        "b0",
+    );
+    goes(
+        "100: from all ipproto tcp sport 1-1023 lookup 100",
+        OUT,
+        "a0",
+    );
+}
+
+#[test]
+fn rules_select_by_user() {
+    let by =
+        |uid: u32| format!(r#"{{"origin":"local","dst":"198.51.100.7","dport":443,"uid":{uid}}}"#);
+    let rule = "100: from all uidrange 1000-1999 lookup 100";
+    goes(rule, &by(1337), "b0");
+    goes(rule, &by(0), "a0");
+    // What is forwarded counts as root's.
+    goes("100: from all uidrange 0-0 lookup 100", OUT, "b0");
+}
+
+#[test]
+fn a_port_not_told_forks_where_a_rule_asks_for_it() {
+    let s = with_rule("100: from all ipproto tcp sport 33000 lookup 100").snapshot();
+    check(
+        &s,
+        r#"{"src":"10.1.0.9","dst":"198.51.100.7","dport":443,"iif":"lan0"}"#,
+        &["forwarded out=a0 p=?", "forwarded out=b0 p=?"],
+    );
+}
+
+#[test]
+fn suppress_prefixlength_refuses_what_is_too_short() {
+    let files = |n: u32| {
+        node()
+            .rule(&format!(
+                "100: from all lookup 100 suppress_prefixlength {n}"
+            ))
+            .route(
+                "default dev b0 table 100 scope link\n198.51.100.0/24 dev b0 table 100 scope link",
+            )
+            .snapshot()
+    };
+    check(&files(0), OUT, &["forwarded out=b0 table=100"]);
+    check(&files(23), OUT, &["forwarded out=b0 table=100"]);
+    check(&files(24), OUT, &["forwarded out=a0 table=main"]);
+    let other = r#"{"src":"10.1.0.9","dst":"203.0.113.7","dport":443,"iif":"lan0"}"#;
+    check(&files(0), other, &["forwarded out=a0 table=main"]);
+}
+
+#[test]
+fn goto_skips_and_an_unresolved_one_does_nothing() {
+    goes(
+        "100: from all goto 300\n200: from all blackhole\n300: from all lookup 100",
+        OUT,
+        "b0",
+    );
+    check(
+        &with_rule("100: from all goto 250 [unresolved]\n200: from all blackhole\n300: from all lookup 100")
+            .snapshot(),
+        OUT,
+        &["dropped why=blackhole"],
+    );
+    goes("100: from all nop\n300: from all lookup 100", OUT, "b0");
+}
+
+#[test]
+fn rules_that_refuse() {
+    for (action, end) in [
+        ("blackhole", "dropped why=blackhole"),
+        ("unreachable", "rejected why=unreachable"),
+        ("prohibit", "rejected why=prohibit"),
+    ] {
+        let s = node()
+            .rule(&format!("100: from 10.1.0.0/24 {action}"))
+            .snapshot();
+        check(&s, OUT, &[end]);
+    }
+}
+
+#[test]
+fn routes_that_refuse_or_pass_on() {
+    for (ty, end) in [
+        ("blackhole", "dropped why=blackhole"),
+        ("unreachable", "rejected why=unreachable"),
+        ("prohibit", "rejected why=prohibit"),
+        ("throw", "forwarded out=a0 table=main"),
+    ] {
+        let s = node()
+            .rule("100: from all lookup 100")
+            .route(&format!("{ty} 198.51.100.0/24 table 100"))
+            .snapshot();
+        check(&s, OUT, &[end]);
+    }
+    let none = Files::new(&["lan0 10.1.0.1/24"]).snapshot();
+    check(&none, OUT, &["rejected why=no-route"]);
+}
+
+#[test]
+fn the_longest_prefix_wins_then_tos_then_the_lower_metric() {
+    let s = node()
+        .route(
+            "198.51.100.0/24 via 10.3.0.254 dev b0 metric 50
+198.51.100.0/24 via 10.2.0.254 dev a0 metric 100
+198.51.0.0/16 dev lan0 scope link
+203.0.113.0/24 via 10.2.0.254 dev a0
+203.0.113.0/24 tos 0x10 via 10.3.0.254 dev b0 metric 900",
+        )
+        .snapshot();
+    check(&s, OUT, &["forwarded out=b0"]);
+    let other = |tos: u8| {
+        format!(r#"{{"src":"10.1.0.9","dst":"203.0.113.7","dport":443,"iif":"lan0","tos":{tos}}}"#)
+    };
+    check(&s, &other(16), &["forwarded out=b0"]);
+    check(&s, &other(0), &["forwarded out=a0"]);
+}
+
+#[test]
+fn next_hops_share_by_weight() {
+    let s = Files::new(&["lan0 10.1.0.1/24", "a0 10.2.0.1/24", "b0 10.3.0.1/24"])
+        .route("default\n\tnexthop via 10.2.0.254 dev a0 weight 3\n\tnexthop via 10.3.0.254 dev b0 weight 1")
+        .snapshot();
+    check(
+        &s,
+        OUT,
+        &[
+            "forwarded out=a0 via=10.2.0.254 p=3/4",
+            "forwarded out=b0 via=10.3.0.254 p=1/4",
+        ],
+    );
+}
+
+#[test]
+fn dead_next_hops_are_not_used_and_linkdown_ones_only_where_ignored() {
+    let files = |flag: &str| {
+        Files::new(&["lan0 10.1.0.1/24", "a0 10.2.0.1/24", "b0 10.3.0.1/24"]).route(&format!(
+            "default\n\tnexthop via 10.2.0.254 dev a0 weight 1 {flag}\n\tnexthop via 10.3.0.254 dev b0 weight 1"
+        ))
+    };
+    check(
+        &files("dead linkdown").snapshot(),
+        OUT,
+        &["forwarded out=b0 p=1"],
+    );
+    check(
+        &files("linkdown").snapshot(),
+        OUT,
+        &["forwarded out=a0 p=1/2", "forwarded out=b0 p=1/2"],
+    );
+    let ignoring = files("linkdown").sysctl("net.ipv4.conf.a0.ignore_routes_with_linkdown = 1");
+    check(&ignoring.snapshot(), OUT, &["forwarded out=b0 p=1"]);
+    // A single route that cannot be used gives way to the one behind it.
+    let behind = node()
+        .route("198.51.100.0/24 via 10.3.0.254 dev b0 metric 5 dead linkdown\n198.51.100.0/24 dev lan0 scope link metric 9")
+        .snapshot();
+    check(&behind, OUT, &["forwarded out=lan0"]);
+}
+
+#[test]
+fn onlink_gateways_and_named_tables() {
+    let s = node()
+        .rule("100: from 10.1.0.0/24 lookup uplink")
+        .route("default via 192.0.2.1 dev b0 table uplink onlink")
+        .snapshot();
+    check(&s, OUT, &["forwarded out=b0 via=192.0.2.1 table=uplink"]);
+}
+
+#[test]
+fn a_mark_set_in_output_routes_again() {
+    let s = with_rule("100: from all fwmark 0x1/0x1 lookup 100")
+        .table(
+            "mangle",
+            "-A OUTPUT -p tcp -m tcp --dport 443 -j MARK --set-xmark 0x1/0x1",
+        )
+        .table("nat", "-A POSTROUTING -o b0 -j MASQUERADE")
+        .snapshot();
+    // The source was chosen before.
+    check(
+        &s,
+        r#"{"origin":"local","dst":"198.51.100.7","dport":443}"#,
+        &["forwarded out=b0 src=10.3.0.1 snat_by=masquerade"],
+    );
+    check(
+        &s,
+        r#"{"origin":"local","dst":"198.51.100.7","dport":80}"#,
+        &["forwarded out=a0 src=10.2.0.1 snat=-"],
+    );
+}
+
+#[test]
+fn rp_filter_strict_wants_the_way_back_loose_any_way() {
+    let via_b0 = r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"b0"}"#;
+    let mode = |all: u8, one: u8| {
+        node()
+            .sysctl(&format!(
+                "net.ipv4.conf.all.rp_filter = {all}\nnet.ipv4.conf.b0.rp_filter = {one}"
+            ))
+            .snapshot()
+    };
+    check(&mode(0, 0), via_b0, &["forwarded out=lan0"]);
+    check(&mode(0, 1), via_b0, &["dropped why=rp_filter:1:a0"]);
+    check(&mode(1, 0), via_b0, &["dropped why=rp_filter:1:a0"]);
+    // The larger of both counts, so 2 beats 1.
+    check(&mode(1, 2), via_b0, &["forwarded out=lan0"]);
+    check(&mode(2, 1), via_b0, &["forwarded out=lan0"]);
+    let right_way = r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"a0"}"#;
+    check(&mode(1, 1), right_way, &["forwarded out=lan0"]);
+    // Loose still wants some route.
+    let unroutable = Files::new(&["lan0 10.1.0.1/24", "b0 10.3.0.1/24"]);
+    let loose = unroutable.clone().sysctl("net.ipv4.conf.all.rp_filter = 2");
+    check(&loose.snapshot(), via_b0, &["dropped why=rp_filter:2:-"]);
+    check(&unroutable.snapshot(), via_b0, &["forwarded out=lan0"]);
+}
+
+#[test]
+fn rp_filter_on_a_device_without_address_is_strict_even_when_loose() {
+    // `no_addr` in `__fib_validate_source`: straight to last_resort, where any rp_filter drops.
+    let files = |rp: u8| {
+        Files::new(&["lan0 10.1.0.1/24", "a0 10.2.0.1/24", "b0"])
+            .route("default via 10.2.0.254 dev a0")
+            .sysctl(&format!("net.ipv4.conf.all.rp_filter = {rp}"))
+            .snapshot()
+    };
+    let packet = r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"b0"}"#;
+    check(&files(2), packet, &["dropped why=rp_filter:2:a0"]);
+    check(&files(0), packet, &["forwarded out=lan0"]);
+}
+
+#[test]
+fn rp_filter_counts_any_next_hop_of_the_way_back() {
+    let s = Files::new(&["lan0 10.1.0.1/24", "a0 10.2.0.1/24", "b0 10.3.0.1/24"])
+        .route("default\n\tnexthop via 10.2.0.254 dev a0 weight 3\n\tnexthop via 10.3.0.254 dev b0 weight 1")
+        .sysctl("net.ipv4.conf.all.rp_filter = 1")
+        .snapshot();
+    check(
+        &s,
+        r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"b0"}"#,
+        &["forwarded out=lan0"],
+    );
+}
+
+/// A pod with an address of a second interface, whose replies a rule by source sends out there.
+fn second_interface() -> Files {
+    Files::new(&["eth0 10.0.1.5/24", "eth1 10.0.3.5/24,noprefixroute", "eni0"])
+        .route(
+            "default via 10.0.1.1 dev eth0
+10.0.3.77 dev eni0 scope link
+default via 10.0.3.1 dev eth1 table 2",
+        )
+        .rule("512: from all to 10.0.3.77 lookup main\n1536: from 10.0.3.77 lookup 2")
+        .table(
+            "nat",
+            "-A PREROUTING -p tcp -m tcp --dport 30500 -j DNAT --to-destination 10.0.3.77:8080",
+        )
+}
+
+const NODE_PORT: &str =
+    r#"{"src":"10.0.9.9","sport":40000,"dst":"10.0.1.5","dport":30500,"iif":"eth0"}"#;
+
+#[test]
+fn rp_filter_looks_back_from_the_translated_destination() {
+    let strict = second_interface().sysctl("net.ipv4.conf.all.rp_filter = 1");
+    check(
+        &strict.snapshot(),
+        NODE_PORT,
+        &["dropped why=rp_filter:1:eth1 hit=nat/PREROUTING/1"],
+    );
+    let loose = second_interface().sysctl("net.ipv4.conf.all.rp_filter = 2");
+    check(
+        &loose.snapshot(),
+        NODE_PORT,
+        &["forwarded out=eni0 dst=10.0.3.77:8080"],
+    );
+    // Without the rule by source the way back is eth0.
+    let s = Files::new(&["eth0 10.0.1.5/24", "eth1 10.0.3.5/24,noprefixroute", "eni0"])
+        .route("default via 10.0.1.1 dev eth0\n10.0.3.77 dev eni0 scope link")
+        .table(
+            "nat",
+            "-A PREROUTING -p tcp -m tcp --dport 30500 -j DNAT --to-destination 10.0.3.77:8080",
+        )
+        .sysctl("net.ipv4.conf.all.rp_filter = 1")
+        .snapshot();
+    check(&s, NODE_PORT, &["forwarded out=eni0"]);
+}
+
+#[test]
+fn rp_filter_minds_the_mark_only_with_src_valid_mark() {
+    let marked = second_interface()
+        .rule("1024: from all fwmark 0x80/0x80 lookup main")
+        .table(
+            "mangle",
+            "-A PREROUTING -i eth0 -j MARK --set-xmark 0x80/0x80",
+        )
+        .sysctl("net.ipv4.conf.all.rp_filter = 1");
+    check(
+        &marked.snapshot(),
+        NODE_PORT,
+        &["dropped why=rp_filter:1:eth1"],
+    );
+    for key in ["all", "eth0"] {
+        let s = marked
+            .clone()
+            .sysctl(&format!("net.ipv4.conf.{key}.src_valid_mark = 1"))
+            .snapshot();
+        check(&s, NODE_PORT, &["forwarded out=eni0"]);
+    }
+}
+
+#[test]
+fn rp_filter_not_captured_forks_only_where_it_decides() {
+    let files = node().without("sysctl").file(
+        "sysctl.txt",
+        "net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.forwarding = 1\n",
+    );
+    let s = files.snapshot();
+    check(
+        &s,
+        r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"b0"}"#,
+        &[
+            "forwarded out=lan0 p=? sure=no",
+            "dropped why=rp_filter:1:a0 p=? sure=no",
+        ],
+    );
+    check(&s, OUT, &["forwarded out=a0 p=1"]);
+}
+
+#[test]
+fn martians_are_dropped() {
+    let s = node().snapshot();
+    for packet in [
+        r#"{"src":"224.0.0.5","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"255.255.255.255","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"0.1.2.3","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"127.0.0.1","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"10.2.0.7","dst":"127.0.0.1","dport":80,"iif":"a0"}"#,
+        r#"{"src":"10.2.0.7","dst":"0.0.0.1","dport":80,"iif":"a0"}"#,
+        // The node's own address as a source from outside.
+        r#"{"src":"10.1.0.1","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+    ] {
+        check(&s, packet, &["dropped why=martian"]);
+    }
+}
+
+#[test]
+fn accept_local_and_route_localnet_lift_their_ban() {
+    let own = r#"{"src":"10.1.0.1","dst":"10.1.0.9","dport":80,"iif":"a0"}"#;
+    let s = node()
+        .sysctl("net.ipv4.conf.a0.accept_local = 1")
+        .snapshot();
+    check(&s, own, &["forwarded out=lan0"]);
+    let loopback = r#"{"src":"10.2.0.7","dst":"127.0.0.1","dport":80,"iif":"a0"}"#;
+    let s = node()
+        .sysctl("net.ipv4.conf.all.route_localnet = 1")
+        .snapshot();
+    check(&s, loopback, &["local dst=127.0.0.1:80"]);
+}
+
+#[test]
+fn broadcasts_are_delivered_and_their_sources_validated() {
+    let s = node().sysctl("net.ipv4.conf.all.rp_filter = 1").snapshot();
+    let to = |src: &str, dst: &str| {
+        format!(r#"{{"src":"{src}","dst":"{dst}","proto":"udp","dport":67,"iif":"a0"}}"#)
+    };
+    check(&s, &to("10.2.0.7", "10.2.0.255"), &["local"]);
+    check(&s, &to("0.0.0.0", "255.255.255.255"), &["local"]);
+    check(
+        &s,
+        &to("10.3.0.7", "10.2.0.255"),
+        &["dropped why=rp_filter:1:b0"],
+    );
+}
+
+#[test]
+fn only_groups_that_all_hosts_join_are_surely_delivered() {
+    let s = node().snapshot();
+    let to = |dst: &str| {
+        format!(r#"{{"src":"10.2.0.7","dst":"{dst}","proto":"udp","dport":5353,"iif":"a0"}}"#)
+    };
+    check(&s, &to("224.0.0.1"), &["local p=1"]);
+    check(&s, &to("224.0.0.251"), &["local p=? sure=no"]);
+}
+
+#[test]
+fn without_forwarding_nothing_is_forwarded_and_nothing_answered() {
+    let off = "net.ipv4.ip_forward = 0\nnet.ipv4.conf.all.forwarding = 0";
+    check(
+        &node().sysctl(off).snapshot(),
+        OUT,
+        &["dropped why=forwarding-off"],
+    );
+    // The ingress device's own switch decides.
+    let one = node().sysctl("net.ipv4.conf.lan0.forwarding = 0");
+    check(&one.snapshot(), OUT, &["dropped why=forwarding-off"]);
+    let other = node().sysctl("net.ipv4.conf.a0.forwarding = 0");
+    check(&other.snapshot(), OUT, &["forwarded out=a0"]);
+    // No route would be answered by a router.
+    let s = Files::new(&["lan0 10.1.0.1/24"]).sysctl(off).snapshot();
+    check(&s, OUT, &["dropped why=forwarding-off"]);
+    // To the node itself it does not matter.
+    check(
+        &node().sysctl(off).snapshot(),
+        r#"{"src":"10.1.0.9","dst":"10.2.0.1","dport":22,"iif":"lan0"}"#,
+        &["local"],
+    );
+}
+
+#[test]
+fn a_ttl_of_one_is_answered_before_forward() {
+    let s = node().table("filter", "-A FORWARD -j DROP").snapshot();
+    check(
+        &s,
+        &out(r#""ttl":1"#),
+        &["rejected why=ttl no=filter/FORWARD/1"],
+    );
+    check(&s, &out(r#""ttl":2"#), &["dropped why=filter/FORWARD/1"]);
+    // Delivery does not mind.
+    check(
+        &s,
+        r#"{"src":"10.1.0.9","dst":"10.1.0.1","dport":22,"iif":"lan0","ttl":1}"#,
+        &["local"],
+    );
+}
+
+#[test]
+fn a_packet_larger_than_the_way_out_is_answered() {
+    let s = Files::new(&["lan0 10.1.0.1/24", "a0 10.2.0.1/24 mtu=1400"])
+        .route("default via 10.2.0.254 dev a0")
+        .snapshot();
+    check(&s, &out(r#""length":1401"#), &["rejected why=too-big:1400"]);
+    check(&s, &out(r#""length":1400"#), &["forwarded out=a0"]);
+}

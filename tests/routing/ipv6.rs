@@ -1,0 +1,165 @@
+//! The same for IPv6, packet by packet on Linux 6.18: no rp_filter, one switch for all devices, silence in other places.
+
+use crate::common::{Files, check};
+
+fn node() -> Files {
+    Files::new(&[
+        "r0 2001:db8:c::1/64 fe80::2/64,link",
+        "a0 2001:db8:5::1/64",
+        "b0 2001:db8:7::1/64",
+    ])
+    .route("default via 2001:db8:5::fe dev a0 metric 1024 pref medium")
+}
+
+const OUT: &str =
+    r#"{"src":"2001:db8:c::2","sport":40000,"dst":"2001:db8:99::7","dport":443,"iif":"r0"}"#;
+
+fn from(src: &str) -> String {
+    OUT.replace("2001:db8:c::2", src)
+}
+
+fn to(dst: &str) -> String {
+    OUT.replace("2001:db8:99::7", dst)
+}
+
+#[test]
+fn routes_that_refuse_or_pass_on() {
+    for (ty, end) in [
+        ("blackhole", "dropped why=blackhole"),
+        ("unreachable", "rejected why=unreachable"),
+        ("prohibit", "rejected why=prohibit"),
+        ("throw", "forwarded out=a0 table=main"),
+    ] {
+        let s = node()
+            .rule6("100: from all lookup 100")
+            .route(&format!(
+                "{ty} 2001:db8:99::/48 dev lo table 100 metric 1024 pref medium"
+            ))
+            .snapshot();
+        check(&s, OUT, &[end]);
+    }
+    let none = Files::new(&["r0 2001:db8:c::1/64"]).snapshot();
+    check(&none, OUT, &["rejected why=no-route"]);
+}
+
+#[test]
+fn rules_select_and_refuse() {
+    let files = |rule: &str| {
+        node()
+            .rule6(rule)
+            .route("default via 2001:db8:7::fe dev b0 table 100 metric 1024 pref medium")
+            .snapshot()
+    };
+    for (rule, dev) in [
+        ("100: from 2001:db8:c::/64 lookup 100", "b0"),
+        ("100: not from 2001:db8:c::/64 lookup 100", "a0"),
+        ("100: from all iif r0 lookup 100", "b0"),
+        ("100: from all fwmark 0x1/0x1 lookup 100", "a0"),
+        (
+            "100: from all to 2001:db8:99::/48 ipproto tcp dport 443 lookup 100",
+            "b0",
+        ),
+        ("100: from all lookup 100 suppress_prefixlength 0", "a0"),
+    ] {
+        check(&files(rule), OUT, &[&format!("forwarded out={dev}")]);
+    }
+    for (action, end) in [
+        ("blackhole", "dropped why=blackhole"),
+        ("unreachable", "rejected why=unreachable"),
+        ("prohibit", "rejected why=prohibit"),
+    ] {
+        check(
+            &files(&format!("100: from all iif r0 {action}")),
+            OUT,
+            &[end],
+        );
+    }
+}
+
+#[test]
+fn a_route_for_a_source_prefix_beats_one_for_any() {
+    let s = node()
+        .route("2001:db8:99::/48 from 2001:db8:c::/64 via 2001:db8:7::fe dev b0 metric 1024 pref medium
+2001:db8:99::/48 via 2001:db8:5::fe dev a0 metric 1024 pref medium")
+        .snapshot();
+    check(&s, OUT, &["forwarded out=b0"]);
+    check(&s, &from("2001:db8:e::2"), &["forwarded out=a0"]);
+}
+
+#[test]
+fn the_lower_metric_wins_and_next_hops_share_by_weight() {
+    let s = node()
+        .route(
+            "2001:db8:99::/48 via 2001:db8:7::fe dev b0 metric 40 pref medium
+2001:db8:99::/48 via 2001:db8:5::fe dev a0 metric 50 pref medium
+2001:db8:55::/48 metric 1024 pref medium
+\tnexthop via 2001:db8:5::2 dev a0 weight 3
+\tnexthop via 2001:db8:7::9 dev b0 weight 1",
+        )
+        .snapshot();
+    check(&s, OUT, &["forwarded out=b0"]);
+    check(
+        &s,
+        &to("2001:db8:55::7"),
+        &["forwarded out=a0 p=3/4", "forwarded out=b0 p=1/4"],
+    );
+}
+
+#[test]
+fn no_source_is_validated() {
+    let s = node().sysctl("net.ipv4.conf.all.rp_filter = 1").snapshot();
+    // Neither one that belongs elsewhere nor one of the node's own.
+    check(&s, &from("2001:db8:7::77"), &["forwarded out=a0"]);
+    check(&s, &from("2001:db8:7::1"), &["forwarded out=a0"]);
+}
+
+#[test]
+fn martians_are_dropped_and_link_local_sources_answered() {
+    let s = node()
+        .table6("mangle", "-A PREROUTING -j ACCEPT")
+        .snapshot();
+    // These do not even reach PREROUTING (`ip6_rcv_core`).
+    for packet in [from("::1"), from("ff02::1"), to("::1")] {
+        check(&s, &packet, &["dropped why=martian no=mangle/PREROUTING/1"]);
+    }
+    check(
+        &s,
+        &from("::"),
+        &["dropped why=martian hit=mangle/PREROUTING/1"],
+    );
+    check(&s, &from("fe80::9"), &["rejected why=beyond-scope"]);
+}
+
+#[test]
+fn one_switch_forwards_for_all_devices() {
+    let off = node().sysctl("net.ipv6.conf.all.forwarding = 0");
+    check(&off.snapshot(), OUT, &["dropped why=forwarding-off"]);
+    // A missing route is answered all the same.
+    let s = Files::new(&["r0 2001:db8:c::1/64"])
+        .sysctl("net.ipv6.conf.all.forwarding = 0")
+        .snapshot();
+    check(&s, OUT, &["rejected why=no-route"]);
+    let one = node().sysctl("net.ipv6.conf.r0.forwarding = 0");
+    check(&one.snapshot(), OUT, &["forwarded out=a0"]);
+}
+
+#[test]
+fn a_hop_limit_of_one_is_answered() {
+    let s = node().table6("filter", "-A FORWARD -j DROP").snapshot();
+    check(
+        &s,
+        &OUT.replace('}', r#","ttl":1}"#),
+        &["rejected why=ttl no=filter/FORWARD/1"],
+    );
+}
+
+#[test]
+fn anycast_and_joined_groups_are_delivered() {
+    let s = node()
+        .route("anycast 2001:db8:5:: dev a0 table local proto kernel metric 0 pref medium")
+        .snapshot();
+    check(&s, &to("2001:db8:5::"), &["local p=1"]);
+    check(&s, &to("ff02::1"), &["local p=1"]);
+    // Which other groups are joined is not in a snapshot.
+    check(&s, &to("ff05::99"), &["local p=? sure=no"]);
+}
