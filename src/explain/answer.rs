@@ -13,19 +13,17 @@ const FOLLOWED: usize = 32;
 pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
     let mut list: Vec<(Rank, Finding)> = Vec::new();
     let mut elsewhere: Vec<IpAddr> = Vec::new();
-    let mut add = |rank: Rank, f: Finding| {
-        match list
-            .iter_mut()
-            .find(|(_, g)| g.code == f.code && g.title == f.title)
-        {
-            Some((r, g)) => {
-                *r = (*r).min(rank);
-                for c in f.causes {
-                    g.blame(c);
-                }
+    let mut add = |rank: Rank, f: Finding| match list
+        .iter_mut()
+        .find(|(_, g)| g.code == f.code && g.title == f.title)
+    {
+        Some((r, g)) => {
+            *r = (*r).min(rank);
+            for c in f.causes {
+                g.blame(c);
             }
-            None => list.push((rank, f)),
         }
+        None => list.push((rank, f)),
     };
     for (o, s) in case.outcomes().take(FOLLOWED) {
         match answer(case.node, case.trace, o) {
@@ -37,14 +35,12 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
                     add(Rank::Remark, f);
                 }
             }
-            Some(Answer::Elsewhere { from }) => {
-                if !elsewhere.contains(&from) {
-                    elsewhere.push(from);
-                }
-            }
+            Some(Answer::Elsewhere { from }) => elsewhere.push(from),
             None => {}
         }
     }
+    elsewhere.sort();
+    elsewhere.dedup();
     if !elsewhere.is_empty() {
         list.push((Rank::Remark, past_this_node(case, &elsewhere)));
     }
@@ -61,7 +57,10 @@ fn lost_answer(case: &Case<'_, '_>, reply: &Trace, request: &[Called]) -> Option
     let mut f = Finding::new(
         "answer-dropped",
         Severity::Error,
-        format!("the packet arrives, but its answer does not come back: {}", why.title),
+        format!(
+            "the packet arrives, but its answer does not come back: {}",
+            why.title
+        ),
     );
     for c in why.causes {
         f.blame(c);
@@ -72,9 +71,10 @@ fn lost_answer(case: &Case<'_, '_>, reply: &Trace, request: &[Called]) -> Option
         Cause::Rule(Hit { table, .. }) => Some(*table),
         _ => None,
     });
-    let passed = request.iter().rev().find(|c| {
-        Some(c.hit.table) == table && c.effect == Effect::Accept && !c.outer
-    });
+    let passed = request
+        .iter()
+        .rev()
+        .find(|c| Some(c.hit.table) == table && c.effect == Effect::Accept && !c.outer);
     if let Some(c) = passed {
         f.blame_rules([c.hit]);
         f.advise(format!(
@@ -84,7 +84,9 @@ fn lost_answer(case: &Case<'_, '_>, reply: &Trace, request: &[Called]) -> Option
         f.blame_rules(c.stack.iter().rev().copied());
     }
     for h in why.help {
-        f.advise(h);
+        if !(passed.is_some() && h.contains("marked packets only")) {
+            f.advise(h);
+        }
     }
     Some((certain, f))
 }
@@ -107,7 +109,9 @@ fn not_undone(case: &Case<'_, '_>, reply: &Trace) -> Option<Finding> {
             case.trace.packet.dst
         ),
     );
-    f.advise("nothing on this node undoes the rewrite for the answer: the connection is not tracked");
+    f.advise(
+        "nothing on this node undoes the rewrite for the answer: the connection is not tracked",
+    );
     Some(f)
 }
 

@@ -16,9 +16,14 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
         };
         let rank = match outcome.verdict {
             Verdict::Unknown => Rank::MayFail,
-            _ => case.failure_rank(outcome.probability.is_some() || case.trace.outcomes.len() == 1),
+            _ if outcome.probability.is_some() || case.trace.outcomes.len() == 1 => Rank::Fails,
+            // It rests on something unknown.
+            _ => Rank::MayFail,
         };
-        match list.iter_mut().find(|(_, g, _)| g.code == f.code && g.title == f.title) {
+        match list
+            .iter_mut()
+            .find(|(_, g, _)| g.code == f.code && g.title == f.title)
+        {
             Some((r, g, members)) => {
                 *r = (*r).min(rank);
                 for c in f.causes {
@@ -184,7 +189,11 @@ fn plain_rule(node: &Node<'_>, packet: &Packet, hit: Hit, done: &str) -> Finding
             };
             (
                 code,
-                format!("{done} by {at}{}{text}{}", by_owner(node, hit), answers(node, hit)),
+                format!(
+                    "{done} by {at}{}{text}{}",
+                    by_owner(node, hit),
+                    answers(node, hit)
+                ),
             )
         }
     };
@@ -256,12 +265,19 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
         )),
         Meaning::SourceRanges => match packet.src {
             Some(src) => f.advise(format!(
-                "add {src} to spec.loadBalancerSourceRanges, or clear the list; if the Service has none, another Service's list fills this chain (kube-proxy before 1.11 in IPVS mode)"
+                "add {src} to spec.loadBalancerSourceRanges, or clear the list{}",
+                // kubernetes 1.10 marks every load balancer address that has no entry in -SOURCE-CIDR
+                // (pkg/proxy/ipvs/proxier.go, KUBE-FIRE-WALL).
+                if names::chain(node, hit.table, hit.chain).starts_with("KUBE-FIRE-WALL") {
+                    "; if the Service has none, another Service's list makes this chain refuse all others: upgrade kube-proxy"
+                } else {
+                    ""
+                }
             )),
             None => f.advise("change spec.loadBalancerSourceRanges"),
         },
         Meaning::Other => {
-            if let Some(o) = owners::of_rule(node, hit) {
+            if let Some(o) = owners::of_rule(node, hit).filter(|o| o.name != "kube-proxy") {
                 f.advise(format!(
                     "the rule is {}'s: change its policy or configuration, not the rule",
                     o.name
@@ -273,9 +289,11 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
 
 /// A refusal in INPUT of an address that only kube-ipvs0 holds: the node takes the packet for its own.
 fn own_address(node: &Node<'_>, packet: &Packet, f: &mut Finding) {
-    let Some(d) = node.devices.iter().find(|d| {
-        d.name.starts_with("kube-ipvs") && d.addrs.iter().any(|a| a.local == packet.dst)
-    }) else {
+    let Some(d) = node
+        .devices
+        .iter()
+        .find(|d| d.name.starts_with("kube-ipvs") && d.addrs.iter().any(|a| a.local == packet.dst))
+    else {
         return;
     };
     f.advise(format!(

@@ -17,7 +17,7 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
     list
 }
 
-/// A captured connection decides: nat rules are asked only for the first packet (`nf_nat_inet_fn`, net/netfilter/nf_nat_core.c).
+/// A captured connection decides: nat rules are asked only for the first packet (`nf_nat_inet_fn` in `net/netfilter/nf_nat_core.c`).
 fn connection(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
     let (o, at) = case
         .trace
@@ -36,7 +36,9 @@ fn connection(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
         let mut f = Finding::new(
             "known-connection",
             Severity::Info,
-            format!("the connection is known ({place}), so the nat rules are not asked; a new one may go another way"),
+            format!(
+                "the connection is known ({place}), so the nat rules are not asked; a new one may go another way"
+            ),
         );
         f.blame(Cause::Conntrack { at });
         return Some((Rank::Remark, f));
@@ -46,7 +48,9 @@ fn connection(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
         let mut f = Finding::new(
             "known-connection",
             Severity::Info,
-            format!("the connection is known ({place}): it stays with {target}, whatever the nat rules say of new ones"),
+            format!(
+                "the connection is known ({place}): it stays with {target}, whatever the nat rules say of new ones"
+            ),
         );
         f.blame(Cause::Conntrack { at });
         return Some((Rank::Remark, f));
@@ -104,9 +108,7 @@ fn named_now(node: &Node<'_>, ip: IpAddr) -> bool {
 /// Whether `text` holds the address as a whole, not as part of a longer one.
 fn names_address(text: &str, address: &str) -> bool {
     text.match_indices(address).any(|(at, _)| {
-        let part = |c: Option<char>| {
-            c.is_some_and(|c| c.is_ascii_hexdigit() || c == '.')
-        };
+        let part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_hexdigit() || c == '.');
         let before = text.get(..at).and_then(|t| t.chars().next_back());
         let after = text
             .get(at + address.len()..)
@@ -210,7 +212,10 @@ fn depends(case: &Case<'_, '_>) -> Option<Finding> {
     let mut f = Finding::new(
         "unknown",
         Severity::Warning,
-        format!("the answer depends on what was not captured: {}", names::list(&what, 3)),
+        format!(
+            "the answer depends on what was not captured: {}",
+            names::list(&what, 3)
+        ),
     );
     for m in missing {
         f.advise(format!("capture it with `{}`", m.command));

@@ -115,7 +115,11 @@ pub fn only_marks(node: &Node<'_>, table: usize, chain: ChainId) -> bool {
         && t.rules(chain).iter().all(|r| {
             matches!(
                 r.target,
-                Target::Mark(_) | Target::Connmark(_) | Target::Return | Target::None | Target::Continue { .. }
+                Target::Mark(_)
+                    | Target::Connmark(_)
+                    | Target::Return
+                    | Target::None
+                    | Target::Continue { .. }
             )
         })
 }

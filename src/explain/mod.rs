@@ -11,6 +11,8 @@ pub mod place;
 mod reply;
 pub mod source;
 pub mod story;
+#[cfg(test)]
+mod tests;
 mod tries;
 
 pub use reply::{Answer, answer};
@@ -127,7 +129,11 @@ impl Finding {
 /// What there is to say about a trace, the most useful first: what keeps the packet or its answer from arriving, then what
 /// becomes of the client's address, then what is worth knowing.
 pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
-    let stories: Vec<_> = trace.outcomes.iter().map(|o| story::story(node, o)).collect();
+    let stories: Vec<_> = trace
+        .outcomes
+        .iter()
+        .map(|o| story::story(node, o))
+        .collect();
     let case = Case {
         node,
         trace,
@@ -139,7 +145,7 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
     found.extend(source::findings(&case));
     found.extend(known::findings(&case));
     // Stable: findings of one rank keep the order in which they were made.
-    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, f)| f).collect()
 }
 
@@ -158,11 +164,6 @@ impl<'c> Case<'c, '_> {
             .outcomes
             .iter()
             .zip(self.stories.iter().map(Vec::as_slice))
-    }
-
-    /// Rank of what keeps some outcomes from arriving: those that rest on something unknown come late.
-    fn failure_rank(&self, certain: bool) -> Rank {
-        if certain { Rank::Fails } else { Rank::MayFail }
     }
 }
 

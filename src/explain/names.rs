@@ -113,7 +113,9 @@ pub fn list(items: &[String], limit: usize) -> String {
             format!("{} and {} more", shown.join(", "), rest.len())
         }
         many => {
-            let (last, rest) = many.split_last().map_or(("", many), |(l, r)| (l.as_str(), r));
+            let (last, rest) = many
+                .split_last()
+                .map_or(("", many), |(l, r)| (l.as_str(), r));
             format!("{} and {last}", rest.join(", "))
         }
     }
@@ -128,10 +130,16 @@ mod tests {
     fn services_are_found_in_comments_and_prefixes_are_not() {
         for (comment, service) in [
             ("shop/front:http cluster IP", Some("shop/front:http")),
-            ("masquerade traffic for shop/front:http external destinations", Some("shop/front:http")),
+            (
+                "masquerade traffic for shop/front:http external destinations",
+                Some("shop/front:http"),
+            ),
             ("default/web: -> 10.244.1.2:80", Some("default/web")),
             ("default/web:", Some("default/web")),
-            ("kind-masq-agent: local traffic is not subject to MASQUERADE 10.244.0.0/16", None),
+            (
+                "kind-masq-agent: local traffic is not subject to MASQUERADE 10.244.0.0/16",
+                None,
+            ),
             ("kubernetes service portals", None),
             ("allow fd00:244::/56 in", None),
         ] {

@@ -76,12 +76,18 @@ const CILIUM: Owner = owner(
     "Cilium: ipv4NativeRoutingCIDR with the other side's range, or enableIPv4Masquerade: false",
 );
 const WEAVE: Owner = owner("Weave Net", "Weave Net: NO_MASQ_LOCAL=1");
-const ANTREA: Owner = owner("Antrea", "Antrea: noSNAT: true in antrea-agent.conf (noEncap only)");
+const ANTREA: Owner = owner(
+    "Antrea",
+    "Antrea: noSNAT: true in antrea-agent.conf (noEncap only)",
+);
 const KUBE_ROUTER: Owner = owner(
     "kube-router",
     "kube-router: --enable-pod-egress=false, or the kube-router.io/service.local annotation",
 );
-const LIBVIRT: Owner = owner("libvirt", "libvirt: <forward mode='route'/> in the network's XML");
+const LIBVIRT: Owner = owner(
+    "libvirt",
+    "libvirt: <forward mode='route'/> in the network's XML",
+);
 const TAILSCALE: Owner = owner("Tailscale", "Tailscale: --snat-subnet-routes=false");
 const FIREWALLD: Owner = owner("firewalld", "firewalld: --remove-masquerade in the zone");
 

@@ -30,7 +30,10 @@ pub(super) fn failure(
             let mut f = Finding::new(
                 "dropped-by-policy",
                 Severity::Error,
-                format!("dropped by the policy of {}", names::chain(node, *table, *chain)),
+                format!(
+                    "dropped by the policy of {}",
+                    names::chain(node, *table, *chain)
+                ),
             );
             f.blame(Cause::Policy {
                 table: *table,
@@ -57,7 +60,10 @@ pub(super) fn failure(
             let mut f = Finding::new(
                 code,
                 Severity::Error,
-                format!("the route or rule for {dst} says {what}{}", at_place(node, *at)),
+                format!(
+                    "the route or rule for {dst} says {what}{}",
+                    at_place(node, *at)
+                ),
             );
             f.blame(Cause::Route { at: *at });
             f.blame_rules(destination_rules(story));
@@ -76,7 +82,9 @@ pub(super) fn failure(
             f.advise(format!("sysctl -w {}=1", general(sysctl)));
             f
         }
-        Reason::RpFilter { mode, reverse } => rp_filter(node, packet, outcome, story, *mode, *reverse),
+        Reason::RpFilter { mode, reverse } => {
+            rp_filter(node, packet, outcome, story, *mode, *reverse)
+        }
         Reason::Martian { why } => {
             let mut f = Finding::new(
                 "martian",
@@ -99,7 +107,9 @@ pub(super) fn failure(
                 Severity::Error,
                 format!("TTL {} does not reach past this node", packet.ttl),
             );
-            f.advise("a routing loop between nodes uses the TTL up: follow the packet to the next hop");
+            f.advise(
+                "a routing loop between nodes uses the TTL up: follow the packet to the next hop",
+            );
             f
         }
         Reason::NoMasqAddress(hit) => {
@@ -153,7 +163,9 @@ pub(super) fn failure(
             "no-such-source",
             Severity::Error,
             match packet.src {
-                Some(s) => format!("{s} is not an address of this node, so nothing here can send from it"),
+                Some(s) => {
+                    format!("{s} is not an address of this node, so nothing here can send from it")
+                }
                 None => "the source is not an address of this node".into(),
             },
         ),
@@ -163,7 +175,11 @@ pub(super) fn failure(
             "a link-local source is not forwarded".into(),
         ),
         Reason::Unknown(why) => {
-            let mut f = Finding::new("unknown", Severity::Warning, format!("it cannot be told: {why}"));
+            let mut f = Finding::new(
+                "unknown",
+                Severity::Warning,
+                format!("it cannot be told: {why}"),
+            );
             for m in &outcome.missing {
                 f.advise(format!("capture {}: {}", m.what, m.command));
             }
@@ -182,7 +198,11 @@ fn at_place(node: &Node<'_>, at: Place) -> String {
 }
 
 fn rule_finding(node: &Node<'_>, code: &'static str, hit: Hit, what: &str) -> Finding {
-    let mut f = Finding::new(code, Severity::Error, format!("{} {what}", full_rule(node, hit)));
+    let mut f = Finding::new(
+        code,
+        Severity::Error,
+        format!("{} {what}", full_rule(node, hit)),
+    );
     f.blame_rules([hit]);
     f
 }
@@ -198,7 +218,10 @@ pub(super) fn destination_rules(story: &[Called]) -> impl Iterator<Item = Hit> +
 /// A setting with its value, where captured.
 pub(super) fn setting(node: &Node<'_>, name: &str) -> Cause {
     // Only the device's own name may hold dots (`eth0.100`).
-    let path = match name.split_once(".conf.").and_then(|(a, b)| Some((a, b.rsplit_once('.')?))) {
+    let path = match name
+        .split_once(".conf.")
+        .and_then(|(a, b)| Some((a, b.rsplit_once('.')?)))
+    {
         Some((family, (dev, key))) => format!("{}/conf/{dev}/{key}", family.replace('.', "/")),
         None => name.replace('.', "/"),
     };
@@ -229,14 +252,14 @@ fn rp_filter(
 ) -> Finding {
     let last = outcome.steps.last().map(|s| s.view);
     let dst = last.map_or(packet.dst, |v| v.dst);
-    let came = last
-        .and_then(|v| v.iif)
-        .or(match packet.origin {
-            Origin::Device(d) => Some(d),
-            Origin::Local => None,
-        });
+    let came = last.and_then(|v| v.iif).or(match packet.origin {
+        Origin::Device(d) => Some(d),
+        Origin::Local => None,
+    });
     let dev = came.map_or("?", |d| device(node, d));
-    let src = packet.src.map_or_else(|| "the source".to_owned(), |s| s.to_string());
+    let src = packet
+        .src
+        .map_or_else(|| "the source".to_owned(), |s| s.to_string());
     let how = if mode == 1 { "strict" } else { "loose" };
     let way = match reverse {
         Some(d) => format!("the way back to {src} is by {}", device(node, d)),
@@ -250,7 +273,9 @@ fn rp_filter(
     let mut f = Finding::new(
         "rp-filter",
         Severity::Error,
-        format!("dropped by the reverse path filter of {dev} (rp_filter = {mode}, {how}): {way}{after}"),
+        format!(
+            "dropped by the reverse path filter of {dev} (rp_filter = {mode}, {how}): {way}{after}"
+        ),
     );
     // The larger of the two counts (`IN_DEV_RPFILTER`, include/linux/inetdevice.h).
     for scope in [dev, "all"] {
@@ -318,7 +343,12 @@ fn no_real_server(node: &Node<'_>, service: usize) -> Finding {
             .devices
             .iter()
             .find(|d| d.addrs.iter().any(|a| a.local == addr))
-            .map(|d| format!("; the address is this node's ({}), so the packet goes no further", d.name)),
+            .map(|d| {
+                format!(
+                    "; the address is this node's ({}), so the packet goes no further",
+                    d.name
+                )
+            }),
         _ => None,
     };
     let mut f = Finding::new(

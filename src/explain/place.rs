@@ -6,8 +6,24 @@ use nfwhy_parsers::iproute::link::Peer;
 
 /// Names that CNI plugins give to a pod's end on the node, and to bridges that pods are ports of.
 const POD_DEVICES: &[&str] = &[
-    "cali", "veth", "lxc", "cni", "cbr", "azv", "weave", "vethwe", "kube-bridge", "docker", "br-", "gke", "eni",
-    "kind", "flannel-br", "podman", "antrea-gw", "nodelocaldns",
+    "cali",
+    "veth",
+    "lxc",
+    "cni",
+    "cbr",
+    "azv",
+    "weave",
+    "vethwe",
+    "kube-bridge",
+    "docker",
+    "br-",
+    "gke",
+    "eni",
+    "kind",
+    "flannel-br",
+    "podman",
+    "antrea-gw",
+    "nodelocaldns",
 ];
 
 /// Whether a device leads straight to pods (or containers) of this node.

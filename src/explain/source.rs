@@ -64,7 +64,10 @@ fn who_sees(case: &Case<'_, '_>, members: &[usize]) -> &'static str {
 }
 
 /// What to call the receiver of some outcomes.
-pub fn receiver<'o>(node: &Node<'_>, mut outcomes: impl Iterator<Item = &'o Outcome>) -> &'static str {
+pub fn receiver<'o>(
+    node: &Node<'_>,
+    mut outcomes: impl Iterator<Item = &'o Outcome>,
+) -> &'static str {
     let mut pod = true;
     let mut local = true;
     let mut any = false;
@@ -73,7 +76,9 @@ pub fn receiver<'o>(node: &Node<'_>, mut outcomes: impl Iterator<Item = &'o Outc
         local &= o.verdict == Verdict::Local;
         pod &= o.verdict == Verdict::Forwarded
             && (o.dnat.is_some()
-                || o.out.as_ref().is_some_and(|out| place::to_local_pod(node, out)));
+                || o.out
+                    .as_ref()
+                    .is_some_and(|out| place::to_local_pod(node, out)));
     }
     match (any, local, pod) {
         (true, true, _) => "the node",
@@ -93,10 +98,15 @@ fn client(case: &Case<'_, '_>) -> String {
 
 /// The source the kernel chose for a packet that names none.
 fn chosen_source(case: &Case<'_, '_>) -> Option<IpAddr> {
-    case.trace.outcomes.first()?.steps.iter().find_map(|s| match s.kind {
-        StepKind::Address { addr, .. } => addr,
-        _ => None,
-    })
+    case.trace
+        .outcomes
+        .first()?
+        .steps
+        .iter()
+        .find_map(|s| match s.kind {
+            StepKind::Address { addr, .. } => addr,
+            _ => None,
+        })
 }
 
 fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
@@ -250,7 +260,9 @@ fn advise_rewriter(node: &Node<'_>, f: &mut Finding, hit: Hit, kind: NatKind) {
         return;
     }
     if names::chain(node, hit.table, hit.chain).starts_with("KUBE-POSTROUTING") {
-        f.advise("a pod that reaches itself through a Service has to be masqueraded: nothing to change");
+        f.advise(
+            "a pod that reaches itself through a Service has to be masqueraded: nothing to change",
+        );
         return;
     }
     f.advise(format!(
@@ -297,7 +309,11 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
             client(case)
         )
     } else {
-        format!("{who} sees {} address {}", super::drops::whose(&case.trace.packet), client(case))
+        format!(
+            "{who} sees {} address {}",
+            super::drops::whose(&case.trace.packet),
+            client(case)
+        )
     };
     if outcomes().any(|o| o.dnat.is_some()) && outcomes().all(|o| !o.masq_mark) {
         title.push_str("; no rule marks the packet for masquerade");
@@ -323,7 +339,12 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
         };
         f.blame_rules(story.iter().filter(deciding).map(|c| c.hit));
         f.blame_rules(story.iter().filter(spared).map(|c| c.hit));
-        if let Some(service) = case.trace.outcomes.get(*i).and_then(super::path::ipvs_service) {
+        if let Some(service) = case
+            .trace
+            .outcomes
+            .get(*i)
+            .and_then(super::path::ipvs_service)
+        {
             f.blame(super::path::ipvs(node, service));
         }
     }
@@ -380,7 +401,9 @@ pub fn how_chosen(node: &Node<'_>, outcome: &Outcome) -> Option<(String, crate::
         AddrChoice::Rfc6724(d) => format!(
             "{addr} of {}, by source address selection (RFC 6724) for {}",
             device(node, *d),
-            outcome.delivered.map_or_else(String::new, |d| d.dst.to_string())
+            outcome
+                .delivered
+                .map_or_else(String::new, |d| d.dst.to_string())
         ),
         AddrChoice::PrefSrc => format!("{addr} is the route's src"),
         AddrChoice::Destination => format!("{addr} is the destination itself"),

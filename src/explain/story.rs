@@ -25,7 +25,9 @@ impl Called {
     /// Whether the rule rewrote the source, and how.
     pub fn rewrote_source(&self) -> Option<(NatKind, View)> {
         match &self.effect {
-            Effect::Nat { kind, to } if rewrites_source(*kind, &self.view, to) => Some((*kind, *to)),
+            Effect::Nat { kind, to } if rewrites_source(*kind, &self.view, to) => {
+                Some((*kind, *to))
+            }
             _ => None,
         }
     }
@@ -119,10 +121,7 @@ pub fn last_of(story: &[Called], hit: Hit) -> Option<usize> {
 }
 
 /// The parsed rule of a hit.
-pub fn rule<'n, 'a>(
-    node: &'n Node<'a>,
-    hit: Hit,
-) -> Option<&'n nfwhy_parsers::iptables::Rule<'a>> {
+pub fn rule<'n, 'a>(node: &'n Node<'a>, hit: Hit) -> Option<&'n nfwhy_parsers::iptables::Rule<'a>> {
     node.netfilter
         .tables
         .get(hit.table)?

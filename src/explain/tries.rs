@@ -2,12 +2,14 @@
 
 use super::marks::{because_of_mark, decider};
 use super::names::{self, endpoint, full_rule};
-use super::owners::{Marker, marker};
+use super::owners::{self, Marker, marker};
 use super::place::to_local_pod;
-use super::story::{rewriter, story};
+use super::story::{rewriter, rule, story};
 use crate::node::Node;
 use crate::sim::{Limits, WhatIf, simulate_what_if};
 use crate::trace::{Hit, Outcome, Packet, Port, Reason, Trace, Verdict};
+use nfwhy_parsers::iptables::Target;
+use std::fmt::Write as _;
 
 /// A change, and what it would do to this packet.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,8 +107,12 @@ fn local_policy(node: &Node<'_>, packet: &Packet, jumps: Vec<Hit>) -> Option<Try
         return Some(Try {
             change,
             effect: format!(
-                "no endpoint is on this node (all {} are reached through others), so it would drop the packet; nodes with a pod would answer and keep the client IP",
-                away.len()
+                "{} on this node, so it would drop the packet; nodes that run a pod would answer and keep the client IP",
+                match away.len() {
+                    0 => "no endpoint is".to_owned(),
+                    1 => "the one endpoint is not".to_owned(),
+                    n => format!("none of the {n} endpoints is"),
+                }
             ),
             without: jumps,
             client_ip_kept: None,
@@ -116,18 +122,22 @@ fn local_policy(node: &Node<'_>, packet: &Packet, jumps: Vec<Hit>) -> Option<Try
     match away.len() {
         0 => {}
         1 => effect.push_str("; the one remote endpoint would no longer be chosen on this node"),
-        n => effect.push_str(&format!(
-            "; the {n} remote endpoints would no longer be chosen on this node"
-        )),
+        n => {
+            let _ = write!(
+                effect,
+                "; the {n} remote endpoints would no longer be chosen on this node"
+            );
+        }
     }
     let kept = here.iter().all(|o| o.client_ip_kept == Some(true));
     if !kept && let Some(o) = here.iter().find(|o| o.client_ip_kept == Some(false)) {
         let s = story(node, o);
         if let Some(c) = rewriter(&s).and_then(|i| s.get(i)) {
-            effect.push_str(&format!(
+            let _ = write!(
+                effect,
                 " - then {} rewrites the source instead",
                 full_rule(node, c.hit)
-            ));
+            );
         }
     }
     Some(Try {
@@ -141,6 +151,13 @@ fn local_policy(node: &Node<'_>, packet: &Packet, jumps: Vec<Hit>) -> Option<Try
 fn without(node: &Node<'_>, packet: &Packet, hit: Hit) -> Option<Try> {
     let t = again(node, packet, &[hit])?;
     let all: Vec<&Outcome> = t.outcomes.iter().collect();
+    // Without kube-proxy's own refusal the packet still finds no endpoint: nothing is learnt from that.
+    let kube = owners::of_rule(node, hit).is_some_and(|o| o.name == "kube-proxy");
+    let refuses =
+        rule(node, hit).is_some_and(|r| matches!(r.target, Target::Drop | Target::Reject(_)));
+    if kube && refuses && all.iter().all(|o| o.dnat.is_none()) {
+        return None;
+    }
     let delivered = all.iter().filter(|o| o.delivered.is_some());
     let kept = delivered
         .map(|o| o.client_ip_kept)
@@ -160,8 +177,14 @@ fn effect_of(outcomes: &[&Outcome]) -> String {
     for o in outcomes {
         let (key, who) = match (o.verdict, o.delivered) {
             (Verdict::Forwarded | Verdict::Local, Some(d)) => {
-                let sees = d.src.map_or_else(|| "an address not captured".into(), |s| s.to_string());
-                let port = if o.dnat.is_some() { d.dport } else { Port::None };
+                let sees = d
+                    .src
+                    .map_or_else(|| "an address not captured".into(), |s| s.to_string());
+                let port = if o.dnat.is_some() {
+                    d.dport
+                } else {
+                    Port::None
+                };
                 (format!("would see {sees}"), endpoint(d.dst, port))
             }
             (v, _) => (format!("would be {}", v.name()), "the packet".into()),

@@ -38,7 +38,10 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
         Reason::RouteType { what, .. } => format!("{verb}: {what} route"),
         Reason::ForwardingOff { sysctl } => format!("{verb}: {sysctl} = 0"),
         Reason::RpFilter { mode, reverse } => match reverse {
-            Some(d) => format!("{verb}: rp_filter = {mode}, the way back is {}", device(node, *d)),
+            Some(d) => format!(
+                "{verb}: rp_filter = {mode}, the way back is {}",
+                device(node, *d)
+            ),
             None => format!("{verb}: rp_filter = {mode}, no way back"),
         },
         Reason::Martian { why } => format!("{verb}: martian, {why}"),

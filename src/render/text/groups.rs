@@ -34,20 +34,19 @@ pub(super) fn groups(outcomes: &[Outcome]) -> Vec<Group> {
                 o.probability.is_some(),
             )
         );
-        match keys.iter().position(|k| *k == key) {
-            Some(at) => {
-                if let Some(g) = list.get_mut(at) {
-                    g.members.push(i);
-                    g.probability = g.probability.zip(o.probability).map(|(a, b)| a + b);
-                }
-            }
-            None => {
-                keys.push(key);
-                list.push(Group {
-                    members: vec![i],
-                    probability: o.probability,
-                });
-            }
+        if let Some(g) = keys
+            .iter()
+            .position(|k| *k == key)
+            .and_then(|at| list.get_mut(at))
+        {
+            g.members.push(i);
+            g.probability = g.probability.zip(o.probability).map(|(a, b)| a + b);
+        } else {
+            keys.push(key);
+            list.push(Group {
+                members: vec![i],
+                probability: o.probability,
+            });
         }
     }
     list.sort_by(|a, b| {
@@ -144,13 +143,16 @@ mod tests {
     fn shares_are_fractions_where_they_can_be() {
         let third = f64::from(0x2aaa_aaabu32) / f64::from(1u32 << 31);
         let rest = 1.0 - third;
-        assert_eq!(
-            shares(&[Some(third), Some(rest)]),
-            ["1 of 3", "2 of 3"]
-        );
+        assert_eq!(shares(&[Some(third), Some(rest)]), ["1 of 3", "2 of 3"]);
         assert_eq!(shares(&[Some(1.0)]), ["1 of 1"]);
-        assert_eq!(shares(&[Some(0.123_456), Some(0.876_544), None]), ["12 %", "88 %", "?"]);
-        assert_eq!(shares(&[Some(0.001_234_5), Some(0.998_765_5)]), ["0.1 %", "100 %"]);
+        assert_eq!(
+            shares(&[Some(0.123_456), Some(0.876_544), None]),
+            ["12 %", "88 %", "?"]
+        );
+        assert_eq!(
+            shares(&[Some(0.001_234_5), Some(0.998_765_5)]),
+            ["0.1 %", "100 %"]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{Answer, MARGIN};
 use crate::explain::names::{self, device, endpoint, service_of};
 use crate::explain::source::receiver;
 use crate::trace::{Origin, Outcome, Packet, StepKind};
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// `tcp 10.10.6.91:* > 172.19.100.2:80  syn  in ens4  new`, and the Service, where rules name it.
@@ -14,25 +15,23 @@ pub(super) fn packet<W: Write>(
     answer: &Answer<'_, '_, '_>,
 ) -> io::Result<()> {
     let p = &answer.trace.packet;
-    let src = client(answer).map_or_else(|| "*".to_owned(), |s| s);
-    let mut text = format!(
-        "{} {src} > {}",
-        protocol(p),
-        endpoint(p.dst, p.dport)
-    );
+    let src = client(answer).unwrap_or_else(|| "*".to_owned());
+    let mut text = format!("{} {src} > {}", protocol(p), endpoint(p.dst, p.dport));
     let flags: Vec<&str> = p.flags.names().collect();
     if !flags.is_empty() {
-        text.push_str(&format!("  {}", flags.join(",")));
+        let _ = write!(text, "  {}", flags.join(","));
     }
     match p.origin {
-        Origin::Device(d) => text.push_str(&format!("  in {}", device(answer.node, d))),
+        Origin::Device(d) => {
+            let _ = write!(text, "  in {}", device(answer.node, d));
+        }
         Origin::Local => text.push_str("  sent by this node"),
     }
     if let Some(state) = state(answer.trace.outcomes.first()) {
-        text.push_str(&format!("  {state}"));
+        let _ = write!(text, "  {state}");
     }
     if p.mark != 0 {
-        text.push_str(&format!("  mark {:#x}", p.mark));
+        let _ = write!(text, "  mark {:#x}", p.mark);
     }
     let line = Line::new()
         .add(Label::Heading, "packet")
@@ -79,10 +78,16 @@ fn client(answer: &Answer<'_, '_, '_>) -> Option<String> {
 
 fn client_address(answer: &Answer<'_, '_, '_>) -> Option<std::net::IpAddr> {
     answer.trace.packet.src.or_else(|| {
-        answer.trace.outcomes.first()?.steps.iter().find_map(|s| match s.kind {
-            StepKind::Address { addr, .. } => addr,
-            _ => None,
-        })
+        answer
+            .trace
+            .outcomes
+            .first()?
+            .steps
+            .iter()
+            .find_map(|s| match s.kind {
+                StepKind::Address { addr, .. } => addr,
+                _ => None,
+            })
     })
 }
 
@@ -154,10 +159,13 @@ fn sentence(answer: &Answer<'_, '_, '_>, class: Class) -> String {
             }
             format!("{who} sees {}", names::list(&seen, 4))
         }
-        Class::Local => match outcomes.iter().any(|o| o.dnat.is_some()) {
-            true => "delivered to this node, at another address than the one asked".into(),
-            false => "delivered to this node, if a process listens there".into(),
-        },
+        Class::Local => {
+            if outcomes.iter().any(|o| o.dnat.is_some()) {
+                "delivered to this node, at another address than the one asked".into()
+            } else {
+                "delivered to this node, if a process listens there".into()
+            }
+        }
         Class::Dropped | Class::Rejected | Class::Queued | Class::Unknown => {
             let title = answer
                 .findings
@@ -197,7 +205,11 @@ fn mixed(answer: &Answer<'_, '_, '_>, classes: &[Class]) -> (&'static str, Label
         } else {
             names::list(&what, 3)
         };
-        return ("depends", Label::Unsure, format!("{}: {why}", words.join(" or ")));
+        return (
+            "depends",
+            Label::Unsure,
+            format!("{}: {why}", words.join(" or ")),
+        );
     }
     let p: Vec<_> = sums.iter().map(|(_, p)| *p).collect();
     let parts: Vec<String> = sums
@@ -206,5 +218,9 @@ fn mixed(answer: &Answer<'_, '_, '_>, classes: &[Class]) -> (&'static str, Label
         .map(|((c, _), share)| format!("{share} {}", c.word()))
         .collect();
     let label = if bad { Label::Bad } else { Label::Good };
-    ("mixed", label, format!("{} connections", names::list(&parts, 4)))
+    (
+        "mixed",
+        label,
+        format!("{} connections", names::list(&parts, 4)),
+    )
 }

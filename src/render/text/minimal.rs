@@ -6,6 +6,7 @@ use crate::explain::names;
 use crate::node::Node;
 use crate::render::escape;
 use crate::trace::{Origin, Outcome, Trace, Verdict};
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// Writes one line per outcome: share, verdict, what became of source and destination, way out, who gave the source.
@@ -31,7 +32,9 @@ fn what(node: &Node<'_>, trace: &Trace, o: &Outcome) -> String {
         .src
         .or(o.steps.first().and_then(|s| s.view.src))
         .map_or_else(|| "*".to_owned(), |s| s.to_string());
-    let Some(d) = o.delivered.filter(|_| matches!(o.verdict, Verdict::Forwarded | Verdict::Local))
+    let Some(d) = o
+        .delivered
+        .filter(|_| matches!(o.verdict, Verdict::Forwarded | Verdict::Local))
     else {
         let dst = o.steps.last().map_or_else(
             || names::endpoint(trace.packet.dst, trace.packet.dport),
@@ -48,12 +51,12 @@ fn what(node: &Node<'_>, trace: &Trace, o: &Outcome) -> String {
         line.push_str(" via ");
         line.push_str(names::device(node, out.dev));
         if let Some(via) = out.via {
-            line.push_str(&format!(" {via}"));
+            let _ = write!(line, " {via}");
         }
     }
     if let Some(s) = &o.snat {
         let ip = s.ip.map_or_else(|| "?".to_owned(), |i| i.to_string());
-        line.push_str(&format!(" src {ip} ({})", s.by.name()));
+        let _ = write!(line, " src {ip} ({})", s.by.name());
     }
     line
 }

@@ -247,13 +247,18 @@ mod tests {
 
     #[test]
     fn colour_is_only_around_text() {
-        let line = Line::new().add(Label::Bad, "dropped").add(Label::Plain, "  ");
+        let line = Line::new()
+            .add(Label::Bad, "dropped")
+            .add(Label::Plain, "  ");
         assert_eq!(
             written(80, false, |p| p.line(&line).unwrap_or_default()),
             "dropped\n"
         );
         let text = written(80, true, |p| p.line(&line).unwrap_or_default());
-        assert!(text.contains("dropped") && text.starts_with('\u{1b}'), "{text:?}");
+        assert!(
+            text.contains("dropped") && text.starts_with('\u{1b}'),
+            "{text:?}"
+        );
     }
 
     #[test]

@@ -62,7 +62,10 @@ pub(super) fn fit(line: &str, width: usize, keep: usize) -> String {
         return cut(line, width);
     }
     let tail = cut(tail, room);
-    let middle = cut(middle, width.saturating_sub(columns(first) + columns(&tail)));
+    let middle = cut(
+        middle,
+        width.saturating_sub(columns(first) + columns(&tail)),
+    );
     format!("{first}{middle}{tail}")
 }
 
@@ -108,7 +111,10 @@ mod tests {
             ("-A X -m comment --comment word", "-A X"),
             (r#"-A X -m comment --comment "not closed -j Y"#, "-A X"),
             ("-A X -j Y", "-A X -j Y"),
-            ("ACCEPT all -- * * 0.0.0.0/0 /* why */ mark match 0x1", "ACCEPT all -- * * 0.0.0.0/0 mark match 0x1"),
+            (
+                "ACCEPT all -- * * 0.0.0.0/0 /* why */ mark match 0x1",
+                "ACCEPT all -- * * 0.0.0.0/0 mark match 0x1",
+            ),
         ] {
             assert_eq!(without_comment(line), short);
         }
@@ -116,9 +122,13 @@ mod tests {
 
     #[test]
     fn the_chain_and_the_target_stay_in_view() {
-        let line = "-A KUBE-X -d 10.96.0.10/32 -p udp -m udp --dport 53 -j KUBE-SVC-TCOU7JCQXEZGVUNU";
+        let line =
+            "-A KUBE-X -d 10.96.0.10/32 -p udp -m udp --dport 53 -j KUBE-SVC-TCOU7JCQXEZGVUNU";
         assert_eq!(fit(line, 100, 2), line);
-        assert_eq!(fit(line, 50, 2), "-A KUBE-X -d 10.96.… -j KUBE-SVC-TCOU7JCQXEZGVUNU");
+        assert_eq!(
+            fit(line, 50, 2),
+            "-A KUBE-X -d 10.96.0… -j KUBE-SVC-TCOU7JCQXEZGVUNU"
+        );
         assert_eq!(fit(line, 30, 2), "-A KUBE-X … -j KUBE-SVC-TCOU7…");
         assert_eq!(fit("KUBE-X:1 -j DROP", 12, 1), "KUBE-X:1 -j…");
     }

@@ -133,19 +133,77 @@ packet   tcp 203.0.113.7:* > 198.51.100.9:80  syn  in eth0  new
 service  shop/web:http
 
 lost     the pod does not see the client IP 203.0.113.7
-  A  all  goes to        leaves by  seen as     fate
+             goes to        leaves by  seen as     fate
+  A  1 of 2  10.7.0.5:8080  veth7      192.0.2.10  forwarded to a local pod
+  B  1 of 2  10.7.1.6:8080  eth0       192.0.2.10  forwarded via 192.0.2.11
+
+why      the pod sees 192.0.2.10, not 203.0.113.7: nat KUBE-POSTROUTING:3 (kube-proxy) rewrites the
+         source because nat KUBE-EXT-W:1 set mark 0x4000
+  iptables-save.txt:16  -A KUBE-EXT-W -j KUBE-MARK-MASQ                   [1] mark 0x0 -> 0x4000
+  iptables-save.txt:22  -A KUBE-POSTROUTING -j MASQUERADE --random-fully  [2] because [1] set 0x4000
+  A: veth7 has no address, so the first global one in device order: 192.0.2.10 of eth0
+  (ip-addr.txt:6)
+  B: 192.0.2.10 of eth0, on the subnet of the next hop 192.0.2.11 (ip-addr.txt:6)
+
+answer   A: comes back by veth7, leaves by eth0: the client gets it from 198.51.100.9:80
+         B: comes back by eth0, leaves by eth0: the client gets it from 198.51.100.9:80
+
+try      externalTrafficPolicy: Local on shop/web keeps the client IP; only nodes that run a ready
+         pod of it then answer (simulated: 10.7.0.5:8080 would see 203.0.113.7; the one remote
+         endpoint would no longer be chosen on this node)
+
+unknown  nothing on these paths
 "
-        .replace("  A  all  goes", "          goes")
-            + "\
-  A  all  10.7.0.5:8080  veth7      192.0.2.10  forwarded to a local pod
-"
+    );
+}
+
+#[test]
+fn the_trace_is_a_tree_that_prints_what_branches_share_once() {
+    let text = answer(&nat(SERVICE), "198.51.100.9", 80, &Options::default());
+    let trace: Vec<&str> = text
+        .lines()
+        .skip_while(|l| !l.starts_with("trace"))
+        .take_while(|l| !l.is_empty())
+        .collect();
+    assert_eq!(
+        trace.join("\n"),
+        "\
+trace    3 hooks, 11 rules tested, 9 hit
+PREROUTING    in eth0                                         203.0.113.7:* > 198.51.100.9:80
+  nat -100    PREROUTING:1 -j KUBE-SERVICES
+                KUBE-SERVICES:1 -d 198.51.100.9/32 -p tcp -m tcp --dport 80 -j KUBE-EXT-W
+                  KUBE-EXT-W:1 -j KUBE-MARK-MASQ              [1]
+                    KUBE-MARK-MASQ:1 -j MARK --set-xmark 0x4000/0x4000  mark 0x0 -> 0x4000
+|- A  10.7.0.5:8080
+|                    KUBE-EXT-W:2 -m statistic --mode random --probability 0.50000000… -j KUBE-SEP-1
+|                      KUBE-SEP-1:1 -p tcp -j DNAT            dst -> 10.7.0.5:8080
+|  ROUTE         10.7.0.5 dev veth7                           ip-route.txt:2
+|  FORWARD       in eth0, out veth7                           203.0.113.7:* > 10.7.0.5:8080
+|  POSTROUTING   out veth7                                    203.0.113.7:* > 10.7.0.5:8080
+|    nat 100     POSTROUTING:1 -j KUBE-POSTROUTING
+|                  KUBE-POSTROUTING:2 -j MARK --set-xmark 0x4000/0x0  mark 0x4000 -> 0x0
+|                  KUBE-POSTROUTING:3 -j MASQUERADE --random-fully  src -> 192.0.2.10 [2]
+|  END           forwarded to a local pod by veth7
+`- B  10.7.1.6:8080
+                     KUBE-EXT-W:3 -j KUBE-SEP-2
+                       KUBE-SEP-2:1 -p tcp -j DNAT            dst -> 10.7.1.6:8080
+   ROUTE         10.7.1.6 via 192.0.2.11 dev eth0             ip-route.txt:3
+   FORWARD       in eth0, out eth0                            203.0.113.7:* > 10.7.1.6:8080
+   POSTROUTING   out eth0                                     203.0.113.7:* > 10.7.1.6:8080
+     nat 100     POSTROUTING:1 -j KUBE-POSTROUTING
+                   KUBE-POSTROUTING:2 -j MARK --set-xmark 0x4000/0x0  mark 0x4000 -> 0x0
+                   KUBE-POSTROUTING:3 -j MASQUERADE --random-fully  src -> 192.0.2.10 [2]
+   END           forwarded via 192.0.2.11 by eth0"
     );
 }
 
 #[test]
 fn nothing_of_the_input_reaches_the_terminal_raw() {
     let hostile = "-A KUBE-SERVICES -d 198.51.100.9/32 -p tcp -m comment --comment \"a \u{1b}]0;x\u{7} \u{202e}b \u{9b}31m \u{200b}\" -m tcp --dport 80 -j DROP";
-    let rules = nat(hostile).replace("*nat", "*mangle").replace("-j MASQUERADE --random-fully", "-j RETURN").replace("-j DNAT --to-destination", "-m comment --comment");
+    let rules = nat(hostile)
+        .replace("*nat", "*mangle")
+        .replace("-j MASQUERADE --random-fully", "-j RETURN")
+        .replace("-j DNAT --to-destination", "-m comment --comment");
     for detail in [Detail::Summary, Detail::Normal, Detail::Detail] {
         let options = Options {
             detail,
@@ -173,7 +231,10 @@ fn no_line_is_wider_than_asked() {
         let text = answer(&nat(SERVICE), "198.51.100.9", 80, &options);
         for line in text.lines() {
             let words = line.split_whitespace().count();
-            assert!(line.chars().count() <= width || words <= 2, "{width}: {line}");
+            assert!(
+                line.chars().count() <= width || words <= 2,
+                "{width}: {line}"
+            );
         }
     }
 }

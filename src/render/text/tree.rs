@@ -9,6 +9,7 @@ use crate::explain::names;
 use crate::explain::story::{Called, story};
 use crate::render::escape;
 use crate::trace::{Effect, Outcome, Step, StepKind, View};
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// Branches followed to their end; others end like one of these.
@@ -56,7 +57,10 @@ fn ways<'t>(answer: &Answer<'t, '_, '_>) -> Vec<Way<'t>> {
     let all = &answer.trace.outcomes;
     let detail = answer.detail == Detail::Detail;
     let chosen: Vec<(usize, usize)> = if detail {
-        (0..all.len()).take(BRANCHES_IN_DETAIL).map(|i| (i, 0)).collect()
+        (0..all.len())
+            .take(BRANCHES_IN_DETAIL)
+            .map(|i| (i, 0))
+            .collect()
     } else {
         answer
             .groups
@@ -129,29 +133,28 @@ fn shown_steps(answer: &Answer<'_, '_, '_>, o: &Outcome, story: &[Called]) -> Ve
     // The tunnel's outer packet where no rule touches it.
     let mut at = o.steps.len();
     for (i, s) in o.steps.iter().enumerate().rev() {
-        match s.kind {
-            StepKind::Hook { outer, .. } => {
-                let rules = o
-                    .steps
-                    .iter()
-                    .zip(&show)
-                    .take(at)
-                    .skip(i + 1)
-                    .any(|(s, v)| *v && matches!(s.kind, StepKind::Hit { .. } | StepKind::Policy { .. }));
-                let quiet = outer && !rules;
-                if quiet && let Some(v) = show.get_mut(i) {
-                    *v = false;
-                }
-                if quiet {
-                    for (s, v) in o.steps.iter().zip(show.iter_mut()).take(at).skip(i) {
-                        if matches!(s.kind, StepKind::Conntrack { .. }) {
-                            *v = false;
-                        }
+        if let StepKind::Hook { outer, .. } = s.kind {
+            let rules = o
+                .steps
+                .iter()
+                .zip(&show)
+                .take(at)
+                .skip(i + 1)
+                .any(|(s, v)| {
+                    *v && matches!(s.kind, StepKind::Hit { .. } | StepKind::Policy { .. })
+                });
+            let quiet = outer && !rules;
+            if quiet && let Some(v) = show.get_mut(i) {
+                *v = false;
+            }
+            if quiet {
+                for (s, v) in o.steps.iter().zip(show.iter_mut()).take(at).skip(i) {
+                    if matches!(s.kind, StepKind::Conntrack { .. }) {
+                        *v = false;
                     }
                 }
-                at = i;
             }
-            _ => {}
+            at = i;
         }
     }
     show
@@ -211,7 +214,7 @@ fn header<W: Write>(
         hits
     );
     if folded > 0 && answer.detail != Detail::Detail {
-        text.push_str(&format!(", {folded} of them folded (--detail shows all)"));
+        let _ = write!(text, ", {folded} of them folded (--detail shows all)");
     }
     let line = Line::new()
         .add(Label::Heading, "trace")
@@ -248,10 +251,16 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
             if !same {
                 break;
             }
-            let show = members
-                .iter()
-                .any(|m| self.ways.get(*m).and_then(|w| w.steps.get(n)).is_some_and(|s| s.1));
-            if let StepKind::Chain { table, priority, .. } = step.kind {
+            let show = members.iter().any(|m| {
+                self.ways
+                    .get(*m)
+                    .and_then(|w| w.steps.get(n))
+                    .is_some_and(|s| s.1)
+            });
+            if let StepKind::Chain {
+                table, priority, ..
+            } = step.kind
+            {
                 base = format!("{} {priority}", names::table(self.answer.node, table));
             }
             if show {
@@ -287,7 +296,11 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
         }
         let last = parts.len().saturating_sub(1);
         for (i, (next, list)) in parts.iter().enumerate() {
-            let (mark, rest) = if i == last { ("`- ", "   ") } else { ("|- ", "|  ") };
+            let (mark, rest) = if i == last {
+                ("`- ", "   ")
+            } else {
+                ("|- ", "|  ")
+            };
             self.title(list, &format!("{}{mark}", prefix.0))?;
             let inner = Prefix(format!("{}{rest}", prefix.0));
             if next.is_none() {
@@ -327,17 +340,17 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
         for w in members.iter().filter_map(|m| self.ways.get(*m)) {
             let mut end = fate(self.answer.node, w.outcome);
             if let Some(out) = &w.outcome.out {
-                end.push_str(&format!(" by {}", names::device(self.answer.node, out.dev)));
+                let _ = write!(end, " by {}", names::device(self.answer.node, out.dev));
             }
             if w.alike > 0 {
-                end.push_str(&format!(" (and {} alike)", w.alike));
+                let _ = write!(end, " (and {} alike)", w.alike);
             }
             if said.contains(&end) {
                 continue;
             }
             let t = Text {
                 head: "END".into(),
-                text: end.clone(),
+                what: end.clone(),
                 ..Text::default()
             };
             said.push(end);
@@ -358,7 +371,7 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
                 .to(start + TABLE + 2 * t.depth.min(DEEPEST));
         } else {
             line = line.add(Label::Heading, &t.head);
-            let column = start + if t.text.is_empty() { 0 } else { TABLE };
+            let column = start + if t.what.is_empty() { 0 } else { TABLE };
             if line.width() + 1 < column {
                 line = line.to(column);
             } else {
@@ -368,7 +381,7 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
         let note = columns(&escape(&t.note));
         let gap = usize::from(note > 0) * 2;
         let room = width.saturating_sub(line.width() + note + gap);
-        line = line.add(Label::Rule, &super::rule::fit(&t.text, room.max(8), 1));
+        line = line.add(Label::Rule, &super::rule::fit(&t.what, room.max(8), 1));
         if note > 0 {
             let column = (width * 62 / 100).min(width.saturating_sub(note));
             line = line.add(Label::Plain, "  ").to(column);

@@ -5,6 +5,7 @@ use super::{Answer, rule};
 use crate::explain::names::{self, destination, device, source};
 use crate::explain::story::Called;
 use crate::trace::{AddrChoice, Effect, Hook, RouteStep, Step, StepKind, View};
+use std::fmt::Write as _;
 
 /// A line of the trace before it is laid out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) struct Text {
     /// Depth of jumps.
     pub(super) depth: usize,
     /// The rule or the sentence.
-    pub(super) text: String,
+    pub(super) what: String,
     /// What it did, or where it was read.
     pub(super) note: String,
 }
@@ -29,10 +30,9 @@ pub(super) fn matters(step: &Step) -> bool {
             true
         }
         StepKind::Note(_) => true,
-        StepKind::Hit { effect, .. } => !matches!(
-            effect,
-            Effect::None | Effect::Jump | Effect::Return
-        ),
+        StepKind::Hit { effect, .. } => {
+            !matches!(effect, Effect::None | Effect::Jump | Effect::Return)
+        }
         StepKind::Policy { accept, .. } => !accept,
         StepKind::Conntrack { state, reply, at } => {
             at.is_some() || *reply || *state != crate::trace::CtState::New
@@ -43,12 +43,16 @@ pub(super) fn matters(step: &Step) -> bool {
 }
 
 /// The step as text; `None` for steps that never have a line of their own. `called` is the hit's place in the story.
-pub(super) fn text(answer: &Answer<'_, '_, '_>, step: &Step, called: Option<&Called>) -> Option<Text> {
+pub(super) fn text(
+    answer: &Answer<'_, '_, '_>,
+    step: &Step,
+    called: Option<&Called>,
+) -> Option<Text> {
     let node = answer.node;
     let plain = |head: &str, text: String| {
         Some(Text {
             head: head.to_owned(),
-            text,
+            what: text,
             ..Text::default()
         })
     };
@@ -67,21 +71,25 @@ pub(super) fn text(answer: &Answer<'_, '_, '_>, step: &Step, called: Option<&Cal
             }
             Some(Text {
                 head: hook.name().to_owned(),
-                text,
+                what: text,
                 note: format!("{} > {}", source(&step.view), destination(&step.view)),
                 ..Text::default()
             })
         }
         StepKind::Hit { hit, depth, .. } => {
-            let number = answer.note(*hit).map_or_else(String::new, |n| format!("[{n}]"));
+            let number = answer
+                .note(*hit)
+                .map_or_else(String::new, |n| format!("[{n}]"));
             let did = called.map_or_else(String::new, effect);
+            let body = rule::body(node, *hit);
+            // The note says where to.
+            let body = match body.split_once(" --to-destination ") {
+                Some((short, _)) if did.starts_with("dst -> ") => short,
+                _ => body.as_str(),
+            };
             Some(Text {
                 depth: called.map_or(*depth, |c| c.stack.len()),
-                text: format!(
-                    "{} {}",
-                    names::short_rule(node, *hit),
-                    rule::body(node, *hit)
-                ),
+                what: format!("{} {body}", names::short_rule(node, *hit)),
                 note: [did, number]
                     .into_iter()
                     .filter(|s| !s.is_empty())
@@ -95,13 +103,13 @@ pub(super) fn text(answer: &Answer<'_, '_, '_>, step: &Step, called: Option<&Cal
             chain,
             accept,
         } => Some(Text {
-            text: format!("{} policy", names::chain(node, *table, *chain)),
+            what: format!("{} policy", names::chain(node, *table, *chain)),
             note: if *accept { "accepted" } else { "dropped" }.to_owned(),
             ..Text::default()
         }),
         StepKind::Conntrack { state, reply, at } => Some(Text {
             table: "conntrack".to_owned(),
-            text: format!(
+            what: format!(
                 "{}{}",
                 state.name(),
                 if *reply { ", reply direction" } else { "" }
@@ -117,14 +125,14 @@ pub(super) fn text(answer: &Answer<'_, '_, '_>, step: &Step, called: Option<&Cal
             );
             Some(Text {
                 head: "RP_FILTER".to_owned(),
-                text: format!("mode {mode}: {way}"),
+                what: format!("mode {mode}: {way}"),
                 note: if *ok { "passed" } else { "dropped" }.to_owned(),
                 ..Text::default()
             })
         }
         StepKind::Translate { source: src, to } => Some(Text {
             table: "conntrack".to_owned(),
-            text: if *src {
+            what: if *src {
                 format!("src -> {}", source(to))
             } else {
                 format!("dst -> {}", destination(to))
@@ -139,12 +147,12 @@ pub(super) fn text(answer: &Answer<'_, '_, '_>, step: &Step, called: Option<&Cal
         } => Some(ipvs(answer, *service, *server, to)),
         StepKind::IpvsReply { to } => Some(Text {
             table: "ipvs".to_owned(),
-            text: format!("answer: src -> {}", source(to)),
+            what: format!("answer: src -> {}", source(to)),
             ..Text::default()
         }),
         StepKind::Address { addr, how, at } => Some(Text {
             head: "ADDRESS".to_owned(),
-            text: format!(
+            what: format!(
                 "{}, {}",
                 addr.map_or_else(|| "?".to_owned(), |a| a.to_string()),
                 choice(answer, how)
@@ -190,19 +198,19 @@ fn route(answer: &Answer<'_, '_, '_>, r: &RouteStep) -> Text {
     } else {
         let mut t = r.dst.to_string();
         if let Some(v) = r.via {
-            t.push_str(&format!(" via {v}"));
+            let _ = write!(t, " via {v}");
         }
         if let Some(d) = dev {
-            t.push_str(&format!(" dev {d}"));
+            let _ = write!(t, " dev {d}");
         }
         t
     };
     if r.table != "main" && r.table != "local" {
-        text.push_str(&format!(" (table {})", r.table));
+        let _ = write!(text, " (table {})", r.table);
     }
     Text {
         head: if r.reroute { "REROUTE" } else { "ROUTE" }.to_owned(),
-        text,
+        what: text,
         note: node.place(r.at),
         ..Text::default()
     }
@@ -225,7 +233,7 @@ fn ipvs(answer: &Answer<'_, '_, '_>, service: usize, server: usize, to: &View) -
     let n = s.servers.len();
     Text {
         table: "ipvs".to_owned(),
-        text: format!(
+        what: format!(
             "{key} {}, {n} real server{}",
             s.scheduler,
             if n == 1 { "" } else { "s" }

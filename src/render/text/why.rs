@@ -53,18 +53,14 @@ fn shown<'f>(answer: &Answer<'_, '_, '_>, f: &'f Finding) -> Vec<&'f Cause> {
         .collect()
 }
 
-fn is_main(
-    answer: &Answer<'_, '_, '_>,
-    stories: &[Vec<Called>],
-    f: &Finding,
-    hit: Hit,
-) -> bool {
+fn is_main(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], f: &Finding, hit: Hit) -> bool {
     if marked_by(answer, stories, hit).is_some() {
         return true;
     }
     let lost = f.code == "client-ip-lost";
     let dnat = |h: Hit| {
-        rule_of(answer.node, h).is_some_and(|r| matches!(r.target, Target::Dnat(_) | Target::Redirect(_)))
+        rule_of(answer.node, h)
+            .is_some_and(|r| matches!(r.target, Target::Dnat(_) | Target::Redirect(_)))
     };
     if lost && dnat(hit) {
         return false;
@@ -74,7 +70,7 @@ fn is_main(
             let spared = c.effect == Effect::Return
                 && !names::chain(answer.node, hit.table, hit.chain).starts_with("KUBE-");
             (spared || !matches!(c.effect, Effect::Jump | Effect::Return))
-                && !(only_marks(answer.node, hit.table, hit.chain) && !c.stack.is_empty())
+                && (c.stack.is_empty() || !only_marks(answer.node, hit.table, hit.chain))
         }
         // Of the answer's way, or of an outcome that ends like another.
         None => true,
@@ -150,17 +146,19 @@ pub(super) fn why<W: Write>(
     }
     let stories = answer.stories();
     let causes = shown(answer, f);
-    let lines: Vec<(String, String, String)> = causes
-        .iter()
-        .map(|c| cause(answer, &stories, c))
-        .collect();
+    let lines: Vec<(String, String, String)> =
+        causes.iter().map(|c| cause(answer, &stories, c)).collect();
     let widest = lines
         .iter()
         .map(|(p, ..)| columns(&escape(p)))
         .max()
         .unwrap_or(0)
         .min(40);
-    let notes = lines.iter().map(|(.., n)| columns(&escape(n))).max().unwrap_or(0);
+    let notes = lines
+        .iter()
+        .map(|(.., n)| columns(&escape(n)))
+        .max()
+        .unwrap_or(0);
     let room = paper.width.saturating_sub(widest + 4 + 2 + notes).max(20);
     let texts: Vec<String> = lines
         .iter()
