@@ -84,7 +84,7 @@ pub(crate) struct TraceArgs {
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) summary: bool,
 
-    /// Fail (exit status 1) unless the outcomes are these: src=, dnat=, verdict=, client_ip=, out=, masq_mark=; several
+    /// Fail (exit status 1) unless the outcomes are these: src=, dnat=, verdict=, `client_ip`=, out=, `masq_mark`=; several
     /// values of one key with |
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub(crate) expect: Option<String>,

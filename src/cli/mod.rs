@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
     // Exits with 2 on bad arguments, 0 on --help.
     let args = Args::parse();
     let result = match args.command {
-        Command::Trace(a) => trace::run(a),
+        Command::Trace(a) => trace::run(&a),
     };
     match result {
         Ok(status) => status.into(),

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
-pub(crate) fn run(args: TraceArgs) -> anyhow::Result<Status> {
+pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     let expect = args.expect.as_deref().map(Expectation::parse).transpose()?;
     let Some(path) = &args.snapshot else {
         bail!(
@@ -23,7 +23,7 @@ pub(crate) fn run(args: TraceArgs) -> anyhow::Result<Status> {
             indent(HOW_TO_CAPTURE)
         );
     };
-    let one = one_packet(&args)?;
+    let one = one_packet(args)?;
     let snapshot = Snapshot::read(path)?;
     let node = Node::new(&snapshot);
     render::write_warnings(&mut anstream::stderr().lock(), &node, args.detail)?;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: TraceArgs) -> anyhow::Result<Status> {
     let mut status = Status::Answered;
     match (one, &args.packets) {
         (Some(spec), _) => {
-            let done = answer(&mut out, &node, &spec, &args, expect.as_ref(), true)?;
+            let done = answer(&mut out, &node, &spec, args, expect.as_ref(), true)?;
             status = worse(status, done);
         }
         (None, Some(file)) => {
@@ -46,7 +46,7 @@ pub(crate) fn run(args: TraceArgs) -> anyhow::Result<Status> {
                 }
                 first = false;
                 let done = match serde_json::from_str::<PacketSpec>(&line) {
-                    Ok(spec) => answer(&mut out, &node, &spec, &args, expect.as_ref(), false)?,
+                    Ok(spec) => answer(&mut out, &node, &spec, args, expect.as_ref(), false)?,
                     Err(e) => {
                         refuse(&mut out, args.format, &format!("not a packet: {e}"))?;
                         Status::BadInput
@@ -62,7 +62,8 @@ pub(crate) fn run(args: TraceArgs) -> anyhow::Result<Status> {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|l| format!("  {l}\n")).collect()
+    text.lines()
+        .fold(String::new(), |out, l| out + "  " + l + "\n")
 }
 
 fn worse(a: Status, b: Status) -> Status {

@@ -157,7 +157,7 @@ pub enum PolicyAction {
 
 impl FibTable {
     /// Adds a route behind those of the same prefix, ordered as the kernel orders aliases: TOS downwards, metric upwards
-    /// (`fib_find_alias` in net/ipv4/fib_trie.c); equal ones keep the order given.
+    /// (`fib_find_alias` in `net/ipv4/fib_trie.c`); equal ones keep the order given.
     pub fn insert(&mut self, route: Route) {
         let family = Family::of(route.dst);
         let key = prefix(bits(route.dst), route.dst_len, family);

@@ -99,7 +99,7 @@ impl<'a> Set<'a> {
     }
 
     /// The most specific member that fits `values`, as the kernel's hash types find it: the longest prefix first, and a
-    /// `nomatch` member hides the shorter ones (`mtype_test_cidrs` in net/netfilter/ipset/ip_set_hash_gen.h).
+    /// `nomatch` member hides the shorter ones (`mtype_test_cidrs` in `net/netfilter/ipset/ip_set_hash_gen.h`).
     pub fn find(&self, values: &[Value<'_>; 3], dims: usize) -> Option<usize> {
         let kind = self.record.kind?;
         let mut options: [Vec<(u8, u128)>; 3] = Default::default();

@@ -11,11 +11,9 @@ pub struct Sysctls {
 
 impl Sysctls {
     /// Records a setting; the last one of a key wins. Gives back the earlier value where it differs.
-    pub fn set(&mut self, path: String, value: String, origin: Origin) -> Option<(String, Origin)> {
-        match self.values.insert(path, (value.clone(), origin)) {
-            Some(old) if old.0 != value => Some(old),
-            _ => None,
-        }
+    pub fn set(&mut self, path: String, value: &str, origin: Origin) -> Option<(String, Origin)> {
+        let old = self.values.insert(path, (value.to_owned(), origin));
+        old.filter(|(v, _)| v != value)
     }
 
     /// The number at a path, and where it was read. Only the first number of settings with several.

@@ -111,7 +111,7 @@ struct MissingView {
 }
 
 /// Ten digits are more than the kernel's 31 bits hold and hide the noise of binary fractions.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[allow(clippy::trivially_copy_pass_by_ref, clippy::ref_option)] // serde's signature
 fn probability<S: serde::Serializer>(p: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
     match p {
         None => s.serialize_none(),

@@ -1,4 +1,4 @@
-//! Walking the rules of a table: `ipt_do_table` (net/ipv4/netfilter/ip_tables.c); `nft_do_chain` does the same for iptables-nft.
+//! Walking the rules of a table: `ipt_do_table` (`net/ipv4/netfilter/ip_tables.c`); `nft_do_chain` does the same for iptables-nft.
 
 use super::matches::Tri;
 use super::run::{End, Flow, Run};
@@ -118,8 +118,7 @@ impl Run<'_, '_> {
                     stack.push((at.0, at.1 + 1));
                     if stack.len() > MAX_DEPTH {
                         return Err(End::unknown(format!(
-                            "chains jump in a circle: {} is entered again and again (the kernel does not load such rules; is the dump of one moment?)",
-                            name
+                            "chains jump in a circle: {name} is entered again and again (the kernel does not load such rules; is the dump of one moment?)"
                         )));
                     }
                     depth = stack.len();

@@ -1,6 +1,6 @@
 //! Connection tracking: tuples, states, and the connection a packet belongs to.
 
-use super::run::{Flow, Run};
+use super::run::Run;
 use crate::node::{CtEntry, CtTuple, Origin};
 use crate::trace::{CtState, Packet, Port, StepKind, TcpFlags};
 use nfwhy_parsers::Proto;
@@ -142,17 +142,16 @@ impl Run<'_, '_> {
         }
     }
 
-    /// `nf_conntrack_in` (net/netfilter/nf_conntrack_core.c).
-    pub(super) fn conntrack_in(&mut self) -> Flow {
+    /// `nf_conntrack_in` (`net/netfilter/nf_conntrack_core.c`).
+    pub(super) fn conntrack_in(&mut self) {
         // Seen before: looped back, or untracked by raw.
         if self.ct.is_some() {
-            return Ok(());
+            return;
         }
         let ct = self.resolve();
         let (state, reply, at) = (ct.state, ct.is_reply, ct.at);
         self.ct = Some(ct);
         self.step(StepKind::Conntrack { state, reply, at });
-        Ok(())
     }
 
     fn resolve(&mut self) -> Ct {
@@ -187,7 +186,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Whether a packet of no known connection may open one: `tcp_new` and the others in nf_conntrack_proto_*.c.
+    /// Whether a packet of no known connection may open one: `tcp_new` and the others in `nf_conntrack_proto`_*.c.
     fn first_state(&self) -> CtState {
         match self.skb.proto {
             Proto::TCP => {
@@ -305,7 +304,7 @@ impl Run<'_, '_> {
 }
 
 /// A captured entry as the packet's connection. `nf_ct_get_tuple` state: a packet of the original direction is NEW until a
-/// reply was seen (`resolve_normal_ct`: IPS_SEEN_REPLY decides).
+/// reply was seen (`resolve_normal_ct`: `IPS_SEEN_REPLY` decides).
 fn from_entry(e: &CtEntry, is_reply: bool) -> Ct {
     let t = |t: &CtTuple| Tuple {
         src: t.src,

@@ -67,7 +67,7 @@ impl Run<'_, '_> {
         all.unwrap_or(0) != 0 || one.unwrap_or(0) != 0
     }
 
-    /// Whether packets that came in by `dev` are forwarded: `IN_DEV_FORWARD`, IPv4. A write to ip_forward sets every device.
+    /// Whether packets that came in by `dev` are forwarded: `IN_DEV_FORWARD`, IPv4. A write to `ip_forward` sets every device.
     pub(super) fn forwards4(&mut self, dev: DevId) -> (bool, String) {
         let name = self.node.device(dev).name.clone();
         let path = format!("net/ipv4/conf/{name}/forwarding");
@@ -85,7 +85,7 @@ impl Run<'_, '_> {
         )
     }
 
-    /// IPv6 looks at one switch for all devices (`ip6_forward` in net/ipv6/ip6_output.c).
+    /// IPv6 looks at one switch for all devices (`ip6_forward` in `net/ipv6/ip6_output.c`).
     pub(super) fn forwards6(&mut self) -> (bool, String) {
         (
             self.sysctl_switch("net/ipv6/conf/all/forwarding", true),

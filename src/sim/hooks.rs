@@ -27,7 +27,7 @@ pub(super) struct Hooks {
     pub nat: Vec<usize>,
 }
 
-/// `NF_IP_PRI_*` (include/uapi/linux/netfilter_ipv4.h; the same numbers for IPv6).
+/// `NF_IP_PRI_*` (`include/uapi/linux/netfilter_ipv4.h`; the same numbers for IPv6).
 const CONNTRACK: i32 = -200;
 pub(super) const NAT_DST: i32 = -100;
 pub(super) const NAT_SRC: i32 = 100;

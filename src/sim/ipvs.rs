@@ -1,13 +1,11 @@
-//! IPVS: `ip_vs_in_hook` and `ip_vs_out_hook` (net/netfilter/ipvs/ip_vs_core.c), `ip_vs_*_xmit` (ip_vs_xmit.c).
+//! IPVS: `ip_vs_in_hook` and `ip_vs_out_hook` (`net/netfilter/ipvs/ip_vs_core.c`), `ip_vs_*_xmit` (`ip_vs_xmit.c`).
 
 use super::conntrack::{Ct, IpvsConn};
 use super::path::Dst;
 use super::route::RouteKey;
 use super::run::{End, Flow, Run};
 use crate::node::{Forwarding, VirtualKey, VirtualService};
-use crate::trace::{
-    CtState, ForkKind, Hook, NatKind, Out, Port, Reason, StepKind, TcpFlags, Verdict,
-};
+use crate::trace::{CtState, ForkKind, NatKind, Out, Port, Reason, StepKind, TcpFlags, Verdict};
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
@@ -15,7 +13,7 @@ use std::net::IpAddr;
 impl Run<'_, '_> {
     /// Requests to virtual services. Returns when the packet goes on through the hook; a packet sent to a real server
     /// elsewhere ends inside.
-    pub(super) fn ipvs_in(&mut self, hook: Hook) -> Flow {
+    pub(super) fn ipvs_in(&mut self) -> Flow {
         if self.skb.ipvs || self.outer {
             return Ok(());
         }
@@ -29,7 +27,7 @@ impl Run<'_, '_> {
             if self.is_ipvs_reply(c) {
                 return Ok(());
             }
-            return self.ipvs_send(hook, c);
+            return self.ipvs_send(c);
         }
         let Some(service) = self.find_service() else {
             return Ok(());
@@ -47,7 +45,7 @@ impl Run<'_, '_> {
             }
         }
         let server = self.schedule(service)?;
-        self.ipvs_send(hook, IpvsConn { service, server })
+        self.ipvs_send(IpvsConn { service, server })
     }
 
     fn known_ipvs(&self) -> Option<IpvsConn> {
@@ -159,7 +157,7 @@ impl Run<'_, '_> {
     }
 
     /// `ip_vs_nat_xmit`, `ip_vs_dr_xmit`, `ip_vs_tunnel_xmit`, `ip_vs_null_xmit`.
-    fn ipvs_send(&mut self, hook: Hook, c: IpvsConn) -> Flow {
+    fn ipvs_send(&mut self, c: IpvsConn) -> Flow {
         let node = self.node;
         let server = &node.ipvs.services[c.service].servers[c.server];
         let conntrack = self.ipvs_conntrack();
@@ -188,24 +186,22 @@ impl Run<'_, '_> {
         if !local && self.skb.src.is_loopback() {
             return Err(End::dropped(Reason::IpvsLoopback));
         }
-        match server.method {
-            Forwarding::Masq => {
-                self.skb.dst = server.addr;
-                self.skb.dport = port;
-                self.skb.ipvs = true;
-                self.step_ipvs(c);
-                self.note_dnat(NatKind::Ipvs);
-                self.after_ipvs(c, conntrack, true);
-            }
-            _ => {
-                self.skb.ipvs = true;
-                self.step_ipvs(c);
-                self.after_ipvs(c, conntrack, false);
-            }
+        if server.method == Forwarding::Masq {
+            self.skb.dst = server.addr;
+            self.skb.dport = port;
+            self.skb.ipvs = true;
+            self.step_ipvs(c);
+            self.note_dnat(NatKind::Ipvs);
+            self.after_ipvs(c, conntrack, true);
+        } else {
+            self.skb.ipvs = true;
+            self.step_ipvs(c);
+            self.after_ipvs(c, conntrack, false);
         }
         if local {
             // NF_ACCEPT: the rest of the hook sees the packet with its new destination.
-            return self.ipvs_to_self(hook, &l);
+            self.ipvs_to_self(&l);
+            return Ok(());
         }
         let hop = self.select_path(&l);
         let Some(hop) = hop else {
@@ -251,7 +247,7 @@ impl Run<'_, '_> {
         self.output(&dst)
     }
 
-    fn ipvs_to_self(&mut self, hook: Hook, l: &super::route::Lookup) -> Flow {
+    fn ipvs_to_self(&mut self, l: &super::route::Lookup) {
         let table = self.node.fib(self.family).table_name(l.table);
         self.step(StepKind::Route(crate::trace::RouteStep {
             dst: self.skb.dst,
@@ -262,8 +258,6 @@ impl Run<'_, '_> {
             at: l.origin,
             reroute: true,
         }));
-        let _ = hook;
-        Ok(())
     }
 
     fn step_ipvs(&mut self, c: IpvsConn) {

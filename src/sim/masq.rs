@@ -108,7 +108,7 @@ impl Run<'_, '_> {
         self.all_conf(key).unwrap_or(0) != 0 || self.dev_conf(dev, key).unwrap_or(0) != 0
     }
 
-    /// `nf_nat_redirect_ipv4` and `_ipv6` (net/netfilter/nf_nat_redirect.c).
+    /// `nf_nat_redirect_ipv4` and `_ipv6` (`net/netfilter/nf_nat_redirect.c`).
     pub(super) fn redirect_address(&self) -> Option<IpAddr> {
         let d = self.node.device(self.iif?);
         match self.family {

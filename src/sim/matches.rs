@@ -123,24 +123,22 @@ impl Run<'_, '_> {
         result
     }
 
-    fn port(&self, have: Port, want: Option<Neg<Range<u16>>>, what: &str) -> Tri {
+    fn port(have: Port, want: Option<Neg<Range<u16>>>, what: &str) -> Tri {
         let Some(n) = want else { return Tri::Yes };
-        match have.within(&n.value) {
-            Some(b) => Tri::of(b != n.not),
-            None => {
-                let r = if n.value.lo == n.value.hi {
-                    n.value.lo.to_string()
-                } else {
-                    format!("{}-{}", n.value.lo, n.value.hi)
-                };
-                fact(&format!("the {what} port is in {r}"), None).not(n.not)
-            }
+        if let Some(b) = have.within(&n.value) {
+            Tri::of(b != n.not)
+        } else {
+            let r = if n.value.lo == n.value.hi {
+                n.value.lo.to_string()
+            } else {
+                format!("{}-{}", n.value.lo, n.value.hi)
+            };
+            fact(&format!("the {what} port is in {r}"), None).not(n.not)
         }
     }
 
     fn ports(&self, s: Option<Neg<Range<u16>>>, d: Option<Neg<Range<u16>>>) -> Tri {
-        self.port(self.skb.sport, s, "source")
-            .and(|| self.port(self.skb.dport, d, "destination"))
+        Self::port(self.skb.sport, s, "source").and(|| Self::port(self.skb.dport, d, "destination"))
     }
 
     /// One match; random and stateful ones are handled by the caller.
@@ -250,27 +248,26 @@ impl Run<'_, '_> {
                         _ => None,
                     },
                 };
-                match r {
-                    Some(b) => Tri::of(b != m.not),
-                    None => {
-                        let list: Vec<String> = m
-                            .ports
-                            .iter()
-                            .map(|r| {
-                                if r.lo == r.hi {
-                                    r.lo.to_string()
-                                } else {
-                                    format!("{}:{}", r.lo, r.hi)
-                                }
-                            })
-                            .collect();
-                        fact(&format!("the port is one of {}", list.join(",")), None).not(m.not)
-                    }
+                if let Some(b) = r {
+                    Tri::of(b != m.not)
+                } else {
+                    let list: Vec<String> = m
+                        .ports
+                        .iter()
+                        .map(|r| {
+                            if r.lo == r.hi {
+                                r.lo.to_string()
+                            } else {
+                                format!("{}:{}", r.lo, r.hi)
+                            }
+                        })
+                        .collect();
+                    fact(&format!("the port is one of {}", list.join(",")), None).not(m.not)
                 }
             }
             Match::Owner(o) => self.match_owner(o),
             Match::Physdev(p) => self.match_physdev(p),
-            Match::Rpfilter(r) => Tri::of(self.match_rpfilter(r)),
+            Match::Rpfilter(r) => Tri::of(self.match_rpfilter(*r)),
             Match::Ipvs(i) => self.match_ipvs(i),
             Match::Limit(_) => {
                 self.assume(format!(
@@ -417,7 +414,8 @@ impl Run<'_, '_> {
                 }
                 out
             }
-            Match::Realm(n) => Tri::of((0 & n.value.mask == n.value.value) != n.not),
+            // Realms are not captured; without them the tag is 0.
+            Match::Realm(n) => Tri::of((n.value.value == 0) != n.not),
             Match::Cpu(n) => fact(&format!("CPU {} handles the packet", n.value), None).not(n.not),
             Match::Bpf(_) | Match::U32(_) | Match::String(_) | Match::Time(_) => {
                 let place = self.node.place(t.rule_origin(hit.chain, hit.rule));
@@ -452,7 +450,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// The state bits of the packet (`conntrack_mt`, net/netfilter/xt_conntrack.c).
+    /// The state bits of the packet (`conntrack_mt`, `net/netfilter/xt_conntrack.c`).
     fn ct_states_fit(&self, want: CtStates, nat: bool) -> bool {
         let mut have = match &self.ct {
             None => CtStates::INVALID,
@@ -537,7 +535,7 @@ impl Run<'_, '_> {
                 Port::None => Port::Known(0),
                 p => p,
             };
-            match self.port(have, want, what) {
+            match Self::port(have, want, what) {
                 Tri::No => return Tri::No,
                 Tri::Yes => {}
                 u @ Tri::Unknown(_) => out = u,
@@ -705,7 +703,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Bridge ports are known to iptables only through br_netfilter (`physdev_mt`, net/netfilter/xt_physdev.c).
+    /// Bridge ports are known to iptables only through `br_netfilter` (`physdev_mt`, `net/netfilter/xt_physdev.c`).
     fn match_physdev(&mut self, p: &Physdev<'_>) -> Tri {
         let through_bridge = match self.iif {
             Some(d) if self.node.device(d).is_bridge() => {
@@ -762,7 +760,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// `ipvs_mt` (net/netfilter/xt_ipvs.c).
+    /// `ipvs_mt` (`net/netfilter/xt_ipvs.c`).
     fn match_ipvs(&self, m: &IpvsMatch<'_>) -> Tri {
         let conn = self
             .ct
@@ -811,7 +809,7 @@ impl Run<'_, '_> {
         Tri::Yes
     }
 
-    /// `recent_mt` (net/netfilter/xt_recent.c), the lists empty at first: a client never seen.
+    /// `recent_mt` (`net/netfilter/xt_recent.c`), the lists empty at first: a client never seen.
     pub(super) fn match_recent(&mut self, r: &Recent<'_>) -> bool {
         let addr = if r.source { self.skb.src } else { self.skb.dst };
         let key = (r.name.to_string(), addr);

@@ -1,4 +1,4 @@
-//! NAT: one source and one destination manip per connection (net/netfilter/nf_nat_core.c).
+//! NAT: one source and one destination manip per connection (`net/netfilter/nf_nat_core.c`).
 
 use super::chain::{TableVerdict, TargetVerdict};
 use super::conntrack::{Ct, Tuple};
@@ -148,7 +148,7 @@ impl Run<'_, '_> {
             .is_some_and(|ct| matches!(ct.state, CtState::New | CtState::Related))
     }
 
-    fn ports_of(&mut self, n: &Nat, current: Port, source: bool) -> Port {
+    fn ports_of(n: &Nat, current: Port, source: bool) -> Port {
         if current == Port::None {
             return Port::None;
         }
@@ -223,7 +223,7 @@ impl Run<'_, '_> {
             Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
             None => self.skb.dst,
         };
-        let port = self.ports_of(n, self.skb.dport, false);
+        let port = Self::ports_of(n, self.skb.dport, false);
         self.set_up(false, addr, port, NatKind::Dnat, hit, depth);
         Ok(TargetVerdict::Nat)
     }
@@ -243,7 +243,7 @@ impl Run<'_, '_> {
             Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
             None => self.skb.src,
         };
-        let port = self.ports_of(n, self.skb.sport, true);
+        let port = Self::ports_of(n, self.skb.sport, true);
         self.set_up(true, addr, port, NatKind::Snat, hit, depth);
         Ok(TargetVerdict::Nat)
     }
@@ -269,7 +269,7 @@ impl Run<'_, '_> {
             return Ok(TargetVerdict::Accept);
         }
         let next_hop = self.gateway.unwrap_or(self.skb.dst);
-        let port = self.ports_of(n, self.skb.sport, true);
+        let port = Self::ports_of(n, self.skb.sport, true);
         match self.masquerade_address(out, next_hop) {
             super::masq::Found::Addr { addr, how, at } => {
                 self.step(StepKind::Address {
@@ -315,16 +315,13 @@ impl Run<'_, '_> {
                 nfwhy_parsers::Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
                 nfwhy_parsers::Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
             }
+        } else if let Some(a) = self.redirect_address() {
+            a
         } else {
-            match self.redirect_address() {
-                Some(a) => a,
-                None => {
-                    self.hit(hit, depth, Effect::Drop);
-                    return Err(End::dropped(Reason::NoRedirectAddress(hit)));
-                }
-            }
+            self.hit(hit, depth, Effect::Drop);
+            return Err(End::dropped(Reason::NoRedirectAddress(hit)));
         };
-        let port = self.ports_of(n, self.skb.dport, false);
+        let port = Self::ports_of(n, self.skb.dport, false);
         self.set_up(false, addr, port, NatKind::Redirect, hit, depth);
         Ok(TargetVerdict::Nat)
     }
@@ -336,10 +333,10 @@ impl Run<'_, '_> {
         hit: Hit,
         depth: usize,
         hook: Hook,
-    ) -> Flow<TargetVerdict<'r>> {
+    ) -> TargetVerdict<'r> {
         if !self.can_nat() {
             self.hit(hit, depth, Effect::None);
-            return Ok(TargetVerdict::Continue);
+            return TargetVerdict::Continue;
         }
         let map = |a: IpAddr| match (a, m.addr, m.mask) {
             (IpAddr::V4(a), IpAddr::V4(n), IpAddr::V4(k)) => {
@@ -359,7 +356,7 @@ impl Run<'_, '_> {
             let (a, p) = (map(self.skb.dst), self.skb.dport);
             self.set_up(false, a, p, NatKind::Netmap, hit, depth);
         }
-        Ok(TargetVerdict::Nat)
+        TargetVerdict::Nat
     }
 
     /// Raw's `NOTRACK`.

@@ -74,13 +74,13 @@ impl Run<'_, '_> {
         };
         let lo = self.node.device(dev).is_loopback() || self.node.device(dev).is_vrf();
         if (src.is_loopback() || dst.is_loopback()) && !lo {
-            return Err(self.martian("::1 arrives by a device other than lo"));
+            return Err(Self::martian("::1 arrives by a device other than lo"));
         }
         if src.is_multicast() {
-            return Err(self.martian("the source is a multicast address"));
+            return Err(Self::martian("the source is a multicast address"));
         }
         if dst.is_unspecified() {
-            return Err(self.martian("the destination is ::"));
+            return Err(Self::martian("the destination is ::"));
         }
         Ok(())
     }
@@ -94,7 +94,9 @@ impl Run<'_, '_> {
                     return Err(End::unknown("address families are mixed"));
                 };
                 if src.is_multicast() || src.is_broadcast() {
-                    return Err(self.martian("the source is a multicast or broadcast address"));
+                    return Err(Self::martian(
+                        "the source is a multicast or broadcast address",
+                    ));
                 }
                 if dst.is_multicast() {
                     return self.multicast(dev);
@@ -103,14 +105,14 @@ impl Run<'_, '_> {
                     return self.broadcast(dev, src);
                 }
                 if src.octets()[0] == 0 {
-                    return Err(self.martian("the source is in 0.0.0.0/8"));
+                    return Err(Self::martian("the source is in 0.0.0.0/8"));
                 }
                 if dst.octets()[0] == 0 {
-                    return Err(self.martian("the destination is in 0.0.0.0/8"));
+                    return Err(Self::martian("the destination is in 0.0.0.0/8"));
                 }
                 if (dst.is_loopback() || src.is_loopback()) && !self.or_conf(dev, "route_localnet")
                 {
-                    return Err(self.martian(if dst.is_loopback() {
+                    return Err(Self::martian(if dst.is_loopback() {
                         "the destination is in 127.0.0.0/8 (route_localnet=0)"
                     } else {
                         "the source is in 127.0.0.0/8 (route_localnet=0)"
@@ -146,9 +148,9 @@ impl Run<'_, '_> {
                             self.validate_source(dev)?;
                             self.forward(&dst)
                         }
-                        _ => {
-                            Err(self.martian("the route to the destination is of an unusable type"))
-                        }
+                        _ => Err(Self::martian(
+                            "the route to the destination is of an unusable type",
+                        )),
                     },
                 }
             }
@@ -185,7 +187,7 @@ impl Run<'_, '_> {
     }
 
     /// A group that no socket has joined on the device is not delivered (`ip_check_mc_rcu`, `ipv6_chk_mcast_addr`). All hosts
-    /// join 224.0.0.1, ff02::1 and the solicited-node groups; the others are not in a snapshot.
+    /// join 224.0.0.1, `ff02::1` and the solicited-node groups; the others are not in a snapshot.
     fn multicast(&mut self, dev: DevId) -> Flow {
         let always = match self.skb.dst {
             IpAddr::V4(a) => a.octets() == [224, 0, 0, 1],
@@ -265,7 +267,7 @@ impl Run<'_, '_> {
             && let IpAddr::V6(src) = self.skb.src
         {
             if src.is_loopback() || src.is_unspecified() || src.is_multicast() {
-                return Err(self.martian("an address of this kind is not forwarded"));
+                return Err(Self::martian("an address of this kind is not forwarded"));
             }
             if super::masq::scope6(self.skb.src) == 2 {
                 return Err(End::rejected(Reason::BeyondScope));
@@ -494,10 +496,13 @@ impl Run<'_, '_> {
 
     fn run_func(&mut self, hook: Hook, priority: i32, func: Func) -> Flow {
         match func {
-            Func::Conntrack => self.conntrack_in(),
+            Func::Conntrack => {
+                self.conntrack_in();
+                Ok(())
+            }
             Func::Table(t) => self.run_table(t, hook, priority).map(|_| ()),
             Func::Nat => self.nat_hook(hook),
-            Func::IpvsIn => self.ipvs_in(hook),
+            Func::IpvsIn => self.ipvs_in(),
             Func::IpvsOut => {
                 self.ipvs_out();
                 Ok(())

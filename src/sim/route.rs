@@ -1,4 +1,4 @@
-//! Routing: the policy database and the tables (net/core/fib_rules.c, net/ipv4/fib_trie.c, net/ipv6/ip6_fib.c).
+//! Routing: the policy database and the tables (`net/core/fib_rules.c`, `net/ipv4/fib_trie.c`, `net/ipv6/ip6_fib.c`).
 
 use super::run::{End, Run};
 use crate::node::{DevId, NextHop, Origin, PolicyAction, PolicyRule, Route, TableId};
@@ -390,7 +390,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// `__inet_dev_addr_type` (net/ipv4/fib_frontend.c): what the local table says of an address, on `dev` if given.
+    /// `__inet_dev_addr_type` (`net/ipv4/fib_frontend.c)`: what the local table says of an address, on `dev` if given.
     pub(super) fn addr_type4(&mut self, addr: IpAddr, dev: Option<DevId>) -> RouteType {
         let IpAddr::V4(a) = addr else {
             return RouteType::Unicast;

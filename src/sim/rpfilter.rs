@@ -1,4 +1,4 @@
-//! Source validation: `__fib_validate_source` (net/ipv4/fib_frontend.c) and the rpfilter match.
+//! Source validation: `__fib_validate_source` (`net/ipv4/fib_frontend.c`) and the rpfilter match.
 
 use super::route::{Lookup, RouteKey};
 use super::run::{End, Flow, Run};
@@ -10,7 +10,7 @@ use nfwhy_parsers::iptables::matches::Rpfilter;
 use std::net::IpAddr;
 
 impl Run<'_, '_> {
-    /// IPv4 only; IPv6 has no rp_filter. `-EINVAL` is a martian whatever rp_filter says, `-EXDEV` is rp_filter's own.
+    /// IPv4 only; IPv6 has no `rp_filter`. `-EINVAL` is a martian whatever `rp_filter` says, `-EXDEV` is `rp_filter`'s own.
     pub(super) fn validate_source(&mut self, dev: DevId) -> Flow {
         let src = self.skb.src;
         let all = self.all_conf("rp_filter");
@@ -30,9 +30,9 @@ impl Run<'_, '_> {
             }
             if !self.has_policy_routing() {
                 if self.is_local_addr(src) {
-                    return Err(
-                        self.martian("the source is an address of this node (accept_local=0)")
-                    );
+                    return Err(Self::martian(
+                        "the source is an address of this node (accept_local=0)",
+                    ));
                 }
                 return Ok(());
             }
@@ -69,7 +69,7 @@ impl Run<'_, '_> {
         if l.ty != RouteType::Unicast {
             let local_ok = l.ty == RouteType::Local && self.or_conf(dev, "accept_local");
             if !local_ok {
-                return Err(self.martian(if l.ty == RouteType::Local {
+                return Err(Self::martian(if l.ty == RouteType::Local {
                     "the source is an address of this node (accept_local=0)"
                 } else {
                     "the source is a broadcast or multicast address"
@@ -108,7 +108,7 @@ impl Run<'_, '_> {
         Err(End::dropped(Reason::RpFilter { mode, reverse }))
     }
 
-    /// rp_filter was not captured and decides now; `at_stake` is the mode that would drop.
+    /// `rp_filter` was not captured and decides now; `at_stake` is the mode that would drop.
     fn rp_mode(&mut self, dev: DevId, at_stake: i64) -> i64 {
         let name = self.node.device(dev).name.clone();
         let what = format!("net.ipv4.conf.{{all,{name}}}.rp_filter");
@@ -131,14 +131,14 @@ impl Run<'_, '_> {
                 if at_stake == 1 { "0 or 2" } else { "0" }
             ),
         );
-        if drops { 1 } else { 0 }
+        i64::from(drops)
     }
 
     fn or_conf_value(&self, dev: DevId, key: &str) -> bool {
         self.all_conf(key).unwrap_or(0) != 0 || self.dev_conf(dev, key).unwrap_or(0) != 0
     }
 
-    pub(super) fn martian(&self, why: &'static str) -> End {
+    pub(super) fn martian(why: &'static str) -> End {
         End::dropped(Reason::Martian { why })
     }
 
@@ -151,9 +151,9 @@ impl Run<'_, '_> {
             })
     }
 
-    /// `rpfilter_mt` (net/ipv4/netfilter/ipt_rpfilter.c and ip6t_rpfilter.c): whether the match's own test holds, before
+    /// `rpfilter_mt` (`net/ipv4/netfilter/ipt_rpfilter.c` and `ip6t_rpfilter.c)`: whether the match's own test holds, before
     /// `--invert`.
-    pub(super) fn match_rpfilter(&mut self, m: &Rpfilter) -> bool {
+    pub(super) fn match_rpfilter(&mut self, m: Rpfilter) -> bool {
         let Some(dev) = self.iif else {
             return true ^ m.invert;
         };

@@ -363,7 +363,8 @@ impl<'s, 'n> Run<'s, 'n> {
             let cmd = if v6 { "ip -6 rule" } else { "ip rule" };
             self.taint("the default ip rules (none were captured)", "ip rules", cmd);
         }
-        if !addr && !(v6 && c.addr4 && self.node.fib6.tables.values().any(|t| t.len > 0)) {
+        let routes6 = || self.node.fib6.tables.values().any(|t| t.len > 0);
+        if !addr && (!v6 || !c.addr4 || !routes6()) {
             self.taint(
                 "addresses as the routes imply (none were captured)",
                 "addresses",

@@ -1,4 +1,4 @@
-//! `-m set`: values from the packet, membership in the set (net/netfilter/xt_set.c, net/netfilter/ipset/).
+//! `-m set`: values from the packet, membership in the set (`net/netfilter/xt_set.c`, net/netfilter/ipset/).
 
 use super::matches::{Tri, Unknown};
 use super::run::Run;
@@ -26,7 +26,12 @@ impl Run<'_, '_> {
         let name = m.name.as_ref();
         let tuple = self.set_tuple_text(m);
         let Some(state) = node.sets.get(name) else {
-            return Tri::Unknown(self.unknown_set(name, &tuple, m.not, "it was not captured"));
+            return Tri::Unknown(Self::unknown_set(
+                name,
+                &tuple,
+                m.not,
+                "it was not captured",
+            ));
         };
         let set = &state.set;
         if let Some(f) = set.record.family
@@ -38,7 +43,7 @@ impl Run<'_, '_> {
         }
         let found = self.membership(set, &m.src, 0);
         if m.counters.is_some() {
-            return Tri::Unknown(self.unknown_set(
+            return Tri::Unknown(Self::unknown_set(
                 name,
                 &tuple,
                 m.not,
@@ -51,11 +56,11 @@ impl Run<'_, '_> {
                 // --return-nomatch: a nomatch member counts as a match.
                 Tri::of((m.return_nomatch && nomatch) != m.not)
             }
-            Membership::Unknown(why) => Tri::Unknown(self.unknown_set(name, &tuple, m.not, &why)),
+            Membership::Unknown(why) => Tri::Unknown(Self::unknown_set(name, &tuple, m.not, &why)),
         }
     }
 
-    fn unknown_set(&self, name: &str, tuple: &str, not: bool, why: &str) -> Unknown {
+    fn unknown_set(name: &str, tuple: &str, not: bool, why: &str) -> Unknown {
         let inside = format!("{tuple} is in set {name} ({why})");
         let outside = format!("{tuple} is not in set {name} ({why})");
         Unknown {
@@ -153,7 +158,7 @@ impl Run<'_, '_> {
             return Membership::No(false);
         }
         let mut values = [SetValue::None; 3];
-        for d in 0..dims {
+        for (d, value) in values.iter_mut().enumerate().take(dims) {
             let from_src = src.get(d).copied().unwrap_or(false);
             let Some(dim) = kind.dims[d] else { continue };
             let v = match dim {
@@ -193,7 +198,7 @@ impl Run<'_, '_> {
                 }
                 Dim::Set => return Membership::No(false),
             };
-            values[d] = v;
+            *value = v;
         }
         match set.find(&values, dims) {
             Some(i) => {

@@ -113,7 +113,7 @@ impl<'n> Run<'_, 'n> {
             Target::Redirect(n) => self.redirect(n, hit, depth, hook),
             Target::Snat(n) => self.snat(n, hit, depth, hook),
             Target::Masquerade(n) => self.masquerade(n, hit, depth),
-            Target::Netmap(m) => self.netmap(*m, hit, depth, hook),
+            Target::Netmap(m) => Ok(self.netmap(*m, hit, depth, hook)),
             Target::Tproxy { port, mark, .. } => {
                 // Takes the packet if a transparent socket listens (xt_TPROXY.c); sockets are not in a snapshot.
                 self.lacks("listening sockets", "ss -lntup");

@@ -4,15 +4,15 @@ use super::super::device::{Addr, DevId};
 use super::super::{FileId, Origin};
 use super::{Builder, owned};
 use nfwhy_parsers::Family;
-use nfwhy_parsers::iproute::link::{Link, Peer};
+use nfwhy_parsers::iproute::link::{Link, LinkInfo, Peer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 impl<'a> Builder<'a> {
     pub(super) fn links(&mut self, files: &[(FileId, &'a str)]) {
         // `ip -br` shows no index: such devices are told apart by name and come behind the others.
-        let mut by_index: BTreeMap<(bool, u32, Option<String>), Vec<(FileId, Link<'a>)>> =
-            BTreeMap::new();
+        type Key = (bool, u32, Option<String>);
+        let mut by_index: BTreeMap<Key, Vec<(FileId, Link<'a>)>> = BTreeMap::new();
         for (file, text) in files {
             let links = self.take(*file, nfwhy_parsers::iproute::link::parse(text));
             for l in links {
@@ -86,9 +86,9 @@ impl<'a> Builder<'a> {
                 Peer::Index(i) => Peer::Index(*i),
             };
         }
-        if d.info == Default::default() {
+        if d.info == LinkInfo::default() {
             let i = &l.info;
-            d.info = nfwhy_parsers::iproute::link::LinkInfo {
+            d.info = LinkInfo {
                 dev: i.dev.as_ref().map(|x| Cow::Owned(owned(x))),
                 rest: i.rest.as_ref().map(|x| Cow::Owned(owned(x))),
                 id: i.id,

@@ -10,10 +10,9 @@ use super::device::{DevId, Device};
 use super::fib::{Fib, TableId};
 use super::{Captured, FileId, FileInfo, Node, Origin, Warning};
 use crate::capture::Snapshot;
-use nfwhy_parsers::iproute::link::Peer;
+use nfwhy_parsers::iproute::link::{LinkInfo, Peer};
 use nfwhy_parsers::recognise::Kind;
 use nfwhy_parsers::{Diagnostic, Parsed};
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 struct Builder<'a> {
@@ -110,11 +109,11 @@ fn file_id(i: usize) -> FileId {
     FileId(u16::try_from(i).unwrap_or(u16::MAX))
 }
 
-fn owned(c: &Cow<'_, str>) -> String {
-    c.clone().into_owned()
+fn owned(c: impl AsRef<str>) -> String {
+    c.as_ref().to_owned()
 }
 
-impl<'a> Builder<'a> {
+impl Builder<'_> {
     pub(super) fn warn(&mut self, file: Option<FileId>, line: u32, message: String) {
         self.warnings.push(Warning {
             file,
@@ -150,7 +149,7 @@ impl<'a> Builder<'a> {
             mtu: None,
             master: None,
             peer: Peer::None,
-            info: Default::default(),
+            info: LinkInfo::default(),
             xdp: None,
             addrs: Vec::new(),
             origin: Origin::default(),

@@ -186,7 +186,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Without `table all` the kernel's own entries are missing: what it adds for each address is known
-    /// (`fib_add_ifaddr` in net/ipv4/fib_frontend.c, `addrconf_add_ifaddr` in net/ipv6/addrconf.c).
+    /// (`fib_add_ifaddr` in `net/ipv4/fib_frontend.c`, `addrconf_add_ifaddr` in net/ipv6/addrconf.c).
     pub(super) fn derive_local(&mut self, fib4: &mut Fib, fib6: &mut Fib) {
         let need4 = !self.captured.local4;
         let need6 = !self.captured.local6;

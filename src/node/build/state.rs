@@ -117,7 +117,7 @@ impl<'a> Builder<'a> {
                     file: *file,
                     line: s.line,
                 };
-                if let Some((old, at)) = out.set(s.path().join("/"), s.value.to_owned(), origin) {
+                if let Some((old, at)) = out.set(s.path().join("/"), s.value, origin) {
                     let place = format!("{}:{}", self.files[usize::from(at.file.0)].name, at.line);
                     self.warn(
                         Some(*file),
