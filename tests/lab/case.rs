@@ -1,0 +1,397 @@
+//! One node under test: made, captured, its packets judged.
+
+use nfwhy::capture::Snapshot;
+use nfwhy::node::Node;
+use nfwhy::sim::Conn;
+use nfwhy::trace::{Outcome, Reason, Trace, Verdict};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::judge::{self, ask, delta, end_differences, hit_differences, hits};
+use super::netns::Netns;
+use super::nflog::Nflog;
+use super::packets::Packets;
+use super::probe::{From, Observed, Probe};
+use super::spec::{Counters, Spec};
+use super::tally::Tally;
+
+/// Packets between two readings of the counters.
+const BATCH: usize = 40;
+
+/// Figures over nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Nodes.
+    pub nodes: u64,
+    /// Packets sent and judged.
+    pub packets: u64,
+    /// Of these, judged one by one.
+    pub singly: u64,
+    /// Packets with more than one end.
+    pub forking: u64,
+    /// Packets for which an end is unknown to the simulator.
+    pub unknown: u64,
+    /// Rejected as simulated, but nothing was seen of the answer, for a reason that allows it.
+    pub unanswered: u64,
+    /// Replies and later packets.
+    pub followed: u64,
+    /// Rules loaded, and refused by the tools.
+    pub rules: (u64, u64),
+    /// By verdict.
+    pub verdicts: BTreeMap<&'static str, u64>,
+    /// What decided.
+    pub tally: Tally,
+}
+
+impl Figures {
+    /// Another's on top.
+    pub fn join(&mut self, o: &Self) {
+        self.nodes += o.nodes;
+        self.packets += o.packets;
+        self.singly += o.singly;
+        self.forking += o.forking;
+        self.unknown += o.unknown;
+        self.unanswered += o.unanswered;
+        self.followed += o.followed;
+        self.rules.0 += o.rules.0;
+        self.rules.1 += o.rules.1;
+        for (k, n) in &o.verdicts {
+            *self.verdicts.entry(k).or_default() += n;
+        }
+        self.tally.join(&o.tally);
+    }
+}
+
+/// A packet on which the two disagree.
+#[derive(Clone, Debug)]
+pub struct Divergence {
+    /// The packet.
+    pub probe: Probe,
+    /// A packet of the same connection that went before.
+    pub first: Option<Probe>,
+    /// What differs.
+    pub what: Vec<String>,
+    /// What the kernel did.
+    pub seen: Observed,
+    /// Rules that the kernel counted.
+    pub counted: Counters,
+}
+
+/// A node that is made, with its capture.
+pub struct Case {
+    /// As loaded.
+    pub spec: Spec,
+    net: Netns,
+    log: Nflog,
+    /// Its capture.
+    pub snapshot: Snapshot,
+    /// The same as files.
+    pub files: Vec<(String, String)>,
+    packets: Packets,
+    errors: BTreeMap<(usize, IpAddr), (Instant, u32)>,
+    /// Rules with state: every packet meets fresh rules.
+    pub fresh: bool,
+    /// Rules that the tools refused, and what they said.
+    pub refused: Vec<String>,
+}
+
+impl Case {
+    /// Makes the node. The thread is in its namespace then.
+    pub fn new(spec: &Spec, fresh: bool) -> Result<Self, String> {
+        let net = Netns::new()?;
+        let log = Nflog::new()?;
+        let mut spec = spec.clone();
+        let refused = spec
+            .load()
+            .into_iter()
+            .map(|(r, why)| format!("-A {} {}: {}", r.chain, r.text, why.trim()))
+            .collect();
+        let files = spec.capture();
+        let mut snapshot = Snapshot::default();
+        for (name, text) in &files {
+            snapshot.add(name.clone(), text.clone().into_bytes());
+        }
+        Ok(Self {
+            spec,
+            net,
+            log,
+            snapshot,
+            files,
+            packets: Packets::new(),
+            errors: BTreeMap::new(),
+            fresh,
+            refused,
+        })
+    }
+
+    fn send(&mut self, p: &Probe) -> Observed {
+        p.send(&self.net, &self.log)
+    }
+
+    /// `ip_error` (net/ipv4/route.c) answers a source five times at once and then once a second.
+    fn limited(&mut self, p: &Probe, o: &Outcome) -> bool {
+        let From::Device { dev, .. } = p.from else {
+            return false;
+        };
+        let routing = matches!(o.reason, Reason::NoRoute | Reason::RouteType { .. });
+        if p.v6() || !routing {
+            return false;
+        }
+        let e = self
+            .errors
+            .entry((dev, p.wire.src))
+            .or_insert((Instant::now(), 0));
+        e.1 += 1;
+        e.1 > 4
+    }
+
+    /// Judges packets; gives the divergences.
+    pub fn judge(&mut self, node: &Node<'_>, probes: &[Probe], f: &mut Figures) -> Vec<Divergence> {
+        let mut out = Vec::new();
+        for v6 in [false, true] {
+            let mine: Vec<&Probe> = probes.iter().filter(|p| p.v6() == v6).collect();
+            let mut plain = Vec::new();
+            let mut single = Vec::new();
+            for p in mine {
+                match ask(node, p, None) {
+                    Ok(t) if t.outcomes.len() == 1 && !self.fresh => plain.push((p.clone(), t)),
+                    Ok(t) => single.push((p.clone(), t)),
+                    Err(_) => f.unknown += 1,
+                }
+            }
+            for chunk in plain.chunks(BATCH) {
+                if !self.batch(node, v6, chunk, f) {
+                    // Again, one by one, as new connections.
+                    for (p, _) in chunk {
+                        let p = self.packets.again(p);
+                        if let Ok(t) = ask(node, &p, None) {
+                            out.extend(self.single(node, &p, None, &t, f).err());
+                        }
+                    }
+                }
+            }
+            for (p, t) in single {
+                f.forking += 1;
+                out.extend(self.single(node, &p, None, &t, f).err());
+            }
+        }
+        out
+    }
+
+    /// Whether a batch of packets with one end each went as simulated.
+    fn batch(
+        &mut self,
+        node: &Node<'_>,
+        v6: bool,
+        chunk: &[(Probe, Trace)],
+        f: &mut Figures,
+    ) -> bool {
+        let before = self.spec.counters(v6);
+        let mut said = Counters::new();
+        let mut ok = true;
+        let mut unknown = 0;
+        for (p, t) in chunk {
+            let o = &t.outcomes[0];
+            if o.verdict == Verdict::Unknown {
+                unknown += 1;
+                continue;
+            }
+            for (k, n) in hits(node, o) {
+                *said.entry(k).or_default() += n;
+            }
+            let seen = self.send(p);
+            let limited = self.limited(p, o);
+            ok &= end_differences(node, p, o, &seen, limited).is_empty();
+        }
+        let did = delta(&before, &self.spec.counters(v6));
+        ok &= hit_differences(node, &said, &did).is_empty();
+        if ok {
+            f.unknown += unknown;
+            for (_, t) in chunk {
+                f.packets += 1;
+                self.count(node, &t.outcomes[0], f);
+            }
+        }
+        ok
+    }
+
+    fn count(&self, node: &Node<'_>, o: &Outcome, f: &mut Figures) {
+        *f.verdicts.entry(o.verdict.name()).or_default() += 1;
+        f.tally.add(node, o);
+    }
+
+    /// One packet between two readings; gives which end it took.
+    pub fn single(
+        &mut self,
+        node: &Node<'_>,
+        p: &Probe,
+        first: Option<&Probe>,
+        t: &Trace,
+        f: &mut Figures,
+    ) -> Result<(usize, Observed), Divergence> {
+        if self.fresh && first.is_none() {
+            self.spec.reload_rules();
+        }
+        f.packets += 1;
+        f.singly += 1;
+        let before = self.spec.counters(p.v6());
+        let seen = self.send(p);
+        let did = delta(&before, &self.spec.counters(p.v6()));
+        let mut best: Option<Vec<String>> = None;
+        for (i, o) in t.outcomes.iter().enumerate() {
+            if o.verdict == Verdict::Unknown {
+                // The hits up to there must still be among the kernel's.
+                let early = hits(node, o);
+                if early
+                    .iter()
+                    .all(|(k, n)| did.get(k).copied().unwrap_or(0) >= *n)
+                {
+                    f.unknown += 1;
+                    return Ok((i, seen));
+                }
+            }
+            let limited = self.limited(p, o);
+            let mut bad = end_differences(node, p, o, &seen, limited);
+            bad.extend(hit_differences(node, &hits(node, o), &did));
+            if bad.is_empty() {
+                self.count(node, o, f);
+                return Ok((i, seen));
+            }
+            if best.as_ref().is_none_or(|b| bad.len() < b.len()) {
+                best = Some(bad);
+            }
+        }
+        let mut what = best.unwrap_or_default();
+        if t.outcomes.len() > 1 {
+            what.insert(
+                0,
+                format!("none of {} ends; the nearest:", t.outcomes.len()),
+            );
+        }
+        Err(Divergence {
+            probe: p.clone(),
+            first: first.cloned(),
+            what,
+            seen,
+            counted: did,
+        })
+    }
+
+    /// A first packet, its reply, and a later packet of the same flow.
+    pub fn follow(&mut self, node: &Node<'_>, p: &Probe, f: &mut Figures) -> Option<Divergence> {
+        let p = self.packets.again(p);
+        let t = ask(node, &p, None).ok()?;
+        let (end, seen) = match self.single(node, &p, None, &t, f) {
+            Ok(x) => x,
+            Err(d) => return Some(d),
+        };
+        let [(dev, left)] = seen.left.as_slice() else {
+            return None;
+        };
+        let conn: Option<Conn> = t.outcomes[end].conn.clone();
+        conn.as_ref()?;
+        let reply = reply_to(*dev, left)?;
+        let later = Probe {
+            wire: super::frame::Wire {
+                flags: if p.wire.flags & 2 != 0 {
+                    0x10
+                } else {
+                    p.wire.flags
+                },
+                ..p.wire.clone()
+            },
+            from: p.from.clone(),
+        };
+        let mut conn = conn;
+        let local = matches!(p.from, From::Local { .. });
+        for next in [Some(reply), (!local).then_some(later)]
+            .into_iter()
+            .flatten()
+        {
+            f.followed += 1;
+            let t = ask(node, &next, conn.clone()).ok()?;
+            match self.single(node, &next, Some(&p), &t, f) {
+                Err(d) => return Some(d),
+                Ok((i, _)) => conn = t.outcomes[i].conn.clone().or(conn),
+            }
+        }
+        None
+    }
+
+    /// How often each end of a packet with drawn forks occurs; a message where the share does not fit.
+    pub fn shares(
+        &mut self,
+        node: &Node<'_>,
+        p: &Probe,
+        times: u32,
+        f: &mut Figures,
+    ) -> Option<String> {
+        let t = ask(node, p, None).ok()?;
+        if t.outcomes.len() < 2
+            || t.outcomes.len() > 12
+            || !t
+                .outcomes
+                .iter()
+                .all(|o| judge::drawn(o) && o.probability.is_some())
+        {
+            return None;
+        }
+        let mut seen = vec![0u32; t.outcomes.len()];
+        for _ in 0..times {
+            let p = self.packets.again(p);
+            let t = ask(node, &p, None).ok()?;
+            if let Ok((i, _)) = self.single(node, &p, None, &t, f) {
+                *seen.get_mut(i)? += 1;
+            }
+        }
+        // Ends that look alike from outside are one.
+        let mut groups: BTreeMap<String, (f64, u32)> = BTreeMap::new();
+        for (o, n) in t.outcomes.iter().zip(&seen) {
+            let g = groups.entry(format!("{:?}", hits(node, o))).or_default();
+            g.0 += o.probability.unwrap_or(0.0);
+            g.1 += n;
+        }
+        let n = f64::from(times);
+        for (k, (p, seen)) in &groups {
+            let sigma = (n * p * (1.0 - p)).sqrt();
+            if (f64::from(*seen) - n * p).abs() > 5.0 * sigma + 1.0 {
+                return Some(format!(
+                    "an end of probability {p:.3} came {seen} times of {times}: {k}"
+                ));
+            }
+        }
+        None
+    }
+}
+
+/// The answer of the far end to a packet that left.
+fn reply_to(dev: usize, left: &super::frame::Wire) -> Option<Probe> {
+    use super::frame::{ICMP, ICMPV6, TCP, UDP};
+    let mut w = left.clone();
+    std::mem::swap(&mut w.src, &mut w.dst);
+    std::mem::swap(&mut w.sport, &mut w.dport);
+    w.ttl = 64;
+    w.payload = 8;
+    w.id += 1_000_000;
+    match w.proto {
+        TCP if w.flags == 2 => w.flags = 0x12,
+        UDP => {}
+        ICMP if w.icmp.0 == 8 => {
+            w.icmp = (0, 0);
+            std::mem::swap(&mut w.sport, &mut w.dport);
+        }
+        ICMPV6 if w.icmp.0 == 128 => {
+            w.icmp = (129, 0);
+            std::mem::swap(&mut w.sport, &mut w.dport);
+        }
+        _ => return None,
+    }
+    Some(Probe {
+        from: From::Device {
+            dev,
+            mac: [2, 0, 0, 0, 1, 1],
+        },
+        wire: w,
+    })
+}

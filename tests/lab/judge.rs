@@ -1,0 +1,281 @@
+//! The simulator's answer beside the kernel's.
+
+use nfwhy::node::Node;
+use nfwhy::sim::{Conn, WayBack, simulate, way_back};
+use nfwhy::trace::{
+    ForkKind, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Trace, Verdict,
+};
+use nfwhy_parsers::Proto;
+use nfwhy_parsers::iptables::Backend as ParsedBackend;
+use nix::errno::Errno;
+
+use super::frame::{ICMP, ICMPV6, TCP, UDP, Wire};
+use super::netns::DEVICES;
+use super::probe::{From, Observed, Probe};
+use super::spec::{Backend, Counters, RuleKey};
+
+/// The packet as the simulator takes it.
+pub fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Packet {
+    let w = &p.wire;
+    let ports = matches!(w.proto, TCP | UDP);
+    let port = |n: u16| if ports { Port::Known(n) } else { Port::None };
+    let (origin, mark, mac, uid) = match p.from {
+        From::Device { dev, mac } => {
+            let dev = node
+                .device_by_name(DEVICES[dev])
+                .expect("the capture has all devices");
+            (Origin::Device(dev), 0, Some(mac), None)
+        }
+        From::Local { mark, uid, .. } => (Origin::Local, mark, None, Some(uid)),
+    };
+    let bound = !matches!(p.from, From::Local { bound: false, .. });
+    // A connecting socket sends options: 20 bytes of them.
+    let local_syn = origin == Origin::Local && w.proto == TCP;
+    let length = if local_syn {
+        if w.dst.is_ipv4() { 60 } else { 80 }
+    } else {
+        w.length()
+    };
+    Packet {
+        src: bound.then_some(w.src),
+        dst: w.dst,
+        proto: Proto(w.proto),
+        sport: port(w.sport),
+        dport: port(w.dport),
+        icmp: matches!(w.proto, ICMP | ICMPV6).then_some(w.icmp),
+        origin,
+        mark,
+        ct_state: None,
+        tos: w.tos,
+        ttl: w.ttl,
+        flags: TcpFlags(w.flags),
+        length: u32::try_from(length).unwrap_or(0),
+        mac,
+        uid,
+        gid: uid.map(|_| 0),
+        conn,
+    }
+}
+
+/// All ends that the simulator gives a packet.
+pub fn ask(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Result<Trace, String> {
+    simulate(node, &packet(node, p, conn)).map_err(|e| e.to_string())
+}
+
+/// The rules an outcome says were counted.
+pub fn hits(node: &Node<'_>, o: &Outcome) -> Counters {
+    let mut out = Counters::new();
+    for h in o.hits() {
+        *out.entry(key(node, h)).or_default() += 1;
+    }
+    out
+}
+
+/// A rule's place as the counters name it.
+pub fn key(node: &Node<'_>, h: &nfwhy::trace::Hit) -> RuleKey {
+    let t = &node.netfilter.tables[h.table];
+    let backend = match t.backend {
+        ParsedBackend::Legacy => Backend::Legacy,
+        ParsedBackend::Nft => Backend::Nft,
+    };
+    let chain = t.chains[h.chain.0 as usize].name.to_string();
+    (backend, t.kind.name().to_owned(), chain, h.rule)
+}
+
+/// Counters of rules that were counted between two readings.
+pub fn delta(before: &Counters, after: &Counters) -> Counters {
+    after
+        .iter()
+        .filter_map(|(k, n)| {
+            let d = n.saturating_sub(before.get(k).copied().unwrap_or(0));
+            (d != 0).then(|| (k.clone(), d))
+        })
+        .collect()
+}
+
+/// Where two multisets of hits differ.
+pub fn hit_differences(node: &Node<'_>, said: &Counters, did: &Counters) -> Vec<String> {
+    let mut out = Vec::new();
+    let keys: std::collections::BTreeSet<&RuleKey> = said.keys().chain(did.keys()).collect();
+    for k in keys {
+        let (a, b) = (
+            said.get(k).copied().unwrap_or(0),
+            did.get(k).copied().unwrap_or(0),
+        );
+        if a != b {
+            out.push(format!(
+                "{:?} {} {}:{} simulated {a}, kernel {b}: {}",
+                k.0,
+                k.1,
+                k.2,
+                k.3 + 1,
+                rule_text(node, k)
+            ));
+        }
+    }
+    out
+}
+
+/// The rule's own line.
+pub fn rule_text<'a>(node: &Node<'a>, k: &RuleKey) -> &'a str {
+    for t in &node.netfilter.tables {
+        let same = matches!(
+            (t.backend, k.0),
+            (ParsedBackend::Legacy, Backend::Legacy) | (ParsedBackend::Nft, Backend::Nft)
+        );
+        if same
+            && t.kind.name() == k.1
+            && let Some(c) = t.chain(&k.2)
+            && t.rule_count() > 0
+        {
+            let text = t.rule_text(c, k.3);
+            if !text.is_empty() {
+                return text;
+            }
+        }
+    }
+    ""
+}
+
+/// What of an outcome, its hits apart, the kernel did otherwise. `limited`: the kernel may leave out an error message.
+pub fn end_differences(
+    node: &Node<'_>,
+    p: &Probe,
+    o: &Outcome,
+    seen: &Observed,
+    limited: bool,
+) -> Vec<String> {
+    let mut bad = Vec::new();
+    let kernel = kernel_verdict(p, seen);
+    let said = match o.verdict {
+        Verdict::Forwarded => "forwarded",
+        Verdict::Local => "local",
+        Verdict::Dropped => "dropped",
+        Verdict::Rejected => "rejected",
+        // Nobody listens to the queue.
+        Verdict::Queued => "dropped",
+        Verdict::Unknown => return bad,
+    };
+    if said != kernel {
+        let silent = o.verdict == Verdict::Rejected
+            && kernel == "dropped"
+            && (limited || unanswerable(node, p, o));
+        if !silent {
+            bad.push(format!(
+                "verdict: simulated {said} ({:?}), kernel {kernel}",
+                o.reason
+            ));
+        }
+        return bad;
+    }
+    match o.verdict {
+        Verdict::Forwarded => {
+            let [(dev, w)] = seen.left.as_slice() else {
+                bad.push(format!("{} packets left", seen.left.len()));
+                return bad;
+            };
+            let out = o
+                .out
+                .as_ref()
+                .map_or("none", |x| node.device(x.dev).name.as_str());
+            if out != DEVICES[*dev] {
+                bad.push(format!("device: simulated {out}, kernel {}", DEVICES[*dev]));
+            }
+            same_packet(o, w, &mut bad);
+            if let Some(m) = seen.sent_mark
+                && m != o.mark
+            {
+                bad.push(format!("mark: simulated {:#x}, kernel {m:#x}", o.mark));
+            }
+        }
+        Verdict::Local => {
+            let [(mark, w)] = seen.delivered.as_slice() else {
+                bad.push(format!("{} packets delivered", seen.delivered.len()));
+                return bad;
+            };
+            same_packet(o, w, &mut bad);
+            if *mark != o.mark {
+                bad.push(format!("mark: simulated {:#x}, kernel {mark:#x}", o.mark));
+            }
+        }
+        _ => {}
+    }
+    bad
+}
+
+/// The kernel's verdict in the simulator's words.
+pub fn kernel_verdict(p: &Probe, seen: &Observed) -> &'static str {
+    if !seen.left.is_empty() {
+        return "forwarded";
+    }
+    if !seen.delivered.is_empty() {
+        return "local";
+    }
+    if !seen.answers.is_empty() {
+        return "rejected";
+    }
+    let local = matches!(p.from, From::Local { .. });
+    match seen.error {
+        // The sender is told that there is no way (`fib_props`), no such source, or too large.
+        Some(
+            Errno::ENETUNREACH
+            | Errno::EHOSTUNREACH
+            | Errno::EACCES
+            | Errno::EADDRNOTAVAIL
+            | Errno::EMSGSIZE
+            | Errno::ECONNREFUSED,
+        ) if local => "rejected",
+        _ => "dropped",
+    }
+}
+
+fn same_packet(o: &Outcome, w: &Wire, bad: &mut Vec<String>) {
+    let Some(d) = &o.delivered else {
+        bad.push("nothing simulated to be delivered".into());
+        return;
+    };
+    if d.src.is_some_and(|s| s != w.src) {
+        bad.push(format!("source: simulated {:?}, kernel {}", d.src, w.src));
+    }
+    if d.dst != w.dst {
+        bad.push(format!(
+            "destination: simulated {}, kernel {}",
+            d.dst, w.dst
+        ));
+    }
+    if matches!(w.proto, TCP | UDP) {
+        for (what, said, did) in [
+            ("source", d.sport, w.sport),
+            ("destination", d.dport, w.dport),
+        ] {
+            if said.known().is_some_and(|n| n != did) {
+                bad.push(format!("{what} port: simulated {said:?}, kernel {did}"));
+            }
+        }
+    }
+}
+
+/// Whether an error message or reset for this packet has nowhere to go or must not be sent.
+fn unanswerable(node: &Node<'_>, p: &Probe, o: &Outcome) -> bool {
+    let w = &p.wire;
+    // "No RST for RST" (`nf_reject_ip_tcphdr_get`), no errors about errors (`icmp_send`).
+    let reset = w.proto == TCP && w.flags & 4 != 0;
+    let error = match w.proto {
+        ICMP => !matches!(w.icmp.0, 0 | 8 | 13 | 14),
+        ICMPV6 => w.icmp.0 < 128,
+        _ => false,
+    };
+    let odd = w.src.is_unspecified() || w.src.is_multicast() || w.dst.is_multicast();
+    let nowhere = !matches!(p.from, From::Local { .. })
+        && way_back(node, w.src, w.dst) != WayBack::Local
+        && way_back(node, w.src, w.dst) == WayBack::None;
+    reset && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere
+}
+
+/// Whether the path forks only where a number is drawn for every packet anew.
+pub fn drawn(o: &Outcome) -> bool {
+    o.steps.iter().all(|s| match &s.kind {
+        StepKind::Fork { what, .. } => matches!(what, ForkKind::Statistic(_)),
+        _ => true,
+    })
+}

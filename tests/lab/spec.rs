@@ -1,0 +1,298 @@
+//! A node as the lab makes it: the lines given to each tool. Nothing else, so that a case can be shrunk line by line.
+
+use std::collections::BTreeMap;
+
+use super::sh;
+
+/// Which iptables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Backend {
+    /// `iptables-legacy`.
+    Legacy,
+    /// `iptables-nft`.
+    Nft,
+}
+
+/// A rule of a table.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its chain.
+    pub chain: String,
+    /// What follows `-A CHAIN`.
+    pub text: String,
+}
+
+/// A table of one family and backend.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Legacy or nft.
+    pub backend: Backend,
+    /// IPv6.
+    pub v6: bool,
+    /// `filter`, `nat`, ...
+    pub name: &'static str,
+    /// Chains; a policy makes a built-in one.
+    pub chains: Vec<(String, Option<&'static str>)>,
+    /// Rules in order.
+    pub rules: Vec<Rule>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    /// Below `/proc/sys/net/`, written in order before and after the addresses.
+    pub sysctls: Vec<(String, String)>,
+    /// Lines for `ip -batch`; those that the tool refuses are left out.
+    pub ip: Vec<String>,
+    /// Lines for `ip -6 -batch`.
+    pub ip6: Vec<String>,
+    /// Lines for `ipset restore`.
+    pub sets: Vec<String>,
+    /// Tables in the order in which they are loaded.
+    pub tables: Vec<Table>,
+}
+
+/// A rule by its place: backend, table, chain, index from 0.
+pub type RuleKey = (Backend, String, String, usize);
+
+/// Packets counted per rule.
+pub type Counters = BTreeMap<RuleKey, u64>;
+
+/// The name of a tool.
+pub fn tool(backend: Backend, v6: bool, what: &str) -> String {
+    let family = if v6 { "ip6tables" } else { "iptables" };
+    let backend = match backend {
+        Backend::Legacy => "legacy",
+        Backend::Nft => "nft",
+    };
+    format!("{family}-{backend}-{what}")
+}
+
+impl Table {
+    /// The table as `iptables-restore` reads it.
+    pub fn text(&self) -> String {
+        let mut t = format!("*{}\n", self.name);
+        for (chain, policy) in &self.chains {
+            t += &format!(":{chain} {} [0:0]\n", policy.unwrap_or("-"));
+        }
+        for r in &self.rules {
+            t += &format!("-A {} {}\n", r.chain, r.text);
+        }
+        t + "COMMIT\n"
+    }
+
+    /// Loads the table; rules that the tool refuses are dropped, and given back with what it said.
+    fn load(&mut self) -> Vec<(Rule, String)> {
+        let tool = tool(self.backend, self.v6, "restore");
+        let mut refused = Vec::new();
+        let first = 1 + self.chains.len() + 1;
+        loop {
+            let said = sh::run(&[&tool, "-n", "-w"], &self.text());
+            if said.ok {
+                return refused;
+            }
+            // `iptables-restore: line 12 failed`, `Error occurred at line: 12`, `line 12: RULE_APPEND failed`.
+            let lines: std::collections::BTreeSet<usize> = said
+                .err
+                .split("line")
+                .skip(1)
+                .filter_map(|t| {
+                    t.trim_start_matches([':', ' '])
+                        .split(|c: char| !c.is_ascii_digit())
+                        .next()?
+                        .parse::<usize>()
+                        .ok()
+                })
+                .filter(|n| *n >= first && *n < first + self.rules.len())
+                .collect();
+            if lines.is_empty() {
+                // The table as a whole was refused: rule by rule, keeping what the kernel takes.
+                refused.extend(self.load_singly(&tool));
+                return refused;
+            }
+            for n in lines.into_iter().rev() {
+                refused.push((self.rules.remove(n - first), said.err.clone()));
+            }
+        }
+    }
+
+    fn load_singly(&mut self, tool: &str) -> Vec<(Rule, String)> {
+        let rules = std::mem::take(&mut self.rules);
+        let said = sh::run(&[tool, "-n", "-w"], &self.text());
+        assert!(said.ok, "chains refused: {}\n{}", said.err, self.text());
+        let mut refused = Vec::new();
+        for r in rules {
+            let text = format!("*{}\n-A {} {}\nCOMMIT\n", self.name, r.chain, r.text);
+            let said = sh::run(&[tool, "-n", "-w"], &text);
+            if said.ok {
+                self.rules.push(r);
+            } else {
+                refused.push((r, said.err));
+            }
+        }
+        refused
+    }
+}
+
+impl Spec {
+    /// Makes the thread's namespace this node. Gives back the rules that were refused, which are dropped from the spec.
+    pub fn load(&mut self) -> Vec<(Rule, String)> {
+        for (path, value) in &self.sysctls {
+            let _ = std::fs::write(format!("/proc/sys/net/{path}"), value);
+        }
+        for (lines, family) in [(&self.ip, "-4"), (&self.ip6, "-6")] {
+            if !lines.is_empty() {
+                let text = lines.join("\n") + "\n";
+                let _ = sh::run(&["ip", family, "-force", "-batch", "-"], &text);
+            }
+        }
+        self.load_sets();
+        let mut refused = Vec::new();
+        for t in &mut self.tables {
+            refused.extend(t.load());
+        }
+        refused
+    }
+
+    fn load_sets(&mut self) {
+        while !self.sets.is_empty() {
+            let said = sh::run(
+                &["ipset", "restore", "-exist"],
+                &(self.sets.join("\n") + "\n"),
+            );
+            if said.ok {
+                return;
+            }
+            // `ipset v7.17: Error in line 3: ...`
+            let line: Option<usize> = said
+                .err
+                .split("line ")
+                .nth(1)
+                .and_then(|t| t.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+            match line {
+                Some(n) if n >= 1 && n <= self.sets.len() => {
+                    self.sets.remove(n - 1);
+                }
+                _ => panic!("ipset refuses: {}", said.err),
+            }
+            let _ = sh::run(&["ipset", "destroy"], "");
+        }
+    }
+
+    /// Loads the rules once more, which sets counters and all state of matches to their beginning.
+    pub fn reload_rules(&mut self) {
+        for t in &mut self.tables {
+            let empty = Table {
+                rules: Vec::new(),
+                ..t.clone()
+            };
+            let tool = tool(t.backend, t.v6, "restore");
+            sh::must(&[&tool, "-w"], &empty.text());
+        }
+        for t in &mut self.tables {
+            t.load();
+        }
+    }
+
+    /// The node's state by the ordinary commands: file names and contents.
+    pub fn capture(&self) -> Vec<(String, String)> {
+        let mut files = Vec::new();
+        for v6 in [false, true] {
+            for backend in [Backend::Legacy, Backend::Nft] {
+                let tool = tool(backend, v6, "save");
+                let text = sh::must(&[&tool], "");
+                files.push((format!("{tool}.txt"), text));
+            }
+        }
+        files.push(("ipset.txt".into(), sh::must(&["ipset", "save"], "")));
+        for (name, line) in [
+            ("ip-addr.txt", &["ip", "-d", "addr"][..]),
+            ("ip-route.txt", &["ip", "route", "show", "table", "all"]),
+            (
+                "ip-6-route.txt",
+                &["ip", "-6", "route", "show", "table", "all"],
+            ),
+            ("ip-rule.txt", &["ip", "rule"]),
+            ("ip-6-rule.txt", &["ip", "-6", "rule"]),
+        ] {
+            files.push((name.into(), sh::must(line, "")));
+        }
+        files.push(("sysctl.txt".into(), sysctls()));
+        files.retain(|(_, text)| !text.trim().is_empty());
+        files
+    }
+
+    /// Packets counted by the rules of one family.
+    pub fn counters(&self, v6: bool) -> Counters {
+        let mut out = Counters::new();
+        for backend in [Backend::Legacy, Backend::Nft] {
+            if !self
+                .tables
+                .iter()
+                .any(|t| t.v6 == v6 && t.backend == backend)
+            {
+                continue;
+            }
+            let text = sh::must(&[&tool(backend, v6, "save"), "-c"], "");
+            read_counters(&text, backend, &mut out);
+        }
+        out
+    }
+}
+
+fn read_counters(text: &str, backend: Backend, out: &mut Counters) {
+    let mut table = String::new();
+    let mut next: BTreeMap<String, usize> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            name.clone_into(&mut table);
+            next.clear();
+            continue;
+        }
+        let Some((count, rest)) = line.strip_prefix('[').and_then(|l| l.split_once(':')) else {
+            continue;
+        };
+        let Some(chain) = rest
+            .split_once("-A ")
+            .and_then(|(_, r)| r.split_ascii_whitespace().next())
+        else {
+            continue;
+        };
+        let at = next.entry(chain.to_owned()).or_default();
+        let count = count.parse().unwrap_or(0);
+        out.insert((backend, table.clone(), chain.to_owned(), *at), count);
+        *at += 1;
+    }
+}
+
+/// The settings that bear on a packet, as `sysctl` prints them.
+fn sysctls() -> String {
+    let mut out = String::new();
+    let mut add = |path: &str| {
+        if let Ok(v) = std::fs::read_to_string(format!("/proc/sys/net/{path}")) {
+            let name = format!("net/{path}").replace('/', ".");
+            out += &format!("{name} = {}\n", v.trim().replace('\t', " "));
+        }
+    };
+    add("ipv4/ip_forward");
+    add("ipv4/fib_multipath_hash_policy");
+    add("netfilter/nf_conntrack_tcp_loose");
+    let mut devices = vec!["all", "default", "lo"];
+    devices.extend(super::netns::DEVICES);
+    for dev in devices {
+        for key in [
+            "accept_local",
+            "forwarding",
+            "route_localnet",
+            "rp_filter",
+            "src_valid_mark",
+            "ignore_routes_with_linkdown",
+        ] {
+            add(&format!("ipv4/conf/{dev}/{key}"));
+        }
+        for key in ["disable_ipv6", "forwarding", "use_oif_addrs_only"] {
+            add(&format!("ipv6/conf/{dev}/{key}"));
+        }
+    }
+    out
+}
