@@ -18,8 +18,9 @@ Examples:
   In a script (exit status 1 when it is not so):
     nfwhy trace -s node/ --expect 'src=10.10.6.91,verdict=forwarded' 10.10.6.91 172.19.100.2:80
   Many packets, one JSON object per line:
-    nfwhy trace -s node/ --packets packets.jsonl --format json
+    nfwhy trace -s node/ --packets packets.jsonl --format json";
 
+const NOTES: &str = "\
 A snapshot is a folder with what these print, one file each, under any names:
   iptables-save, ip6tables-save, ipset save, ipvsadm -ln, ip -d addr, ip route show table all,
   ip -6 route show table all, ip rule, ip -6 rule, ip neigh, sysctl -a, conntrack -L
@@ -27,10 +28,16 @@ What is missing is named in the answer where it matters.
 
 Exit status: 0 answered, 1 an expectation failed, 2 bad arguments or unreadable input.";
 
+const TEMPLATE: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+
 /// Explains what netfilter and IPVS on this Kubernetes node do to a packet: which real server, which mark, which source
 /// address, and which rule is to blame. Changes nothing.
 #[derive(Debug, Parser)]
-#[command(name = "nfwhy", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "nfwhy", version, about, before_help = EXAMPLES, after_help = NOTES, help_template = TEMPLATE, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -39,7 +46,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Walk one packet through the node and say what becomes of it, and why
-    #[command(after_help = EXAMPLES, max_term_width = 100)]
+    #[command(before_help = EXAMPLES, after_help = NOTES, help_template = TEMPLATE, max_term_width = 100)]
     Trace(TraceArgs),
 }
 
@@ -84,9 +91,11 @@ pub(crate) struct TraceArgs {
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) summary: bool,
 
-    /// Fail (exit status 1) unless the outcomes are these: src=, dnat=, verdict=, `client_ip`=, out=, `masq_mark`=; several
-    /// values of one key with |
-    #[arg(long, value_name = "KEY=VALUE,...")]
+    #[arg(
+        long,
+        value_name = "KEY=VALUE,...",
+        help = "Fail (exit status 1) unless the outcomes are these: src=, dnat=, verdict=, client_ip=, out=, masq_mark=; several values of one key with |"
+    )]
     pub(crate) expect: Option<String>,
 
     /// Mark the packet carries on arrival

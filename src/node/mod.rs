@@ -92,6 +92,8 @@ pub struct Captured {
     pub conntrack: bool,
     /// Any neighbour output.
     pub neigh: bool,
+    /// A native nftables rule set, which is not simulated.
+    pub nft: bool,
 }
 
 /// A node: one network namespace.

@@ -3,7 +3,7 @@
 use super::reason;
 use crate::explain::{Cause, Finding, Severity};
 use crate::node::{Node, Origin as Place};
-use crate::trace::{Hit, Missing, Origin, Outcome, Packet, Rewrite, Trace, View};
+use crate::trace::{Hit, Missing, Origin, Outcome, Rewrite, StepKind, Trace, View};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
 use serde::Serialize;
@@ -34,7 +34,7 @@ struct PacketView<'a> {
     iif: Option<&'a str>,
     origin: Option<&'static str>,
     mark: String,
-    ct_state: Option<&'static str>,
+    ct_state: &'static str,
     tos: u8,
     ttl: u8,
     flags: Vec<&'static str>,
@@ -144,7 +144,7 @@ pub fn write(
     }
     let answer = Answer {
         schema: SCHEMA,
-        packet: packet(node, &trace.packet),
+        packet: packet(node, trace),
         outcomes,
         findings: findings.iter().map(|f| finding(node, f)).collect(),
         missing: missing(trace)
@@ -174,7 +174,8 @@ pub fn missing(trace: &Trace) -> impl Iterator<Item = &Missing> {
         .filter(move |m| seen.insert(*m))
 }
 
-fn packet<'a>(node: &'a Node<'_>, p: &Packet) -> PacketView<'a> {
+fn packet<'a>(node: &'a Node<'_>, trace: &Trace) -> PacketView<'a> {
+    let p = &trace.packet;
     PacketView {
         src: p.src,
         dst: p.dst,
@@ -187,7 +188,7 @@ fn packet<'a>(node: &'a Node<'_>, p: &Packet) -> PacketView<'a> {
         },
         origin: (p.origin == Origin::Local).then_some("local"),
         mark: format!("{:#x}", p.mark),
-        ct_state: p.ct_state.map(crate::trace::CtState::name),
+        ct_state: ct_state(trace),
         tos: p.tos,
         ttl: p.ttl,
         flags: p.flags.names().collect(),
@@ -195,6 +196,20 @@ fn packet<'a>(node: &'a Node<'_>, p: &Packet) -> PacketView<'a> {
         icmp_type: p.icmp.map(|i| i.0),
         icmp_code: p.icmp.map(|i| i.1),
     }
+}
+
+/// What conntrack took the packet for, else what was asked for, else a new connection's.
+fn ct_state(trace: &Trace) -> &'static str {
+    let seen = trace
+        .outcomes
+        .iter()
+        .flat_map(|o| &o.steps)
+        .find_map(|s| match s.kind {
+            StepKind::Conntrack { state, .. } => Some(state),
+            _ => None,
+        });
+    seen.or(trace.packet.ct_state)
+        .map_or("new", crate::trace::CtState::name)
 }
 
 fn outcome(node: &Node<'_>, o: &Outcome) -> OutcomeView {

@@ -336,16 +336,17 @@ impl<'s, 'n> Run<'s, 'n> {
         };
         let v6 = self.family == Family::V6;
         if !ipt {
-            let cmd = if v6 {
-                "ip6tables-save"
+            let (what, cmd) = if v6 {
+                ("IPv6 netfilter rules", "ip6tables-save")
             } else {
-                "iptables-save"
+                ("netfilter rules", "iptables-save")
             };
-            self.taint(
-                "no netfilter rules (none were captured)",
-                &format!("{} rules", if v6 { "IPv6 netfilter" } else { "netfilter" }),
-                cmd,
-            );
+            let why = if c.nft {
+                "no rule decides: the native nftables rules are not simulated"
+            } else {
+                "no netfilter rules (none were captured)"
+            };
+            self.taint(why, what, cmd);
         }
         if !route {
             let cmd = if v6 {

@@ -168,9 +168,10 @@ impl Run<'_, '_> {
                         return Membership::Unknown("the source after NAT is not known".into());
                     }
                     let a = match (dim, set.record.netmask) {
-                        (Dim::Ip, Some(n)) => masked(a, n),
+                        (Dim::Ip, Some(n)) => masked(a, Masked::prefix(a, n).mask),
                         _ => a,
                     };
+                    let a = set.record.bitmask.map_or(a, |m| masked(a, m));
                     SetValue::Addr(a)
                 }
                 Dim::Port => match self.set_port(from_src) {
@@ -260,9 +261,8 @@ impl Run<'_, '_> {
     }
 }
 
-fn masked(a: IpAddr, len: u8) -> IpAddr {
-    let m = Masked::prefix(a, len);
-    match (m.addr, m.mask) {
+fn masked(a: IpAddr, mask: IpAddr) -> IpAddr {
+    match (a, mask) {
         (IpAddr::V4(a), IpAddr::V4(k)) => {
             IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() & k.to_bits()))
         }

@@ -62,6 +62,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
             .collect::<Vec<_>>()
     };
     for (file, _) in of(Kind::Nft) {
+        b.captured.nft = true;
         b.warn(
             Some(file),
             0,
