@@ -121,7 +121,7 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
     let mut f = if let Some(first) = setters.first() {
         let by = marks::decider(node, first);
         let bits = mark.as_ref().map_or(0, |m| m.bits);
-        let why = comment(node, by).map_or_else(String::new, |c| format!(" ({c})"));
+        let why = names::remark(node, by).map_or_else(String::new, |c| format!(" ({c})"));
         let mut f = Finding::new(
             "marked-for-drop",
             Severity::Error,
@@ -182,11 +182,7 @@ fn plain_rule(node: &Node<'_>, packet: &Packet, hit: Hit, done: &str) -> Finding
             } else {
                 "dropped-by-rule"
             };
-            let text = if text.is_empty() {
-                String::new()
-            } else {
-                format!(": {text}")
-            };
+            let text = names::remark(node, hit).map_or_else(String::new, |t| format!(": {t}"));
             (
                 code,
                 format!(

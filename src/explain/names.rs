@@ -49,6 +49,11 @@ pub fn comment<'n>(node: &'n Node<'_>, hit: Hit) -> Option<&'n str> {
     })
 }
 
+/// The rule's comment where it is prose: Calico's are hashes of the rule (`cali:EWMPb0zVROM-woQp`).
+pub fn remark<'n>(node: &'n Node<'_>, hit: Hit) -> Option<&'n str> {
+    comment(node, hit).filter(|c| !c.starts_with("cali:"))
+}
+
 /// The device's name.
 pub fn device<'n>(node: &'n Node<'_>, id: DevId) -> &'n str {
     node.devices

@@ -268,7 +268,7 @@ fn rp_filter(
     let after = if dst == packet.dst {
         String::new()
     } else {
-        format!(" (looked up from {dst}, as the destination was rewritten before)")
+        " (looked up from the endpoint, as the destination was rewritten before)".to_owned()
     };
     let mut f = Finding::new(
         "rp-filter",

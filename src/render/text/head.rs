@@ -218,9 +218,5 @@ fn mixed(answer: &Answer<'_, '_, '_>, classes: &[Class]) -> (&'static str, Label
         .map(|((c, _), share)| format!("{share} {}", c.word()))
         .collect();
     let label = if bad { Label::Bad } else { Label::Good };
-    (
-        "mixed",
-        label,
-        format!("{} connections", names::list(&parts, 4)),
-    )
+    ("mixed", label, parts.join(", "))
 }
