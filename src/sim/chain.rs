@@ -25,10 +25,17 @@ pub(super) enum TargetVerdict<'n> {
     Goto(&'n str),
 }
 
-/// Jumps deeper than this cannot be loaded (`NFT_JUMP_STACK_SIZE` is 16; legacy refuses loops): the capture is broken.
-const MAX_DEPTH: usize = 512;
-/// Rules tested in one table before the walk is taken for endless (goto loops).
-const MAX_RULES: u64 = 20_000_000;
+/// Jumps and gotos in one table before the walk is given up: chains that call others twice, level upon level, multiply.
+const MAX_JUMPS: u32 = 20_000;
+
+fn no_circle(path: &[ChainId], next: ChainId, name: &str) -> Flow {
+    if path.contains(&next) {
+        return Err(End::unknown(format!(
+            "chains jump in a circle: {name} leads back to itself (the kernel does not load such rules; is the dump of one moment?)"
+        )));
+    }
+    Ok(())
+}
 
 impl Run<'_, '_> {
     /// Runs a table's base chain for a hook.
@@ -61,17 +68,21 @@ impl Run<'_, '_> {
             chain: base,
             priority,
         });
-        let mut stack: Vec<(ChainId, usize)> = Vec::new();
+        let mut stack: Vec<(ChainId, usize, usize)> = Vec::new();
+        // The chains between the base chain and this one, also those left by goto. The kernel loads no rule set whose jumps
+        // or gotos lead back to one of them (`mark_source_chains`, `nft_chain_validate`).
+        let mut path = vec![base];
         let mut at = (base, 0usize);
         let mut depth = 0;
-        let bound = self.tested + MAX_RULES;
+        let mut jumps = 0;
         loop {
             let rules = t.rules(at.0);
             let Some(rule) = rules.get(at.1) else {
                 // The end of a chain: back to the caller, or the policy.
                 match stack.pop() {
-                    Some(back) => {
-                        at = back;
+                    Some((chain, rule, len)) => {
+                        at = (chain, rule);
+                        path.truncate(len);
                         depth = stack.len();
                         continue;
                     }
@@ -84,13 +95,6 @@ impl Run<'_, '_> {
                 rule: at.1,
             };
             self.tested += 1;
-            if self.tested > bound {
-                return Err(End::unknown(format!(
-                    "chains of table {} jump in a circle near {}",
-                    t.kind.name(),
-                    node.place(t.rule_origin(at.0, at.1))
-                )));
-            }
             if self.what_if.without.contains(&hit) || !self.rule_matches(t, rule, hit)? {
                 at.1 += 1;
                 continue;
@@ -107,30 +111,46 @@ impl Run<'_, '_> {
                 TargetVerdict::Accept => return Ok(TableVerdict::Accept),
                 TargetVerdict::Nat => return Ok(TableVerdict::Nat),
                 TargetVerdict::Return => match stack.pop() {
-                    Some(back) => {
-                        at = back;
+                    Some((chain, rule, len)) => {
+                        at = (chain, rule);
+                        path.truncate(len);
                         depth = stack.len();
                     }
                     None => return self.policy(table, base, t),
                 },
                 TargetVerdict::Jump(name) => {
                     let next = self.target_chain(t, name, hit)?;
-                    stack.push((at.0, at.1 + 1));
-                    if stack.len() > MAX_DEPTH {
-                        return Err(End::unknown(format!(
-                            "chains jump in a circle: {name} is entered again and again (the kernel does not load such rules; is the dump of one moment?)"
-                        )));
+                    no_circle(&path, next, name)?;
+                    jumps += 1;
+                    if jumps > MAX_JUMPS {
+                        return Err(self.too_many_jumps(t, hit));
                     }
+                    stack.push((at.0, at.1 + 1, path.len()));
+                    path.push(next);
                     depth = stack.len();
                     at = (next, 0);
                 }
                 TargetVerdict::Goto(name) => {
                     let next = self.target_chain(t, name, hit)?;
+                    no_circle(&path, next, name)?;
+                    jumps += 1;
+                    if jumps > MAX_JUMPS {
+                        return Err(self.too_many_jumps(t, hit));
+                    }
+                    path.push(next);
                     depth += 1;
                     at = (next, 0);
                 }
             }
         }
+    }
+
+    fn too_many_jumps(&self, t: &Table<'_>, hit: Hit) -> End {
+        End::unknown(format!(
+            "chains of table {} call each other too often near {}",
+            t.kind.name(),
+            self.node.place(t.rule_origin(hit.chain, hit.rule))
+        ))
     }
 
     fn target_chain(&mut self, t: &Table<'_>, name: &str, hit: Hit) -> Flow<ChainId> {
