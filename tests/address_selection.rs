@@ -1,9 +1,11 @@
 //! Which source address the kernel gives: MASQUERADE, a process of the node, and IPv6 beside them.
 //!
-//! `inet_select_addr` (net/ipv4/devinet.c), `nf_nat_masquerade_ipv4` and `_ipv6` (net/netfilter/nf_nat_masquerade.c),
-//! `ipv6_dev_get_saddr` (net/ipv6/addrconf.c). The IPv6 rows were seen on Linux 6.18, packet by packet.
+//! `inet_select_addr` (`net/ipv4/devinet.c`), `nf_nat_masquerade_ipv4` and `_ipv6` (`net/netfilter/nf_nat_masquerade.c`),
+//! `ipv6_dev_get_saddr` (`net/ipv6/addrconf.c`).
 
 mod common;
+#[path = "address_selection/ipv6.rs"]
+mod ipv6;
 
 use common::{Files, check};
 
@@ -357,7 +359,7 @@ fn a_process_reaches_a_cluster_ip_from_that_address_itself() {
 
 #[test]
 fn a_process_without_route_src_takes_the_scope_of_the_route() {
-    // `fib_info_update_nhc_saddr` (net/ipv4/fib_semantics.c) passes the route's scope on: a link route allows link addresses.
+    // `fib_info_update_nhc_saddr` (`net/ipv4/fib_semantics.c`) passes the route's scope on: a link route allows link addresses.
     let files = Files::new(&["eth0 169.254.7.1/16,link 192.168.0.10/24"])
         .route("default via 192.168.0.1 dev eth0\n169.254.9.0/24 dev eth0 scope link");
     let s = files.snapshot();
@@ -411,130 +413,5 @@ fn a_foreign_source_cannot_be_sent_from() {
         &s,
         r#"{"origin":"local","src":"198.51.100.1","dst":"192.0.2.7","dport":22}"#,
         &["rejected why=no-such-source"],
-    );
-}
-
-/// IPv6: the client's packet leaves by r1, whose addresses and those of the others are given.
-fn v6(devices: &[&str], dst: &str) -> Files {
-    let client = ["r0 fe80::2/64,link"];
-    let all: Vec<&str> = client.iter().chain(devices).copied().collect();
-    Files::new(&all)
-        .route(&format!(
-            "2001:db8:c::/64 dev r0 metric 1024 pref medium\n{dst} dev r1 metric 1024 pref medium"
-        ))
-        .table6("nat", "-A POSTROUTING -o r1 -j MASQUERADE")
-}
-
-fn v6_source(devices: &[&str], dst: &str, expected: &str) {
-    let packet = format!(r#"{{"src":"2001:db8:c::2","dst":"{dst}","dport":80,"iif":"r0"}}"#);
-    check(&v6(devices, dst).snapshot(), &packet, &[expected]);
-}
-
-#[test]
-fn ipv6_a_global_address_elsewhere_beats_a_link_local_one_on_the_way_out() {
-    v6_source(
-        &["x0 2001:db8:a::1/64", "r1 fe80::3/64,link"],
-        "2001:db8:5::5",
-        "forwarded out=r1 src=2001:db8:a::1 how=rfc6724:x0 sure=yes",
-    );
-}
-
-#[test]
-fn ipv6_without_any_global_address_the_link_local_one_is_taken() {
-    v6_source(
-        &["x0 fe80::9/64,link", "r1 fe80::3/64,link"],
-        "2001:db8:5::5",
-        "forwarded src=fe80::3 how=rfc6724:r1",
-    );
-    v6_source(
-        &["x0 fe80::9/64,link", "r1"],
-        "2001:db8:5::5",
-        "forwarded src=fe80::2 how=rfc6724:r0",
-    );
-}
-
-#[test]
-fn ipv6_the_way_out_beats_label_and_prefix() {
-    v6_source(
-        &["x0 2001:db8:5::99/64", "r1 fd00:b::1/64"],
-        "2001:db8:5::5",
-        "forwarded src=fd00:b::1 how=rfc6724:r1",
-    );
-}
-
-#[test]
-fn ipv6_a_deprecated_address_is_passed_over_even_on_the_way_out() {
-    v6_source(
-        &["x0 2001:db8:5::99/64", "r1 fd00:b::1/64,deprecated"],
-        "2001:db8:5::5",
-        "forwarded src=2001:db8:5::99 how=rfc6724:x0",
-    );
-}
-
-#[test]
-fn ipv6_a_tentative_address_does_not_count() {
-    v6_source(
-        &["x0 2001:db8:a::1/64", "r1 2001:db8:5::1/64,tentative"],
-        "2001:db8:5::5",
-        "forwarded src=2001:db8:a::1 how=rfc6724:x0",
-    );
-}
-
-#[test]
-fn ipv6_the_label_tells_unique_local_from_global() {
-    let devices = ["x0 2001:db8:a::1/64", "y0 fd00:a::1/64", "r1"];
-    v6_source(&devices, "2001:db8:5::5", "forwarded src=2001:db8:a::1");
-    v6_source(&devices, "fd00:5::5", "forwarded src=fd00:a::1");
-}
-
-#[test]
-fn ipv6_the_longer_common_prefix_wins_then_the_first() {
-    v6_source(
-        &["x0 2001:db8:a::1/64", "y0 2001:db8:5::99/64", "r1"],
-        "2001:db8:5::5",
-        "forwarded src=2001:db8:5::99 how=rfc6724:y0",
-    );
-    // The list of a device begins with what was added last.
-    let r1 = ["r1 2001:db8:7::1/64 2001:db8:6::1/64"];
-    v6_source(&r1, "2001:db8:6::5", "forwarded src=2001:db8:6::1");
-    v6_source(&r1, "2001:db8:5::5", "forwarded src=2001:db8:7::1");
-}
-
-#[test]
-fn ipv6_a_public_address_beats_a_temporary_one() {
-    v6_source(
-        &["r1 2001:db8:5::77/64,temporary 2001:db8:9::1/64"],
-        "2001:db8:5::5",
-        "forwarded src=2001:db8:9::1",
-    );
-}
-
-#[test]
-fn ipv6_only_the_way_out_where_it_is_told_so() {
-    let files = v6(&["x0 2001:db8:a::1/64", "r1"], "2001:db8:5::5")
-        .sysctl("net.ipv6.conf.r1.use_oif_addrs_only = 1");
-    check(
-        &files.snapshot(),
-        r#"{"src":"2001:db8:c::2","dst":"2001:db8:5::5","dport":80,"iif":"r0"}"#,
-        &["dropped why=no-address:nat/POSTROUTING/1"],
-    );
-}
-
-#[test]
-fn ipv6_a_process_takes_the_routes_src_else_the_same_choice() {
-    let devices = ["x0 2001:db8:a::1/64", "r1 2001:db8:6::1/64"];
-    let files = Files::new(&devices).route(
-        "2001:db8:5::5 dev r1 src 2001:db8:a::1 metric 1024 pref medium\ndefault dev r1 metric 1024 pref medium",
-    );
-    let s = files.snapshot();
-    check(
-        &s,
-        r#"{"origin":"local","dst":"2001:db8:5::5","dport":80}"#,
-        &["forwarded src=2001:db8:a::1 how=route-src"],
-    );
-    check(
-        &s,
-        r#"{"origin":"local","dst":"2001:db8:77::5","dport":80}"#,
-        &["forwarded src=2001:db8:6::1 how=rfc6724:r1"],
     );
 }

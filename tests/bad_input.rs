@@ -49,7 +49,7 @@ fn a_folder_of_folders_names_them() {
 #[test]
 fn a_binary_file_is_not_taken_for_text() {
     let f = Folder::empty();
-    let bytes: Vec<u8> = (0..4096u32).map(|i| (i * 7 % 256) as u8).collect();
+    let bytes: Vec<u8> = (0..=255u8).cycle().step_by(7).take(4096).collect();
     f.write("core", &bytes);
     trace(&f, &PACKET).fails_with("core");
     // Beside a capture it is skipped, and that is said.
@@ -180,9 +180,12 @@ fn a_chain_called_from_two_places_is_no_circle() {
     trace(&f, &PACKET).answers("forwarded");
     // Legal, but no one waits for the end of it.
     let levels: String = (0..40)
-        .map(|i| format!("-A L{i} -j L{n}\n-A L{i} -j L{n}\n", n = i + 1))
-        .collect();
-    let f = filter(&format!("-A FORWARD -j L0\n{levels}-A L40 -p udp -j DROP"));
+        .map(|i| format!("-A L{i} -j L{n}\n-A L{i} -j L{n}", n = i + 1))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let f = filter(&format!(
+        "-A FORWARD -j L0\n{levels}\n-A L40 -p udp -j DROP"
+    ));
     trace(&f, &PACKET).answers("call each other too often");
 }
 

@@ -3,6 +3,8 @@
 //! What is expected is what the kernel does; most of it was seen there packet by packet.
 
 mod common;
+#[path = "traps/paths.rs"]
+mod paths;
 
 use common::{Files, check, walk};
 
@@ -58,7 +60,7 @@ fn a_new_packet_is_not_invalid() {
     );
 }
 
-/// A ClusterIP, a NodePort and an external address with externalTrafficPolicy Local, all of one pod.
+/// A Service by its cluster IP, its node port, and an external address under policy Local, all of one pod.
 fn services() -> Files {
     node().table(
         "nat",
@@ -441,181 +443,5 @@ add NETS 192.168.0.0/25 nomatch
         &s,
         r#"{"src":"192.168.0.200","dst":"10.244.0.4","dport":80,"iif":"eth0"}"#,
         &["dropped why=filter/FORWARD/1"],
-    );
-}
-
-#[test]
-fn a_throw_route_goes_on_with_the_next_rule() {
-    let s = node()
-        .rule("100: from all lookup 100")
-        .route("throw 198.51.100.0/24 table 100\ndefault dev cali12 table 100 scope link")
-        .snapshot();
-    check(&s, OUT, &["forwarded out=eth0 table=main"]);
-    check(
-        &s,
-        r#"{"src":"10.244.0.4","dst":"203.0.113.7","dport":443,"iif":"cni0"}"#,
-        &["forwarded out=cali12 table=100"],
-    );
-}
-
-#[test]
-fn a_negated_policy_rule_applies_to_the_others() {
-    let s = Files::new(&["eth0 192.168.0.10/24", "wg0 10.9.0.2/32"])
-        .route("default via 192.168.0.1 dev eth0\ndefault dev wg0 table 51820 scope link")
-        .rule(
-            "32764: from all lookup main suppress_prefixlength 0
-32765: not from all fwmark 0xca6c lookup 51820",
-        )
-        .snapshot();
-    check(
-        &s,
-        r#"{"origin":"local","dst":"198.51.100.7","dport":443}"#,
-        &["forwarded out=wg0 src=10.9.0.2 table=51820"],
-    );
-    check(
-        &s,
-        r#"{"origin":"local","dst":"198.51.100.7","dport":443,"mark":"0xca6c"}"#,
-        &["forwarded out=eth0 src=192.168.0.10 table=main"],
-    );
-    // Routes other than the default still come first.
-    check(
-        &s,
-        r#"{"origin":"local","dst":"192.168.0.7","dport":443}"#,
-        &["forwarded out=eth0 table=main"],
-    );
-}
-
-#[test]
-fn no_default_route_and_no_address_is_an_answer() {
-    let bare = Files::new(&["eth0"])
-        .route("10.5.0.0/16 dev eth0 scope link")
-        .table("nat", "-A POSTROUTING -j MASQUERADE")
-        .snapshot();
-    check(
-        &bare,
-        r#"{"src":"10.5.0.9","dst":"198.51.100.7","dport":443,"iif":"eth0"}"#,
-        &["rejected why=no-route"],
-    );
-    check(
-        &bare,
-        r#"{"src":"10.5.0.9","dst":"10.5.1.7","dport":443,"iif":"eth0"}"#,
-        &["dropped why=no-address:nat/POSTROUTING/1"],
-    );
-    let ecmp = Files::new(&["cni0 10.244.0.1/24", "eth0", "eth1 192.168.1.10/24"])
-        .route("default\n\tnexthop via 192.168.0.1 dev eth0 weight 1 onlink\n\tnexthop via 192.168.1.1 dev eth1 weight 1")
-        .table("nat", "-A POSTROUTING -s 10.244.0.0/16 -j MASQUERADE")
-        .snapshot();
-    check(
-        &ecmp,
-        OUT,
-        &[
-            "forwarded out=eth0 via=192.168.0.1 src=10.244.0.1 p=1/2",
-            "forwarded out=eth1 via=192.168.1.1 src=192.168.1.10 p=1/2",
-        ],
-    );
-}
-
-#[test]
-fn filter_input_runs_before_nat_input() {
-    let s = node()
-        .table("filter", "-A INPUT -s 192.168.0.99/32 -j DROP")
-        .table("nat", "-A INPUT -j SNAT --to-source 192.168.0.1")
-        .snapshot();
-    check(
-        &s,
-        r#"{"src":"192.168.0.99","dst":"192.168.0.10","dport":22,"iif":"eth0"}"#,
-        &["dropped why=filter/INPUT/1 no=nat/INPUT/1"],
-    );
-    check(
-        &s,
-        r#"{"src":"192.168.0.98","dst":"192.168.0.10","dport":22,"iif":"eth0"}"#,
-        &["local src=192.168.0.1 client=lost hit=nat/INPUT/1"],
-    );
-}
-
-#[test]
-fn forward_sees_the_port_of_the_container() {
-    let s = services()
-        .table(
-            "filter",
-            "-A FORWARD -p tcp -m tcp --dport 30080 -j DROP\n-A FORWARD -p tcp -m tcp --dport 8080 -j REJECT --reject-with tcp-reset",
-        )
-        .snapshot();
-    check(
-        &s,
-        r#"{"src":"192.168.0.99","dst":"192.168.0.10","dport":30080,"iif":"eth0"}"#,
-        &["rejected why=filter/FORWARD/2 no=filter/FORWARD/1"],
-    );
-}
-
-#[test]
-fn a_pod_that_reaches_itself_through_its_service_is_masqueraded() {
-    check(
-        &services().snapshot(),
-        r#"{"src":"10.244.0.4","dst":"10.96.0.10","dport":80,"iif":"cni0"}"#,
-        &["forwarded out=cni0 src=10.244.0.1 dst=10.244.0.4:8080 masq=yes hit=nat/KUBE-SEP-A/1"],
-    );
-}
-
-#[test]
-fn policy_local_without_local_endpoints_still_serves_pods_and_the_node() {
-    let s = services()
-        .table(
-            "filter",
-            "-A FORWARD -d 172.19.100.9/32 -p tcp -m tcp --dport 80 -j DROP",
-        )
-        .snapshot();
-    check(
-        &s,
-        r#"{"src":"10.244.1.9","dst":"172.19.100.9","dport":80,"iif":"cali12"}"#,
-        &["forwarded dst=10.244.0.4:8080 src=10.244.1.9 masq=no"],
-    );
-    check(
-        &s,
-        r#"{"origin":"local","dst":"172.19.100.9","dport":80}"#,
-        &["forwarded dst=10.244.0.4:8080 src=10.244.0.1 masq=yes"],
-    );
-    check(
-        &s,
-        r#"{"src":"192.168.0.99","dst":"172.19.100.9","dport":80,"iif":"eth0"}"#,
-        &["dropped why=filter/FORWARD/1 dnat=-"],
-    );
-}
-
-#[test]
-fn a_draining_real_server_gets_no_new_connection() {
-    let s = Files::new(&[
-        "eth0 192.168.0.10/24",
-        "kube-ipvs0 down kind=dummy 10.96.0.10/32",
-        "cni0 10.244.0.1/24",
-    ])
-    .ipvs("TCP 10.96.0.10:80 rr\n-> 10.244.0.4:8080 Masq 0\n-> 10.244.0.5:8080 Masq 1")
-    .snapshot();
-    check(
-        &s,
-        r#"{"src":"192.168.0.99","dst":"10.96.0.10","dport":80,"iif":"eth0"}"#,
-        &["forwarded dst=10.244.0.5:8080 p=1"],
-    );
-}
-
-#[test]
-fn a_dump_without_built_in_chains_is_read_as_far_as_it_goes() {
-    let cut = "\
-# Generated by iptables-save v1.8.9 on Sun Nov  2 10:00:00 2025
-*filter
-:FORWARD ACCEPT [0:0]
--A FORWARD -s 192.168.0.99/32 -j DROP
-COMMIT
-";
-    let s = node()
-        .without("iptables-save")
-        .file("iptables.txt", cut)
-        .snapshot();
-    check(&s, IN, &["dropped why=filter/FORWARD/1"]);
-    // INPUT is missing: that it is empty is said.
-    check(
-        &s,
-        r#"{"src":"192.168.0.99","dst":"192.168.0.10","dport":22,"iif":"eth0"}"#,
-        &["local sure=no"],
     );
 }

@@ -194,9 +194,12 @@ fn extreme_packets_are_answered() {
 #[test]
 fn an_unanswerable_number_of_forks_is_refused_and_named() {
     // Each rule doubles the branches.
-    let rules: String = (0..20)
-        .map(|i| format!("-A FORWARD -m statistic --mode random --probability 0.5 -j MARK --set-xmark {:#x}/{:#x}\n", 1 << i, 1 << i))
+    let rules: Vec<String> = (0..20)
+        .map(|i| {
+            let bit = 1 << i;
+            format!("-A FORWARD -m statistic --mode random --probability 0.5 -j MARK --set-xmark {bit:#x}/{bit:#x}")
+        })
         .collect();
-    let f = Folder::of(&node().table("mangle", &rules));
+    let f = Folder::of(&node().table("mangle", &rules.join("\n")));
     trace(&f, &["192.168.0.99", "10.244.0.4:80"]).fails_with("iptables-save.txt");
 }

@@ -17,7 +17,7 @@ const TABLES: [(&str, &[&str]); 5] = [
 
 /// A node under construction: devices with their kernel-made routes, then whatever else a test adds.
 ///
-/// Without further calls it forwards, has no rp_filter, the default ip rules, and empty tables with policy ACCEPT.
+/// Without further calls it forwards, has no `rp_filter`, the default ip rules, and empty tables with policy ACCEPT.
 #[derive(Clone, Debug)]
 pub struct Files {
     addr: String,
@@ -412,11 +412,11 @@ impl Files {
     /// The snapshot.
     pub fn snapshot(&self) -> Snapshot {
         let mut s = Snapshot::default();
-        let lines = |l: &[String]| l.iter().map(|l| format!("{l}\n")).collect::<String>();
-        let sysctls: String = self
+        let lines = |l: &[String]| l.join("\n") + if l.is_empty() { "" } else { "\n" };
+        let sysctls: Vec<String> = self
             .sysctls
             .iter()
-            .map(|(k, v)| format!("{k} = {v}\n"))
+            .map(|(k, v)| format!("{k} = {v}"))
             .collect();
         let files = [
             ("ip-addr", "ip-addr.txt", self.addr.clone()),
@@ -426,7 +426,7 @@ impl Files {
             ("ip-rule", "ip-6-rule.txt", lines(&self.rule6)),
             ("iptables-save", "iptables-save.txt", self.dump(0)),
             ("iptables-save", "ip6tables-save.txt", self.dump(1)),
-            ("sysctl", "sysctl.txt", sysctls),
+            ("sysctl", "sysctl.txt", lines(&sysctls)),
         ];
         for (key, name, text) in files {
             if !self.without.contains(&key) && !text.is_empty() {

@@ -288,8 +288,6 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::NoSuchSource => "no-such-source".into(),
         Reason::BeyondScope => "beyond-scope".into(),
         Reason::Unknown(_) => "unknown".into(),
-        #[allow(unreachable_patterns, reason = "reasons may be added")]
-        other => format!("{other:?}").replace(' ', ""),
     }
 }
 

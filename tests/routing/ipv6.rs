@@ -1,4 +1,4 @@
-//! The same for IPv6, packet by packet on Linux 6.18: no rp_filter, one switch for all devices, silence in other places.
+//! The same for IPv6, packet by packet on Linux 6.18: no `rp_filter`, one switch for all devices, silence in other places.
 
 use crate::common::{Files, check};
 

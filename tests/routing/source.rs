@@ -1,0 +1,197 @@
+//! Source validation: `rp_filter` and martians, as seen on Linux 6.18 (`__fib_validate_source` in `net/ipv4/fib_frontend.c`).
+
+use crate::common::{Files, check};
+use crate::{OUT, node};
+
+#[test]
+fn rp_filter_strict_wants_the_way_back_loose_any_way() {
+    let via_b0 = r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"b0"}"#;
+    let mode = |all: u8, one: u8| {
+        node()
+            .sysctl(&format!(
+                "net.ipv4.conf.all.rp_filter = {all}\nnet.ipv4.conf.b0.rp_filter = {one}"
+            ))
+            .snapshot()
+    };
+    check(&mode(0, 0), via_b0, &["forwarded out=lan0"]);
+    check(&mode(0, 1), via_b0, &["dropped why=rp_filter:1:a0"]);
+    check(&mode(1, 0), via_b0, &["dropped why=rp_filter:1:a0"]);
+    // The larger of both counts, so 2 beats 1.
+    check(&mode(1, 2), via_b0, &["forwarded out=lan0"]);
+    check(&mode(2, 1), via_b0, &["forwarded out=lan0"]);
+    let right_way = r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"a0"}"#;
+    check(&mode(1, 1), right_way, &["forwarded out=lan0"]);
+    // Loose still wants some route.
+    let unroutable = Files::new(&["lan0 10.1.0.1/24", "b0 10.3.0.1/24"]);
+    let loose = unroutable.clone().sysctl("net.ipv4.conf.all.rp_filter = 2");
+    check(&loose.snapshot(), via_b0, &["dropped why=rp_filter:2:-"]);
+    check(&unroutable.snapshot(), via_b0, &["forwarded out=lan0"]);
+}
+
+#[test]
+fn rp_filter_on_a_device_without_address_is_strict_even_when_loose() {
+    // `no_addr` in `__fib_validate_source`: straight to last_resort, where any rp_filter drops.
+    let files = |rp: u8| {
+        Files::new(&["lan0 10.1.0.1/24", "a0 10.2.0.1/24", "b0"])
+            .route("default via 10.2.0.254 dev a0")
+            .sysctl(&format!("net.ipv4.conf.all.rp_filter = {rp}"))
+            .snapshot()
+    };
+    let packet = r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"b0"}"#;
+    check(&files(2), packet, &["dropped why=rp_filter:2:a0"]);
+    check(&files(0), packet, &["forwarded out=lan0"]);
+}
+
+#[test]
+fn rp_filter_counts_any_next_hop_of_the_way_back() {
+    let s = Files::new(&["lan0 10.1.0.1/24", "a0 10.2.0.1/24", "b0 10.3.0.1/24"])
+        .route("default\n\tnexthop via 10.2.0.254 dev a0 weight 3\n\tnexthop via 10.3.0.254 dev b0 weight 1")
+        .sysctl("net.ipv4.conf.all.rp_filter = 1")
+        .snapshot();
+    check(
+        &s,
+        r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"b0"}"#,
+        &["forwarded out=lan0"],
+    );
+}
+
+/// A pod with an address of a second interface, whose replies a rule by source sends out there.
+fn second_interface() -> Files {
+    Files::new(&["eth0 10.0.1.5/24", "eth1 10.0.3.5/24,noprefixroute", "eni0"])
+        .route(
+            "default via 10.0.1.1 dev eth0
+10.0.3.77 dev eni0 scope link
+default via 10.0.3.1 dev eth1 table 2",
+        )
+        .rule("512: from all to 10.0.3.77 lookup main\n1536: from 10.0.3.77 lookup 2")
+        .table(
+            "nat",
+            "-A PREROUTING -p tcp -m tcp --dport 30500 -j DNAT --to-destination 10.0.3.77:8080",
+        )
+}
+
+const NODE_PORT: &str =
+    r#"{"src":"10.0.9.9","sport":40000,"dst":"10.0.1.5","dport":30500,"iif":"eth0"}"#;
+
+#[test]
+fn rp_filter_looks_back_from_the_translated_destination() {
+    let strict = second_interface().sysctl("net.ipv4.conf.all.rp_filter = 1");
+    check(
+        &strict.snapshot(),
+        NODE_PORT,
+        &["dropped why=rp_filter:1:eth1 hit=nat/PREROUTING/1"],
+    );
+    let loose = second_interface().sysctl("net.ipv4.conf.all.rp_filter = 2");
+    check(
+        &loose.snapshot(),
+        NODE_PORT,
+        &["forwarded out=eni0 dst=10.0.3.77:8080"],
+    );
+    // Without the rule by source the way back is eth0.
+    let s = Files::new(&["eth0 10.0.1.5/24", "eth1 10.0.3.5/24,noprefixroute", "eni0"])
+        .route("default via 10.0.1.1 dev eth0\n10.0.3.77 dev eni0 scope link")
+        .table(
+            "nat",
+            "-A PREROUTING -p tcp -m tcp --dport 30500 -j DNAT --to-destination 10.0.3.77:8080",
+        )
+        .sysctl("net.ipv4.conf.all.rp_filter = 1")
+        .snapshot();
+    check(&s, NODE_PORT, &["forwarded out=eni0"]);
+}
+
+#[test]
+fn rp_filter_minds_the_mark_only_with_src_valid_mark() {
+    let marked = second_interface()
+        .rule("1024: from all fwmark 0x80/0x80 lookup main")
+        .table(
+            "mangle",
+            "-A PREROUTING -i eth0 -j MARK --set-xmark 0x80/0x80",
+        )
+        .sysctl("net.ipv4.conf.all.rp_filter = 1");
+    check(
+        &marked.snapshot(),
+        NODE_PORT,
+        &["dropped why=rp_filter:1:eth1"],
+    );
+    for key in ["all", "eth0"] {
+        let s = marked
+            .clone()
+            .sysctl(&format!("net.ipv4.conf.{key}.src_valid_mark = 1"))
+            .snapshot();
+        check(&s, NODE_PORT, &["forwarded out=eni0"]);
+    }
+}
+
+#[test]
+fn rp_filter_not_captured_forks_only_where_it_decides() {
+    let files = node().without("sysctl").file(
+        "sysctl.txt",
+        "net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.forwarding = 1\n",
+    );
+    let s = files.snapshot();
+    check(
+        &s,
+        r#"{"src":"198.51.100.7","dst":"10.1.0.9","dport":80,"iif":"b0"}"#,
+        &[
+            "forwarded out=lan0 p=? sure=no",
+            "dropped why=rp_filter:1:a0 p=? sure=no",
+        ],
+    );
+    check(&s, OUT, &["forwarded out=a0 p=1"]);
+}
+
+#[test]
+fn martians_are_dropped() {
+    let s = node().snapshot();
+    for packet in [
+        r#"{"src":"224.0.0.5","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"255.255.255.255","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"0.1.2.3","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"127.0.0.1","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"10.2.0.7","dst":"127.0.0.1","dport":80,"iif":"a0"}"#,
+        r#"{"src":"10.2.0.7","dst":"0.0.0.1","dport":80,"iif":"a0"}"#,
+        // The node's own address as a source from outside.
+        r#"{"src":"10.1.0.1","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+    ] {
+        check(&s, packet, &["dropped why=martian"]);
+    }
+}
+
+#[test]
+fn accept_local_and_route_localnet_lift_their_ban() {
+    let own = r#"{"src":"10.1.0.1","dst":"10.1.0.9","dport":80,"iif":"a0"}"#;
+    let s = node()
+        .sysctl("net.ipv4.conf.a0.accept_local = 1")
+        .snapshot();
+    check(&s, own, &["forwarded out=lan0"]);
+    let loopback = r#"{"src":"10.2.0.7","dst":"127.0.0.1","dport":80,"iif":"a0"}"#;
+    let s = node()
+        .sysctl("net.ipv4.conf.all.route_localnet = 1")
+        .snapshot();
+    check(&s, loopback, &["local dst=127.0.0.1:80"]);
+}
+
+#[test]
+fn broadcasts_are_delivered_and_their_sources_validated() {
+    let s = node().sysctl("net.ipv4.conf.all.rp_filter = 1").snapshot();
+    let to = |src: &str, dst: &str| {
+        format!(r#"{{"src":"{src}","dst":"{dst}","proto":"udp","dport":67,"iif":"a0"}}"#)
+    };
+    check(&s, &to("10.2.0.7", "10.2.0.255"), &["local"]);
+    check(&s, &to("0.0.0.0", "255.255.255.255"), &["local"]);
+    check(
+        &s,
+        &to("10.3.0.7", "10.2.0.255"),
+        &["dropped why=rp_filter:1:b0"],
+    );
+}
+
+#[test]
+fn only_groups_that_all_hosts_join_are_surely_delivered() {
+    let s = node().snapshot();
+    let to = |dst: &str| {
+        format!(r#"{{"src":"10.2.0.7","dst":"{dst}","proto":"udp","dport":5353,"iif":"a0"}}"#)
+    };
+    check(&s, &to("224.0.0.1"), &["local p=1"]);
+    check(&s, &to("224.0.0.251"), &["local p=? sure=no"]);
+}
