@@ -114,10 +114,16 @@ impl Run<'_, '_> {
         match self.family {
             Family::V4 => v4(d).next().map(|a| a.local),
             Family::V6 => {
+                // A destination of global scope has no scope bits to compare: then any address will do, the first of the
+                // list (`nf_nat_redirect_ipv6_usable`).
                 let want = scope6(self.skb.dst);
                 d.addrs
                     .iter()
-                    .find(|a| a.local.is_ipv6() && !a.tentative && scope6(a.local) == want)
+                    .find(|a| {
+                        a.local.is_ipv6()
+                            && (!a.tentative || a.optimistic)
+                            && (want == GLOBAL6 || scope6(a.local) == want)
+                    })
                     .map(|a| a.local)
             }
         }
@@ -226,6 +232,9 @@ fn compare(a: (&Addr, bool), b: (&Addr, bool), dst: IpAddr, dst_scope: u8) -> Or
         .cmp(&common(b))
         .then(b.optimistic.cmp(&a.optimistic))
 }
+
+/// `IPV6_ADDR_SCOPE_GLOBAL`.
+const GLOBAL6: u8 = 14;
 
 /// Scope as `ipv6_addr_scope`: 1 node, 2 link, 5 site, 14 global.
 pub(super) fn scope6(a: IpAddr) -> u8 {

@@ -210,7 +210,7 @@ impl Run<'_, '_> {
             Match::Connmark(n) => match &self.ct {
                 // No connection: no match, whatever `!` says (`connmark_mt`).
                 None => Tri::No,
-                Some(ct) if ct.state == CtState::Untracked => Tri::No,
+                Some(ct) if matches!(ct.state, CtState::Untracked | CtState::Invalid) => Tri::No,
                 Some(ct) if ct.made_up => fact(
                     &format!(
                         "the connection mark is {:#x}/{:#x}",

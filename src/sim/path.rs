@@ -4,7 +4,7 @@ use super::hooks::Func;
 use super::route::{Lookup, NoWay};
 use super::run::{End, Flow, Run};
 use crate::node::{DevId, TableKind};
-use crate::trace::{AddrChoice, Hook, Origin, Out, Reason, RouteStep, StepKind, Verdict};
+use crate::trace::{AddrChoice, ForkKind, Hook, Origin, Out, Reason, RouteStep, StepKind, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
@@ -119,6 +119,7 @@ impl Run<'_, '_> {
                     }));
                 }
                 match self.fib_lookup(&key) {
+                    Err(way @ NoWay::NotCaptured) => Err(way.end()),
                     Err(way) => {
                         let (on, sysctl) = self.forwards4(dev);
                         if on {
@@ -199,11 +200,22 @@ impl Run<'_, '_> {
         if !always {
             let name = self.node.device(dev).name.clone();
             let group = self.skb.dst;
-            self.taint(
-                format!("a socket of this node has joined {group} on {name} (not captured)"),
-                &format!("multicast groups of {name}"),
-                &format!("ip maddr show dev {name}"),
+            self.lacks(
+                format!("multicast groups of {name}"),
+                format!("ip maddr show dev {name}"),
             );
+            let joined = self.fork_unknown(
+                ForkKind::Unknown(format!("group {group} on {name}")),
+                &format!("multicast {group} {name}"),
+                true,
+                &format!("a socket of this node has joined {group} on {name} (not captured)"),
+                &format!("no socket of this node has joined {group} on {name} (not captured)"),
+            );
+            if !joined {
+                return Err(Self::martian(
+                    "no socket of this node has joined the multicast group",
+                ));
+            }
         }
         self.deliver()
     }
@@ -489,8 +501,7 @@ impl Run<'_, '_> {
         let key = self.key_out(src);
         match self.fib_lookup(&key) {
             Ok(l) => self.output_dst(&l, true),
-            Err(way @ NoWay::Blackhole(_)) => Err(End::dropped(way.reason())),
-            Err(way) => Err(End::rejected(way.reason())),
+            Err(way) => Err(way.end()),
         }
     }
 

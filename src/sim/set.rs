@@ -12,8 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a lookup in a set says.
 pub(super) enum Membership {
-    /// Not in it (or hidden by a `nomatch` member: true).
-    No(bool),
+    /// Not in it.
+    No,
     /// Member by its index.
     Yes,
     /// Cannot be told.
@@ -41,7 +41,7 @@ impl Run<'_, '_> {
             // `xt_set` refuses to load across families; a set without addresses has none.
             return Tri::of(m.not);
         }
-        let found = self.membership(set, &m.src, 0);
+        let found = self.membership(set, &m.src, m.return_nomatch, 0);
         if m.counters.is_some() {
             return Tri::Unknown(Self::unknown_set(
                 name,
@@ -52,10 +52,7 @@ impl Run<'_, '_> {
         }
         match found {
             Membership::Yes => Tri::of(!m.not),
-            Membership::No(nomatch) => {
-                // --return-nomatch: a nomatch member counts as a match.
-                Tri::of((m.return_nomatch && nomatch) != m.not)
-            }
+            Membership::No => Tri::of(m.not),
             Membership::Unknown(why) => Tri::Unknown(Self::unknown_set(name, &tuple, m.not, &why)),
         }
     }
@@ -111,7 +108,13 @@ impl Run<'_, '_> {
         out.join(",")
     }
 
-    fn membership(&mut self, set: &Set<'_>, src: &[bool], depth: usize) -> Membership {
+    fn membership(
+        &mut self,
+        set: &Set<'_>,
+        src: &[bool],
+        return_nomatch: bool,
+        depth: usize,
+    ) -> Membership {
         use crate::node::SetState;
         let Some(kind) = set.record.kind else {
             return Membership::Unknown(format!(
@@ -138,9 +141,9 @@ impl Run<'_, '_> {
                 if inner.set.record.family.is_some_and(|f| f != self.family) {
                     continue;
                 }
-                match self.membership(&inner.set, src, depth + 1) {
+                match self.membership(&inner.set, src, return_nomatch, depth + 1) {
                     Membership::Yes => return Membership::Yes,
-                    Membership::No(_) => {}
+                    Membership::No => {}
                     Membership::Unknown(w) => unknown = Some(w),
                 }
             }
@@ -149,13 +152,13 @@ impl Run<'_, '_> {
                 None if !set.record.complete => {
                     Membership::Unknown("not all of its members were captured".into())
                 }
-                None => Membership::No(false),
+                None => Membership::No,
             };
         }
         let dims = kind.dims.iter().flatten().count();
         if src.len() < dims {
             // The kernel refuses such a rule; fewer flags than dimensions never match.
-            return Membership::No(false);
+            return Membership::No;
         }
         let mut values = [SetValue::None; 3];
         for (d, value) in values.iter_mut().enumerate().take(dims) {
@@ -176,7 +179,7 @@ impl Run<'_, '_> {
                 }
                 Dim::Port => match self.set_port(from_src) {
                     Ok(Some((p, n))) => SetValue::Port(p, n),
-                    Ok(None) => return Membership::No(false),
+                    Ok(None) => return Membership::No,
                     Err(port) => {
                         // Not known which port: if no member has this address and protocol at all, the port does not matter.
                         let _ = port;
@@ -194,25 +197,28 @@ impl Run<'_, '_> {
                     let dev = if from_src { self.iif } else { self.oif };
                     match dev {
                         Some(dev) => SetValue::Iface(&self.node.device(dev).name),
-                        None => return Membership::No(false),
+                        None => return Membership::No,
                     }
                 }
-                Dim::Set => return Membership::No(false),
+                Dim::Set => return Membership::No,
             };
             *value = v;
         }
         match set.find(&values, dims) {
             Some(i) => {
-                if set.record.members.get(i).is_some_and(|m| m.nomatch) {
-                    Membership::No(true)
-                } else {
+                let nomatch = set.record.members.get(i).is_some_and(|m| m.nomatch);
+                // `ip_set_test` turns the answer of a type that knows `nomatch` around: then only such a member is a match.
+                let turned = return_nomatch && kind.dims.contains(&Some(Dim::Net));
+                if nomatch == turned {
                     Membership::Yes
+                } else {
+                    Membership::No
                 }
             }
             None if !set.record.complete => {
                 Membership::Unknown("not all of its members were captured".into())
             }
-            None => Membership::No(false),
+            None => Membership::No,
         }
     }
 
@@ -233,7 +239,7 @@ impl Run<'_, '_> {
         if any || !set.record.complete {
             Membership::Unknown("the port is not given".into())
         } else {
-            Membership::No(false)
+            Membership::No
         }
     }
 

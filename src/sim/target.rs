@@ -68,7 +68,12 @@ impl<'n> Run<'_, 'n> {
                 Ok(TargetVerdict::Continue)
             }
             Target::Connmark(c) => {
-                let Some(old) = self.ct.as_ref().map(|ct| ct.mark) else {
+                // Untracked and INVALID packets have no connection: `connmark_tg` leaves them alone.
+                let tracked = self
+                    .ct
+                    .as_ref()
+                    .filter(|ct| !matches!(ct.state, CtState::Untracked | CtState::Invalid));
+                let Some(old) = tracked.map(|ct| ct.mark) else {
                     return go_on(self, Effect::None);
                 };
                 match *c {
