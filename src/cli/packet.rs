@@ -185,6 +185,11 @@ impl PacketSpec {
         self.ct_state = Some(state);
     }
 
+    /// The device the packet is said to come in by.
+    pub(crate) fn device(&self) -> Option<&str> {
+        self.iif.as_deref()
+    }
+
     /// Fills in what is left open.
     pub fn resolve(&self, node: &Node<'_>) -> Result<Packet, PacketError> {
         let dst = address(&self.dst, "destination")?;

@@ -25,13 +25,13 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     };
     let one = one_packet(args)?;
     let snapshot = Snapshot::read(path)?;
-    let node = Node::new(&snapshot);
+    let mut node = Node::new(&snapshot);
     render::write_warnings(&mut anstream::stderr().lock(), &node, args.detail)?;
     let mut out = BufWriter::new(anstream::stdout().lock());
     let mut status = Status::Answered;
     match (one, &args.packets) {
         (Some(spec), _) => {
-            let done = answer(&mut out, &node, &spec, args, expect.as_ref(), true)?;
+            let done = answer(&mut out, &mut node, &spec, args, expect.as_ref(), true)?;
             status = worse(status, done);
         }
         (None, Some(file)) => {
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
                 }
                 first = false;
                 let done = match serde_json::from_str::<PacketSpec>(&line) {
-                    Ok(spec) => answer(&mut out, &node, &spec, args, expect.as_ref(), false)?,
+                    Ok(spec) => answer(&mut out, &mut node, &spec, args, expect.as_ref(), false)?,
                     Err(e) => {
                         refuse(&mut out, args.format, &format!("not a packet: {e}"))?;
                         Status::BadInput
@@ -113,12 +113,16 @@ fn refuse(out: &mut impl Write, format: Format, why: &str) -> io::Result<()> {
 
 fn answer(
     out: &mut impl Write,
-    node: &Node<'_>,
+    node: &mut Node<'_>,
     spec: &PacketSpec,
     args: &TraceArgs,
     expect: Option<&Expectation>,
     only: bool,
 ) -> anyhow::Result<Status> {
+    if let Some(name) = spec.device() {
+        node.assume_device(name);
+    }
+    let node: &Node<'_> = node;
     let packet = match spec.resolve(node) {
         Ok(p) => p,
         Err(e) if only && args.format != Format::Json => return Err(e.into()),

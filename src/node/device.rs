@@ -76,6 +76,28 @@ pub struct Addr {
 }
 
 impl Device {
+    /// A device of which nothing is known but its name.
+    pub fn named(name: &str) -> Self {
+        Self {
+            index: 0,
+            name: name.to_owned(),
+            altnames: Vec::new(),
+            kind: None,
+            link_type: None,
+            mac: None,
+            flags: Vec::new(),
+            group: None,
+            mtu: None,
+            master: None,
+            peer: Peer::None,
+            info: LinkInfo::default(),
+            xdp: None,
+            addrs: Vec::new(),
+            origin: Origin::default(),
+            known: false,
+        }
+    }
+
     /// Whether it is loopback (`IFF_LOOPBACK`).
     pub fn is_loopback(&self) -> bool {
         self.has_flag("LOOPBACK") || (self.flags.is_empty() && self.name == "lo")

@@ -151,6 +151,14 @@ impl<'a> Node<'a> {
             .map(DevId)
     }
 
+    /// Makes a device of that name known where no devices were captured at all, so that a packet can come in by it.
+    pub fn assume_device(&mut self, name: &str) {
+        let full = self.devices.len() >= usize::from(u16::MAX);
+        if !self.captured.links && !full && self.device_by_name(name).is_none() {
+            self.devices.push(Device::named(name));
+        }
+    }
+
     /// The device.
     pub fn device(&self, id: DevId) -> &Device {
         &self.devices[usize::from(id.0)]

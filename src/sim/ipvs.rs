@@ -2,7 +2,7 @@
 
 use super::conntrack::{Ct, IpvsConn};
 use super::path::Dst;
-use super::route::RouteKey;
+use super::route::{NoWay, RouteKey};
 use super::run::{End, Flow, Run};
 use crate::node::{Forwarding, VirtualKey, VirtualService};
 use crate::trace::{CtState, ForkKind, NatKind, Out, Port, Reason, StepKind, TcpFlags, Verdict};
@@ -175,6 +175,7 @@ impl Run<'_, '_> {
                 let local = matches!(l.ty, RouteType::Local | RouteType::Anycast);
                 (l, local)
             }
+            Err(way @ NoWay::NotCaptured) => return Err(way.end()),
             Err(_) => {
                 return Err(End::rejected(Reason::RealServerUnreachable {
                     service: c.service,

@@ -2,7 +2,7 @@
 
 use super::run::{End, Run};
 use crate::node::{DevId, NextHop, Origin, PolicyAction, PolicyRule, Route, TableId};
-use crate::trace::{ForkKind, Port, Reason};
+use crate::trace::{ForkKind, Port, Reason, Verdict};
 use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::{Family, Proto, Range};
@@ -69,12 +69,17 @@ pub enum NoWay {
     Prohibit(Origin),
     /// `blackhole`.
     Blackhole(Origin),
+    /// The routes that would tell were not captured.
+    NotCaptured,
 }
 
 impl NoWay {
     pub(super) fn reason(self) -> Reason {
         match self {
             Self::Network(None) => Reason::NoRoute,
+            Self::NotCaptured => {
+                Reason::Unknown("where it goes is not known: the routes were not captured".into())
+            }
             Self::Network(Some(at)) | Self::Unreachable(at) => Reason::RouteType {
                 what: "unreachable",
                 at,
@@ -94,6 +99,7 @@ impl NoWay {
     pub(super) fn end(self) -> End {
         match self {
             Self::Blackhole(_) => End::dropped(self.reason()),
+            Self::NotCaptured => End::new(Verdict::Unknown, self.reason()),
             _ => End::rejected(self.reason()),
         }
     }
@@ -190,7 +196,13 @@ impl Run<'_, '_> {
                     continue;
                 }
             };
-            match self.table_lookup(table, key, false) {
+            let result = match self.table_lookup(table, key, false) {
+                TableResult::Again if table == TableId::LOCAL => self
+                    .perhaps_local(key.dst)
+                    .map_or(TableResult::Again, TableResult::Found),
+                other => other,
+            };
+            match result {
                 TableResult::Again => {}
                 TableResult::Error(e) => return Err(e),
                 TableResult::Found(l) => {
@@ -212,7 +224,45 @@ impl Run<'_, '_> {
                 }
             }
         }
-        Err(NoWay::Network(None))
+        let captured = match Family::of(key.dst) {
+            Family::V4 => node.captured.route4,
+            Family::V6 => node.captured.route6,
+        };
+        Err(if captured {
+            NoWay::Network(None)
+        } else {
+            NoWay::NotCaptured
+        })
+    }
+
+    /// Where neither addresses nor the local table were captured, the destination may be the node's own: both are followed.
+    fn perhaps_local(&mut self, addr: IpAddr) -> Option<Lookup> {
+        let c = self.node.captured;
+        let captured = match Family::of(addr) {
+            Family::V4 => c.addr4 || c.local4,
+            Family::V6 => c.addr6 || c.local6,
+        };
+        if captured || addr != self.packet.dst || self.outer {
+            return None;
+        }
+        let own = self.fork_unknown(
+            ForkKind::Unknown(format!("whether {addr} is this node's")),
+            &format!("local {addr}"),
+            false,
+            &format!("{addr} is an address of this node (none were captured)"),
+            &format!("{addr} is not an address of this node (none were captured)"),
+        );
+        own.then(|| Lookup {
+            ty: RouteType::Local,
+            nexthops: Vec::new(),
+            all_devs: Vec::new(),
+            prefsrc: None,
+            scope: Scope::HOST,
+            dst_len: Family::of(addr).bits(),
+            table: TableId::LOCAL,
+            mtu: None,
+            origin: Origin::default(),
+        })
     }
 
     /// `fib_rule_match` with `fib4_rule_match` / `fib6_rule_match`.
@@ -342,6 +392,14 @@ impl Run<'_, '_> {
         if r.blackhole_nexthop {
             return Some(TableResult::Error(NoWay::Blackhole(r.origin)));
         }
+        // A destination that means something only on its link is looked up on the device the packet came in by
+        // (`rt6_need_strict` in `ip6_route_input`, net/ipv6/route.c); so is ::1, which is then not found.
+        let link = match key.dst {
+            IpAddr::V6(a) if a.is_loopback() || a.is_multicast() || a.is_unicast_link_local() => {
+                key.iif
+            }
+            _ => None,
+        };
         let mut usable = Vec::new();
         for n in &r.nexthops {
             if n.dead {
@@ -351,6 +409,9 @@ impl Run<'_, '_> {
                 continue;
             }
             if key.oif.is_some_and(|o| o != n.dev && key.l3 != Some(o)) {
+                continue;
+            }
+            if link.is_some_and(|i| i != n.dev && key.l3 != Some(n.dev)) {
                 continue;
             }
             usable.push(n.clone());
@@ -431,7 +492,7 @@ impl Run<'_, '_> {
         };
         match self.table_lookup(TableId::LOCAL, &key, false) {
             TableResult::Found(l) => Some(l),
-            _ => None,
+            _ => self.perhaps_local(addr),
         }
     }
 

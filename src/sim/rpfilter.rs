@@ -1,6 +1,6 @@
 //! Source validation: `__fib_validate_source` (`net/ipv4/fib_frontend.c`) and the rpfilter match.
 
-use super::route::{Lookup, RouteKey};
+use super::route::{Lookup, NoWay, RouteKey};
 use super::run::{End, Flow, Run};
 use crate::node::DevId;
 use crate::trace::{ForkKind, Port, Reason, StepKind};
@@ -24,12 +24,11 @@ impl Run<'_, '_> {
         if known == Some(0) {
             // Without rp_filter only the node's own addresses are refused as sources, and with policy routing not by the local
             // table alone but by the full lookup.
-            let accept_local = self.or_conf(dev, "accept_local");
-            if accept_local {
+            if self.or_conf_value(dev, "accept_local") {
                 return Ok(());
             }
             if !self.has_policy_routing() {
-                if self.is_local_addr(src) {
+                if self.is_local_addr(src) && !self.or_conf(dev, "accept_local") {
                     return Err(Self::martian(
                         "the source is an address of this node (accept_local=0)",
                     ));
@@ -62,9 +61,14 @@ impl Run<'_, '_> {
         let mode = |me: &mut Self, at_stake: i64| -> i64 {
             known.unwrap_or_else(|| me.rp_mode(dev, at_stake))
         };
-        let Ok(l) = found else {
-            let m = mode(self, 2);
-            return self.rp_verdict(m, None, m == 0);
+        let l = match found {
+            Ok(l) => l,
+            // The walk says already that the routes are missing.
+            Err(NoWay::NotCaptured) => return Ok(()),
+            Err(_) => {
+                let m = mode(self, 2);
+                return self.rp_verdict(m, None, m == 0);
+            }
         };
         if l.ty != RouteType::Unicast {
             let local_ok = l.ty == RouteType::Local && self.or_conf(dev, "accept_local");
@@ -185,7 +189,7 @@ impl Run<'_, '_> {
                     uid: 0,
                 };
                 match self.fib_lookup(&key) {
-                    Err(_) => false,
+                    Err(way) => way == NoWay::NotCaptured,
                     Ok(l)
                         if l.ty != RouteType::Unicast
                             && !(l.ty == RouteType::Local && m.accept_local) =>
@@ -220,7 +224,7 @@ impl Run<'_, '_> {
                     uid: 0,
                 };
                 match self.fib_lookup(&key) {
-                    Err(_) => false,
+                    Err(way) => way == NoWay::NotCaptured,
                     Ok(l) if matches!(l.ty, RouteType::Local | RouteType::Anycast) => {
                         m.accept_local
                     }

@@ -8,9 +8,8 @@ mod state;
 
 use super::device::{DevId, Device};
 use super::fib::{Fib, TableId};
-use super::{Captured, FileId, FileInfo, Node, Origin, Warning};
+use super::{Captured, FileId, FileInfo, Node, Warning};
 use crate::capture::Snapshot;
-use nfwhy_parsers::iproute::link::{LinkInfo, Peer};
 use nfwhy_parsers::recognise::Kind;
 use nfwhy_parsers::{Diagnostic, Parsed};
 use std::collections::HashMap;
@@ -138,24 +137,7 @@ impl Builder<'_> {
             return *d;
         }
         let id = DevId(u16::try_from(self.devices.len()).unwrap_or(u16::MAX));
-        self.devices.push(Device {
-            index: 0,
-            name: name.to_owned(),
-            altnames: Vec::new(),
-            kind: None,
-            link_type: None,
-            mac: None,
-            flags: Vec::new(),
-            group: None,
-            mtu: None,
-            master: None,
-            peer: Peer::None,
-            info: LinkInfo::default(),
-            xdp: None,
-            addrs: Vec::new(),
-            origin: Origin::default(),
-            known: false,
-        });
+        self.devices.push(Device::named(name));
         self.names.insert(name.to_owned(), id);
         id
     }
