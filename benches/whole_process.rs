@@ -59,7 +59,13 @@ fn restore(file: &Path) -> bool {
 /// so the shell's own accounting is used where GNU time exists.
 fn peak_kilobytes(dir: &Path, to: &str) -> Option<u64> {
     let out = Command::new("/usr/bin/time")
-        .args(["-f", "%M", env!("CARGO_BIN_EXE_nfwhy"), "trace", "--snapshot"])
+        .args([
+            "-f",
+            "%M",
+            env!("CARGO_BIN_EXE_nfwhy"),
+            "trace",
+            "--snapshot",
+        ])
         .arg(dir)
         .args(["--summary", "203.0.113.7", to])
         .stdout(Stdio::null())

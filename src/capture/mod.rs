@@ -137,6 +137,11 @@ impl Snapshot {
         if is_beside_the_capture(&name) {
             return;
         }
+        // A pipe would wait for a writer for ever, a device may have no end.
+        if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+            self.skipped.push((name, "not a regular file".into()));
+            return;
+        }
         match fs::read(path) {
             Ok(bytes) => self.add(name, bytes),
             Err(e) => self.skipped.push((name, format!("cannot be read: {e}"))),

@@ -96,12 +96,17 @@ fn one_packet(args: &TraceArgs) -> anyhow::Result<Option<PacketSpec>> {
     Ok(Some(spec))
 }
 
-fn lines(file: &Path) -> anyhow::Result<Box<dyn Iterator<Item = io::Result<String>>>> {
-    if file == Path::new("-") {
-        return Ok(Box::new(io::stdin().lines()));
-    }
-    let f = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(Box::new(BufReader::new(f).lines()))
+/// Lines of the file; bytes that are not UTF-8 are replaced, so that one bad line does not end the run.
+fn lines(file: &Path) -> anyhow::Result<impl Iterator<Item = io::Result<String>>> {
+    let input: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let f = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Box::new(BufReader::new(f))
+    };
+    Ok(input
+        .split(b'\n')
+        .map(|l| l.map(|l| String::from_utf8_lossy(&l).into_owned())))
 }
 
 fn refuse(out: &mut impl Write, format: Format, why: &str) -> io::Result<()> {

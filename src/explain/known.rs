@@ -5,6 +5,7 @@ use super::path::{ipvs_service, service_name, setting};
 use super::{Case, Cause, Finding, Rank, Severity, owners, reply};
 use crate::node::{Node, Origin, TableKind};
 use crate::trace::{CtState, NatKind, Outcome, Port, StepKind};
+use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
 use std::net::IpAddr;
 
@@ -13,7 +14,13 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
     list.extend(connection(case));
     list.extend(ipvs_untracked(case).map(|f| (Rank::Remark, f)));
     list.extend(two_backends(case).map(|f| (Rank::Remark, f)));
-    list.extend(depends(case).map(|f| (Rank::MayFail, f)));
+    // Without the rules nothing said of the packet holds: that comes first.
+    let rank = if rules_missing(case) {
+        Rank::Fails
+    } else {
+        Rank::MayFail
+    };
+    list.extend(depends(case).map(|f| (rank, f)));
     list
 }
 
@@ -192,6 +199,15 @@ fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
     f.blame_rules([legacy, nft]);
     f.advise("one of them is left over from before a change of the iptables version: flush its KUBE chains (`kube-proxy --cleanup` with the matching iptables, or reboot)");
     Some(f)
+}
+
+/// No netfilter rules of the packet's family were captured, or only native nftables ones, which are not simulated.
+fn rules_missing(case: &Case<'_, '_>) -> bool {
+    let c = case.node.captured;
+    match case.trace.packet.family() {
+        Family::V4 => !c.iptables4,
+        Family::V6 => !c.iptables6,
+    }
 }
 
 /// What the answer rests on and was not captured.

@@ -154,14 +154,41 @@ pub fn write(
             })
             .collect(),
     };
-    serde_json::to_writer(&mut *out, &answer)?;
+    write_line(out, &answer)
+}
+
+/// JSON escapes what is below U+0020 on its own; what else a terminal would act on is escaped here.
+struct Terminal;
+
+impl serde_json::ser::Formatter for Terminal {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
+        let mut rest = text;
+        while let Some((i, c)) = rest
+            .char_indices()
+            .find(|(_, c)| super::acts_on_terminal(*c))
+        {
+            out.write_all(&rest.as_bytes()[..i])?;
+            write!(out, "\\u{:04x}", u32::from(c))?;
+            rest = &rest[i + c.len_utf8()..];
+        }
+        out.write_all(rest.as_bytes())
+    }
+}
+
+fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut *out, Terminal,
+    ))?;
     out.write_all(b"\n")
 }
 
 /// One line for a packet that has no answer.
 pub fn write_error(out: &mut impl Write, error: &str) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &json!({ "error": error }))?;
-    out.write_all(b"\n")
+    write_line(out, &json!({ "error": error }))
 }
 
 /// What was not captured and matters to any outcome, each once.

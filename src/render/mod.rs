@@ -8,21 +8,27 @@ mod warnings;
 pub use reason::reason;
 pub use warnings::write_warnings;
 
-/// Input never reaches the terminal raw: control characters, bidirectional overrides and zero-width characters are shown by
-/// their numbers.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\u{0}'..='\u{1f}' | '\u{7f}' => {
-                out.push_str(&format!("\\x{:02x}", u32::from(c)));
-            }
-            '\u{80}'..='\u{9f}'
+/// Control characters, bidirectional overrides and zero-width characters: what a terminal acts on or hides.
+pub fn acts_on_terminal(c: char) -> bool {
+    matches!(
+        c,
+        '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' => out.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
-            c => out.push(c),
+            | '\u{feff}'
+    )
+}
+
+/// Input never reaches the terminal raw: what a terminal would act on is shown by its number.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match u32::from(c) {
+            _ if !acts_on_terminal(c) => out.push(c),
+            n if n <= 0x7f => out.push_str(&format!("\\x{n:02x}")),
+            n => out.push_str(&format!("\\u{{{n:x}}}")),
         }
     }
     out

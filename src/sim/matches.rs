@@ -380,10 +380,13 @@ impl Run<'_, '_> {
                 .not(n.not),
             },
             Match::Pkttype(n) => {
-                let ty = match skb.dst {
-                    IpAddr::V4(a) if a.is_multicast() => PacketType::Multicast,
-                    IpAddr::V6(a) if a.is_multicast() => PacketType::Multicast,
-                    IpAddr::V4(a) if a.is_broadcast() => PacketType::Broadcast,
+                // The frame's address decides, which NAT does not change; the node's own packets have none yet
+                // (`skb->pkt_type` is then 0, PACKET_HOST).
+                let local = self.packet.origin == crate::trace::Origin::Local;
+                let ty = match self.packet.dst {
+                    _ if local => PacketType::Unicast,
+                    a if a.is_multicast() => PacketType::Multicast,
+                    a if self.addr_type4(a, None) == RouteType::Broadcast => PacketType::Broadcast,
                     _ => PacketType::Unicast,
                 };
                 Tri::of((ty == n.value) != n.not)

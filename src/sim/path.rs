@@ -275,7 +275,12 @@ impl Run<'_, '_> {
 
     /// `ip_forward`, `ip6_forward`.
     fn forward(&mut self, dst: &Dst) -> Flow {
+        if self.skb.ttl <= 1 {
+            return Err(End::rejected(Reason::Ttl));
+        }
+        // `ip6_forward` looks at the source only where the packet changes its link.
         if self.family == Family::V6
+            && self.iif != dst.dev
             && let IpAddr::V6(src) = self.skb.src
         {
             if src.is_loopback() || src.is_unspecified() || src.is_multicast() {
@@ -284,9 +289,6 @@ impl Run<'_, '_> {
             if super::masq::scope6(self.skb.src) == 2 {
                 return Err(End::rejected(Reason::BeyondScope));
             }
-        }
-        if self.skb.ttl <= 1 {
-            return Err(End::rejected(Reason::Ttl));
         }
         if let Some(mtu) = dst.mtu.filter(|m| self.skb.length > *m) {
             if self.family == Family::V4 {

@@ -144,8 +144,11 @@ fn bytes_that_are_no_text_in_a_file_of_packets_are_refused() {
         &[],
     );
     assert_eq!(ran.code, 2);
-    assert_eq!(ran.json_lines()[0]["outcomes"][0]["verdict"], "forwarded");
-    ran.fails_with("UTF-8");
+    let lines = ran.json_lines();
+    assert_eq!(lines.len(), 3, "{}", ran.out);
+    assert_eq!(lines[0]["outcomes"][0]["verdict"], "forwarded");
+    assert!(lines[1]["error"].is_string(), "{}", ran.out);
+    assert_eq!(lines[2], lines[0], "a bad line does not end the run");
 }
 
 #[test]

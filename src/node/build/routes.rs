@@ -230,6 +230,17 @@ impl<'a> Builder<'a> {
                 };
                 let prefix = nfwhy_parsers::Masked::prefix(a.peer, a.prefix_len);
                 let net = and(prefix.addr, prefix.mask);
+                // A secondary's local route prefers the primary of its subnet (`fib_add_ifaddr`: `prim`).
+                let source = if a.secondary {
+                    d.addrs
+                        .iter()
+                        .find(|p| {
+                            !p.secondary && p.prefix_len == a.prefix_len && prefix.contains(p.peer)
+                        })
+                        .map_or(a.local, |p| p.local)
+                } else {
+                    a.local
+                };
                 if need {
                     let t = fib.tables.entry(TableId::LOCAL).or_default();
                     t.insert(local(
@@ -237,7 +248,7 @@ impl<'a> Builder<'a> {
                         family.bits(),
                         RouteType::Local,
                         Scope::HOST,
-                        Some(a.local),
+                        Some(source),
                         id,
                         a.origin,
                         TableId::LOCAL,
