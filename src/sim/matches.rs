@@ -382,12 +382,15 @@ impl Run<'_, '_> {
             Match::Pkttype(n) => {
                 // The frame's address decides, which NAT does not change; the node's own packets have none yet
                 // (`skb->pkt_type` is then 0, PACKET_HOST).
-                let local = self.packet.origin == crate::trace::Origin::Local;
-                let ty = match self.packet.dst {
-                    _ if local => PacketType::Unicast,
-                    a if a.is_multicast() => PacketType::Multicast,
-                    a if self.addr_type4(a, None) == RouteType::Broadcast => PacketType::Broadcast,
-                    _ => PacketType::Unicast,
+                let dst = self.packet.dst;
+                let ty = if self.packet.origin == crate::trace::Origin::Local {
+                    PacketType::Unicast
+                } else if dst.is_multicast() {
+                    PacketType::Multicast
+                } else if self.addr_type4(dst, None) == RouteType::Broadcast {
+                    PacketType::Broadcast
+                } else {
+                    PacketType::Unicast
                 };
                 Tri::of((ty == n.value) != n.not)
             }

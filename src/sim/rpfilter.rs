@@ -200,10 +200,10 @@ impl Run<'_, '_> {
                 }
             }
             Family::V6 => {
-                if scope_any_or_multicast(src) {
-                    return false ^ m.invert;
+                // "not routable" (`rpfilter_mt`).
+                if src.is_unspecified() {
+                    return true ^ m.invert;
                 }
-                let linklocal = super::masq::scope6(src) <= 2;
                 let key = RouteKey {
                     dst: src,
                     src: if is_multicast_or_broadcast(dst) {
@@ -214,32 +214,58 @@ impl Run<'_, '_> {
                     tos: 0,
                     mark: if m.validmark { self.skb.mark } else { 0 },
                     iif: None,
-                    // Strict: the lookup itself is bound to the device only for link-local sources
-                    // (`rpfilter_lookup_reverse6`, RT6_LOOKUP_F_IFACE unless loose).
-                    oif: (linklocal || !m.loose).then_some(dev),
+                    oif: None,
                     l3: self.node.l3_master(dev),
-                    proto: None,
+                    proto: Some(self.skb.proto),
                     sport: Port::None,
                     dport: Port::None,
                     uid: 0,
                 };
-                match self.fib_lookup(&key) {
-                    Err(way) => way == NoWay::NotCaptured,
-                    Ok(l) if matches!(l.ty, RouteType::Local | RouteType::Anycast) => {
-                        m.accept_local
-                    }
-                    Ok(l) => self.uses_dev(&l, dev) || m.loose,
-                }
+                self.reverse6(m, key, dev)
             }
         };
         ok ^ m.invert
+    }
+
+    /// `rpfilter_lookup_reverse6` (net/ipv6/netfilter/ip6t_rpfilter.c).
+    fn reverse6(&mut self, m: Rpfilter, key: RouteKey, dev: DevId) -> bool {
+        let bound = RouteKey {
+            oif: Some(dev),
+            ..key
+        };
+        if super::masq::scope6(key.dst) <= 2 {
+            // RT6_LOOKUP_F_IFACE: no other device will do.
+            return match self.fib_lookup(&bound) {
+                Err(way) => way == NoWay::NotCaptured,
+                Ok(l) if matches!(l.ty, RouteType::Local | RouteType::Anycast) => m.accept_local,
+                Ok(_) => true,
+            };
+        }
+        let l = match self.fib_lookup(&key) {
+            Err(way) => return way == NoWay::NotCaptured,
+            Ok(l) => l,
+        };
+        if l.ty == RouteType::Local {
+            return m.accept_local;
+        }
+        if l.ty == RouteType::Anycast {
+            return false;
+        }
+        if m.loose {
+            return true;
+        }
+        if l.nexthops.len() > 1 {
+            // The hash picks one of the next hops, whatever the device (`fib6_select_path`).
+            return self.select_path(&l).is_some_and(|hop| hop.dev == dev);
+        }
+        // Among the routes of the longest prefix the device's own is preferred (`rt6_device_match`).
+        self.uses_dev(&l, dev)
+            || self.fib_lookup(&bound).is_ok_and(|b| {
+                b.ty == RouteType::Unicast && b.dst_len == l.dst_len && b.table == l.table
+            })
     }
 }
 
 fn is_multicast_or_broadcast(a: IpAddr) -> bool {
     a.is_multicast() || matches!(a, IpAddr::V4(x) if x.is_broadcast())
-}
-
-fn scope_any_or_multicast(a: IpAddr) -> bool {
-    a.is_unspecified() || a.is_multicast()
 }
