@@ -4,7 +4,6 @@
 mod lab;
 
 use lab::case::{Case, Figures};
-use lab::packets::Packets;
 use lab::prng::Prng;
 use lab::spec::Spec;
 use lab::{netns, rules, sets, sh, shrink, topology};
@@ -24,10 +23,11 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-const TOOLS: [&[&str]; 5] = [
+const TOOLS: [&[&str]; 6] = [
     &["iptables-legacy-save", "-V"],
     &["iptables-nft-save", "-V"],
     &["ipset", "-v"],
+    &["conntrack", "-V"],
     &["nft", "-v"],
     &["ip", "-V"],
 ];
@@ -108,9 +108,8 @@ fn random_nodes_do_as_the_kernel_does() {
         };
         f.rules.0 = case.spec.tables.iter().map(|t| t.rules.len() as u64).sum();
         f.rules.1 = case.refused.len() as u64;
-        let mut source = Packets::new();
         let count = if fresh { packets / 8 } else { packets };
-        let probes: Vec<_> = (0..count).map(|_| source.any(&mut r)).collect();
+        let probes: Vec<_> = (0..count).map(|_| case.packets.any(&mut r)).collect();
         let mut found = case.judge(&node, &probes, &mut f);
         if !fresh {
             for p in probes
@@ -212,7 +211,10 @@ fn signature(what: &[String]) -> String {
         let reason = line.split(['(', '{', ' ']).nth(4).unwrap_or_default();
         let words: Vec<&str> = line.split([' ', ',']).collect();
         let kernel = words.last().copied().unwrap_or_default();
-        return format!("verdict {} {reason} {kernel}", words.get(2).copied().unwrap_or_default());
+        return format!(
+            "verdict {} {reason} {kernel}",
+            words.get(2).copied().unwrap_or_default()
+        );
     }
     line.split(|c: char| c.is_whitespace())
         .filter(|w| w.starts_with('-') || w.chars().all(|c| c.is_ascii_alphabetic()))

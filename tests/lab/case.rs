@@ -88,7 +88,8 @@ pub struct Case {
     pub snapshot: Snapshot,
     /// The same as files.
     pub files: Vec<(String, String)>,
-    packets: Packets,
+    /// Makes packets with ports that are new to this node.
+    pub packets: Packets,
     errors: BTreeMap<(usize, IpAddr), (Instant, u32)>,
     /// Rules with state: every packet meets fresh rules.
     pub fresh: bool,
@@ -155,7 +156,14 @@ impl Case {
             let mut single = Vec::new();
             for p in mine {
                 match ask(node, p, None) {
-                    Ok(t) if t.outcomes.len() == 1 && !self.fresh => plain.push((p.clone(), t)),
+                    // Without ports every packet is of the same connection.
+                    Ok(t)
+                        if t.outcomes.len() == 1
+                            && !self.fresh
+                            && p.wire.proto != super::frame::GRE =>
+                    {
+                        plain.push((p.clone(), t));
+                    }
                     Ok(t) => single.push((p.clone(), t)),
                     Err(_) => f.unknown += 1,
                 }
@@ -232,6 +240,9 @@ impl Case {
     ) -> Result<(usize, Observed), Divergence> {
         if self.fresh && first.is_none() {
             self.spec.reload_rules();
+        }
+        if p.wire.proto == super::frame::GRE {
+            let _ = super::sh::run(&["conntrack", "-F"], "");
         }
         f.packets += 1;
         f.singly += 1;
@@ -365,6 +376,9 @@ impl Case {
     }
 }
 
+/// Where the far ends' sequence numbers begin.
+const REPLY_SEQ: u32 = 5000;
+
 /// The answer of the far end to a packet that left.
 fn reply_to(dev: usize, left: &super::frame::Wire) -> Option<Probe> {
     use super::frame::{ICMP, ICMPV6, TCP, UDP};
@@ -372,10 +386,18 @@ fn reply_to(dev: usize, left: &super::frame::Wire) -> Option<Probe> {
     std::mem::swap(&mut w.src, &mut w.dst);
     std::mem::swap(&mut w.sport, &mut w.dport);
     w.ttl = 64;
+    w.ack = left
+        .seq
+        .wrapping_add(1)
+        .wrapping_add(u32::try_from(left.payload).unwrap_or(0));
+    w.seq = REPLY_SEQ;
     w.payload = 8;
     w.id += 1_000_000;
     match w.proto {
-        TCP if w.flags == 2 => w.flags = 0x12,
+        TCP if w.flags == 2 => {
+            w.flags = 0x12;
+            w.payload = 0;
+        }
         UDP => {}
         ICMP if w.icmp.0 == 8 => {
             w.icmp = (0, 0);

@@ -19,6 +19,10 @@ pub struct Wire {
     pub icmp: (u8, u8),
     /// TCP flags.
     pub flags: u8,
+    /// TCP sequence number.
+    pub seq: u32,
+    /// TCP acknowledgement number.
+    pub ack: u32,
     /// TOS or traffic class.
     pub tos: u8,
     /// TTL or hop limit.
@@ -29,11 +33,12 @@ pub struct Wire {
     pub payload: usize,
 }
 
-/// TCP, UDP, ICMP, ICMPv6.
+/// TCP, UDP, ICMP, ICMPv6, GRE.
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 pub const ICMP: u8 = 1;
 pub const ICMPV6: u8 = 58;
+pub const GRE: u8 = 47;
 
 const MAGIC: [u8; 4] = *b"lab!";
 
@@ -65,6 +70,7 @@ impl Wire {
         let l4 = match self.proto {
             TCP => 20,
             UDP | ICMP | ICMPV6 => 8,
+            GRE => 4,
             _ => 0,
         };
         ip + l4 + self.payload
@@ -100,6 +106,11 @@ impl Wire {
                 b.extend_from_slice(&self.sport.to_be_bytes());
                 b.extend_from_slice(&[0, 1]);
                 Some(2)
+            }
+            GRE => {
+                // Version 0, no key, IPv4 inside: conntrack reads it (`gre_pkt_to_tuple`).
+                b.extend_from_slice(&[0, 0, 8, 0]);
+                None
             }
             _ => None,
         };
@@ -194,6 +205,8 @@ impl Wire {
             dport: 0,
             icmp: (0, 0),
             flags: 0,
+            seq: 0,
+            ack: 0,
             tos,
             ttl,
             id: 0,
@@ -204,6 +217,8 @@ impl Wire {
             TCP => {
                 w.sport = u16_at(0)?;
                 w.dport = u16_at(2)?;
+                w.seq = u32::from_be_bytes(l4.get(4..8)?.try_into().ok()?);
+                w.ack = u32::from_be_bytes(l4.get(8..12)?.try_into().ok()?);
                 w.flags = *l4.get(13)?;
                 l4.get(usize::from(l4[12] >> 4) * 4..)?
             }
@@ -217,6 +232,7 @@ impl Wire {
                 w.sport = u16_at(4)?;
                 l4.get(8..)?
             }
+            GRE => l4.get(4..)?,
             _ => l4,
         };
         w.payload = data.len();

@@ -1,11 +1,10 @@
 //! Network namespaces: the node under test and the far ends of its devices.
 
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, recvfrom,
-    sendto, setsockopt, socket, sockopt,
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, sendto,
+    setsockopt, socket, sockopt,
 };
 use std::collections::HashMap;
 use std::fs::File;
@@ -36,7 +35,6 @@ pub struct Netns {
     wire: OwnedFd,
     peers: Vec<LinkAddr>,
     by_index: HashMap<usize, usize>,
-    node: File,
 }
 
 fn this_ns() -> File {
@@ -123,13 +121,40 @@ impl Netns {
             up += &format!("link set {dev} up\n");
         }
         sh::must(&["ip", "-batch", "-"], &up);
-        debug_assert!(if_nametoindex("lo").is_ok());
-        Ok(Self {
+        let made = Self {
             wire,
             peers,
             by_index,
-            node,
-        })
+        };
+        made.wait_for_carrier()?;
+        Ok(made)
+    }
+
+    /// A device passes packets only some time after it was set up (`linkwatch_event` in net/core/link_watch.c). A frame of no
+    /// known protocol shows it: the device counts it.
+    fn wait_for_carrier(&self) -> Result<(), String> {
+        let mut frame = [0u8; 60];
+        frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+        for _ in 0..500 {
+            for dev in 0..DEVICES.len() {
+                let _ = self.inject(dev, &frame);
+            }
+            let counts = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+            let live = |dev: &&str| {
+                counts.lines().any(|l| {
+                    let mut words = l.split([':', ' ']).filter(|w| !w.is_empty());
+                    words.next() == Some(dev) && words.nth(1).is_some_and(|n| n != "0")
+                })
+            };
+            let links = sh::must(&["ip", "-o", "link"], "");
+            let up = links.matches("state UP").count() == DEVICES.len();
+            if up && DEVICES.iter().all(|d| live(&d)) {
+                let _ = self.frames();
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        Err("the devices do not come up".into())
     }
 
     /// Puts a frame on the wire towards one of the node's devices.
@@ -158,11 +183,6 @@ impl Netns {
         }
         out
     }
-
-    /// Makes the calling thread a process of the node.
-    pub fn enter(&self) {
-        setns(&self.node, CloneFlags::CLONE_NEWNET).expect("a namespace of our own");
-    }
 }
 
 /// Why no lab can be made here; `None` where it can.
@@ -176,9 +196,3 @@ pub fn obstacle() -> Option<String> {
         Err(e) => Some(format!("no network namespaces for this user: {e}")),
     }
 }
-
-const _: () = {
-    // `sendto` takes any address that is one to the kernel.
-    const fn is_address<T: SockaddrLike>() {}
-    is_address::<LinkAddr>();
-};

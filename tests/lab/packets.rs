@@ -25,7 +25,7 @@ impl Packets {
         let band = p.wire.sport / 1000;
         let low = match p.wire.proto {
             TCP | UDP => match band {
-                0 => 500 + self.next % 500,
+                0 => 1 + self.next % 1000,
                 20..25 => 20_000 + self.next % 5000,
                 _ => 25_000 + self.next % 5000,
             },
@@ -53,7 +53,11 @@ impl Packets {
             }
         };
         let (src, mut dst) = (ip(src), ip(pool::addr(r, v6)));
-        if local && (dst.is_multicast() || pool::BROADCASTS.contains(&dst.to_string().as_str())) {
+        // A link-local destination needs a device named beside it, which a packet does not.
+        let far = dst.to_string().starts_with("fe80");
+        if local
+            && (far || dst.is_multicast() || pool::BROADCASTS.contains(&dst.to_string().as_str()))
+        {
             // What a process sends to many also loops back to itself, as a second packet (`ip_mc_output`).
             dst = ip(if v6 { "fd01::50" } else { "10.1.0.50" });
         }
@@ -106,6 +110,8 @@ impl Packets {
                 (0, 0)
             },
             flags: if proto == TCP { flags } else { 0 },
+            seq: 1000,
+            ack: 0,
             tos: r.one(&pool::TOSES),
             ttl,
             id: 0,

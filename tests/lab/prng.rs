@@ -25,12 +25,6 @@ impl Prng {
         usize::try_from(self.next() % n).unwrap_or(0)
     }
 
-    /// A number in `lo..=hi`.
-    pub fn within(&mut self, lo: u32, hi: u32) -> u32 {
-        let span = u64::from(hi.saturating_sub(lo)) + 1;
-        lo + u32::try_from(self.next() % span).unwrap_or(0)
-    }
-
     /// True in `percent` of 100 cases.
     pub fn chance(&mut self, percent: u32) -> bool {
         self.next() % 100 < u64::from(percent)

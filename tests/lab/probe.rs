@@ -72,7 +72,20 @@ impl Probe {
         let _ = (net.frames(), log.seen());
         match &self.from {
             From::Device { dev, mac } => {
-                o.error = net.inject(*dev, &self.wire.frame(mac_of(*dev), *mac)).err();
+                // As a host of that link would send it.
+                let to = match self.wire.dst {
+                    IpAddr::V4(a) if a.is_multicast() => {
+                        let [_, b, c, d] = a.octets();
+                        [1, 0, 0x5e, b & 0x7f, c, d]
+                    }
+                    IpAddr::V4(a) if a.octets()[3] == 255 => [0xff; 6],
+                    IpAddr::V6(a) if a.is_multicast() => {
+                        let [.., a, b, c, d] = a.octets();
+                        [0x33, 0x33, a, b, c, d]
+                    }
+                    _ => mac_of(*dev),
+                };
+                o.error = net.inject(*dev, &self.wire.frame(to, *mac)).err();
             }
             From::Local { mark, uid, bound } => {
                 o.error = self.send_locally(*mark, *uid, *bound).err();

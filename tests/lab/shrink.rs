@@ -74,18 +74,47 @@ pub fn shrink(spec: &Spec, fresh: bool, p: &Probe, followed: bool) -> Option<(Ca
         }
         step /= 2;
     }
+    Some(tidy(best, d, fresh, p, followed))
+}
+
+/// Drops tables, policies and chains that no rule needs.
+fn tidy(best: Case, d: Divergence, fresh: bool, p: &Probe, followed: bool) -> (Case, Divergence) {
+    let (mut best, mut d) = (best, d);
     // Tables without a rule.
     for i in (0..best.spec.tables.len()).rev() {
         let mut smaller = best.spec.clone();
         let t = &smaller.tables[i];
-        if t.rules.is_empty() && t.chains.iter().all(|(_, p)| *p != Some("DROP")) {
+        if t.rules.is_empty() {
             smaller.tables.remove(i);
             if let Some(found) = diverges(&smaller, fresh, p, followed) {
                 (best, d) = found;
             }
         }
     }
-    Some((best, d))
+    // Policies, and chains that no rule names any more.
+    for i in 0..best.spec.tables.len() {
+        for drop_policy in [true, false] {
+            let mut smaller = best.spec.clone();
+            let t = &mut smaller.tables[i];
+            if drop_policy {
+                for c in t.chains.iter_mut().filter(|c| c.1.is_some()) {
+                    c.1 = Some("ACCEPT");
+                }
+            } else {
+                let rules = t.rules.clone();
+                t.chains.retain(|(c, policy)| {
+                    policy.is_some()
+                        || rules
+                            .iter()
+                            .any(|r| r.chain == *c || r.text.ends_with(&format!(" {c}")))
+                });
+            }
+            if let Some(found) = diverges(&smaller, fresh, p, followed) {
+                (best, d) = found;
+            }
+        }
+    }
+    (best, d)
 }
 
 /// Writes the case as a snapshot folder, with what the kernel did.

@@ -179,18 +179,23 @@ impl Spec {
         }
     }
 
-    /// Loads the rules once more, which sets counters and all state of matches to their beginning.
+    /// Loads the rules once more, which sets counters and all state of matches to their beginning. The tables themselves stay,
+    /// and with them the order of the hooks.
     pub fn reload_rules(&mut self) {
-        for t in &mut self.tables {
-            let empty = Table {
-                rules: Vec::new(),
-                ..t.clone()
-            };
-            let tool = tool(t.backend, t.v6, "restore");
-            sh::must(&[&tool, "-w"], &empty.text());
-        }
-        for t in &mut self.tables {
-            t.load();
+        for again in [false, true] {
+            for t in &self.tables {
+                let mut text = format!("*{}\n", t.name);
+                for (chain, policy) in &t.chains {
+                    text += &format!(":{chain} {} [0:0]\n-F {chain}\n", policy.unwrap_or("-"));
+                }
+                for r in t.rules.iter().filter(|_| again) {
+                    text += &format!("-A {} {}\n", r.chain, r.text);
+                }
+                sh::must(
+                    &[&tool(t.backend, t.v6, "restore"), "-n", "-w"],
+                    &(text + "COMMIT\n"),
+                );
+            }
         }
     }
 

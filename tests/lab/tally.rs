@@ -6,8 +6,6 @@ use nfwhy_parsers::iptables::{Rule, Target};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::judge;
-
 /// Counts by name.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -173,10 +171,4 @@ fn target_name(text: &str) -> String {
     } else {
         verb.to_owned()
     }
-}
-
-/// A rule as `judge` names it, for messages.
-pub fn place(node: &Node<'_>, hit: &Hit) -> String {
-    let k = judge::key(node, hit);
-    format!("{:?} {} {}:{}", k.0, k.1, k.2, k.3 + 1)
 }
