@@ -137,7 +137,7 @@ impl Run<'_, '_> {
                         }
                         RouteType::Local => {
                             self.route_step(&l, None, true, false);
-                            self.validate_source(dev)?;
+                            self.validate_source(dev, None)?;
                             self.deliver()
                         }
                         RouteType::Unicast => {
@@ -146,7 +146,7 @@ impl Run<'_, '_> {
                                 return Err(End::dropped(Reason::ForwardingOff { sysctl }));
                             }
                             let dst = self.take_way(&l, false)?;
-                            self.validate_source(dev)?;
+                            self.validate_source(dev, dst.dev)?;
                             self.forward(&dst)
                         }
                         _ => Err(Self::martian(
@@ -182,7 +182,7 @@ impl Run<'_, '_> {
     /// `brd_input` in `ip_route_input_slow`: sources are validated, save those of a client that has none yet (DHCP).
     fn broadcast(&mut self, dev: DevId, src: std::net::Ipv4Addr) -> Flow {
         if src.octets()[0] != 0 {
-            self.validate_source(dev)?;
+            self.validate_source(dev, None)?;
         }
         self.deliver()
     }

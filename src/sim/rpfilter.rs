@@ -11,7 +11,8 @@ use std::net::IpAddr;
 
 impl Run<'_, '_> {
     /// IPv4 only; IPv6 has no `rp_filter`. `-EINVAL` is a martian whatever `rp_filter` says, `-EXDEV` is `rp_filter`'s own.
-    pub(super) fn validate_source(&mut self, dev: DevId) -> Flow {
+    /// `out` is the device of the way out, where the packet is to be forwarded.
+    pub(super) fn validate_source(&mut self, dev: DevId, out: Option<DevId>) -> Flow {
         let src = self.skb.src;
         let all = self.all_conf("rp_filter");
         let one = self.dev_conf(dev, "rp_filter");
@@ -42,8 +43,9 @@ impl Run<'_, '_> {
             src: self.skb.dst,
             tos: self.skb.tos,
             mark: if vmark { self.skb.mark } else { 0 },
-            // `flowi4_iif = oif ? : LOOPBACK_IFINDEX`, with oif the VRF.
-            iif: self.node.l3_master(dev),
+            // `flowi4_iif = oif ? : LOOPBACK_IFINDEX`, and oif is the way out (`__mkroute_input`), so `iif` in a policy rule
+            // means the device by which a reply would come in.
+            iif: out.or_else(|| self.node.l3_master(dev)),
             oif: None,
             l3: self.node.l3_master(dev),
             proto: Some(self.skb.proto),
