@@ -58,6 +58,9 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
         (None, None) => bail!("nothing to trace: give FROM and TO, or --packets"),
     }
     out.flush()?;
+    // The process ends here; giving back the memory of a large node piece by piece would only take time.
+    std::mem::forget(node);
+    std::mem::forget(snapshot);
     Ok(status)
 }
 

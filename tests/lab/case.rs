@@ -6,7 +6,6 @@ use nfwhy::sim::Conn;
 use nfwhy::trace::{Outcome, Reason, Trace, Verdict};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Instant;
 
 use super::judge::{self, ask, delta, end_differences, hit_differences, hits};
 use super::netns::Netns;
@@ -90,7 +89,7 @@ pub struct Case {
     pub files: Vec<(String, String)>,
     /// Makes packets with ports that are new to this node.
     pub packets: Packets,
-    errors: BTreeMap<(usize, IpAddr), (Instant, u32)>,
+    errors: BTreeMap<IpAddr, u32>,
     /// Rules with state: every packet meets fresh rules.
     pub fresh: bool,
     /// Rules that the tools refused, and what they said.
@@ -132,19 +131,13 @@ impl Case {
 
     /// `ip_error` (net/ipv4/route.c) answers a source five times at once and then once a second.
     fn limited(&mut self, p: &Probe, o: &Outcome) -> bool {
-        let From::Device { dev, .. } = p.from else {
-            return false;
-        };
         let routing = matches!(o.reason, Reason::NoRoute | Reason::RouteType { .. });
-        if p.v6() || !routing {
+        if p.v6() || !routing || matches!(p.from, From::Local { .. }) {
             return false;
         }
-        let e = self
-            .errors
-            .entry((dev, p.wire.src))
-            .or_insert((Instant::now(), 0));
-        e.1 += 1;
-        e.1 > 4
+        let sent = self.errors.entry(p.wire.src).or_default();
+        *sent += 1;
+        *sent > 4
     }
 
     /// Judges packets; gives the divergences.

@@ -29,7 +29,7 @@ pub struct Wire {
     pub ttl: u8,
     /// A number by which the packet is known again wherever it turns up; 0 = none.
     pub id: u32,
-    /// Bytes of payload, at least 8.
+    /// Bytes of payload; from 8 on they hold the number.
     pub payload: usize,
 }
 
@@ -79,17 +79,14 @@ impl Wire {
     fn l4(&self) -> Vec<u8> {
         let mut data = MAGIC.to_vec();
         data.extend_from_slice(&self.id.to_be_bytes());
-        data.resize(self.payload.max(8), 0);
+        data.resize(self.payload, 0);
         let mut b = Vec::new();
         let at = match self.proto {
             TCP => {
                 b.extend_from_slice(&self.sport.to_be_bytes());
                 b.extend_from_slice(&self.dport.to_be_bytes());
-                // Sequence numbers as a fresh connection's, so that a reply fits conntrack's window.
-                b.extend_from_slice(&1000u32.to_be_bytes());
-                b.extend_from_slice(
-                    &(if self.flags & 16 != 0 { 1001u32 } else { 0 }).to_be_bytes(),
-                );
+                b.extend_from_slice(&self.seq.to_be_bytes());
+                b.extend_from_slice(&self.ack.to_be_bytes());
                 b.extend_from_slice(&[5 << 4, self.flags, 0xff, 0xff, 0, 0, 0, 0]);
                 Some(16)
             }

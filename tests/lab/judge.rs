@@ -1,7 +1,7 @@
 //! The simulator's answer beside the kernel's.
 
 use nfwhy::node::Node;
-use nfwhy::sim::{Conn, WayBack, simulate, way_back};
+use nfwhy::sim::{Conn, simulate};
 use nfwhy::trace::{
     ForkKind, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Trace, Verdict,
 };
@@ -159,7 +159,7 @@ pub fn end_differences(
     if said != kernel {
         let silent = o.verdict == Verdict::Rejected
             && kernel == "dropped"
-            && (limited || unanswerable(node, p, o));
+            && (limited || unanswerable(p, o));
         if !silent {
             bad.push(format!(
                 "verdict: simulated {said} ({:?}), kernel {kernel}",
@@ -256,7 +256,7 @@ fn same_packet(o: &Outcome, w: &Wire, bad: &mut Vec<String>) {
 }
 
 /// Whether an error message or reset for this packet has nowhere to go or must not be sent.
-fn unanswerable(node: &Node<'_>, p: &Probe, o: &Outcome) -> bool {
+fn unanswerable(p: &Probe, o: &Outcome) -> bool {
     let w = &p.wire;
     // "No RST for RST" (`nf_reject_ip_tcphdr_get`), no errors about errors (`icmp_send`).
     let reset = w.proto == TCP && w.flags & 4 != 0;
@@ -267,8 +267,7 @@ fn unanswerable(node: &Node<'_>, p: &Probe, o: &Outcome) -> bool {
     };
     let odd = w.src.is_unspecified() || w.src.is_multicast() || w.dst.is_multicast();
     let nowhere = !matches!(p.from, From::Local { .. })
-        && way_back(node, w.src, w.dst) != WayBack::Local
-        && way_back(node, w.src, w.dst) == WayBack::None;
+        && !super::sh::exists(&["ip", "route", "get", &w.src.to_string()]);
     reset && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere
 }
 
