@@ -208,43 +208,31 @@ impl Run<'_, '_> {
         ))
     }
 
-    pub(super) fn dnat<'r>(
+    /// `DNAT` and `SNAT`: addresses and ports as the rule says (`xt_nat_target_v2`).
+    pub(super) fn to_addresses<'r>(
         &mut self,
         n: &Nat,
+        kind: NatKind,
         hit: Hit,
         depth: usize,
         hook: Hook,
     ) -> Flow<TargetVerdict<'r>> {
-        if !self.can_nat() || is_source(hook) {
+        let source = kind == NatKind::Snat;
+        if !self.can_nat() || source != is_source(hook) {
             self.hit(hit, depth, Effect::None);
             return Ok(TargetVerdict::Continue);
         }
+        let (addr, port) = if source {
+            (self.skb.src, self.skb.sport)
+        } else {
+            (self.skb.dst, self.skb.dport)
+        };
         let addr = match n.addrs {
             Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
-            None => self.skb.dst,
+            None => addr,
         };
-        let port = Self::ports_of(n, self.skb.dport, false);
-        self.set_up(false, addr, port, NatKind::Dnat, hit, depth);
-        Ok(TargetVerdict::Nat)
-    }
-
-    pub(super) fn snat<'r>(
-        &mut self,
-        n: &Nat,
-        hit: Hit,
-        depth: usize,
-        hook: Hook,
-    ) -> Flow<TargetVerdict<'r>> {
-        if !self.can_nat() || !is_source(hook) {
-            self.hit(hit, depth, Effect::None);
-            return Ok(TargetVerdict::Continue);
-        }
-        let addr = match n.addrs {
-            Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
-            None => self.skb.src,
-        };
-        let port = Self::ports_of(n, self.skb.sport, true);
-        self.set_up(true, addr, port, NatKind::Snat, hit, depth);
+        let port = Self::ports_of(n, port, source);
+        self.set_up(source, addr, port, kind, hit, depth);
         Ok(TargetVerdict::Nat)
     }
 

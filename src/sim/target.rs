@@ -3,7 +3,7 @@
 use super::chain::TargetVerdict;
 use super::run::{End, Flow, Run};
 use crate::node::Table;
-use crate::trace::{CtState, Effect, Hit, Hook, Reason, Verdict};
+use crate::trace::{CtState, Effect, Hit, Hook, NatKind, Reason, Verdict};
 use nfwhy_parsers::iptables::targets::{Connmark, TtlTarget};
 use nfwhy_parsers::iptables::{Rule, Target};
 
@@ -114,9 +114,9 @@ impl<'n> Run<'_, 'n> {
                 }
                 go_on(self, Effect::None)
             }
-            Target::Dnat(n) => self.dnat(n, hit, depth, hook),
+            Target::Dnat(n) => self.to_addresses(n, NatKind::Dnat, hit, depth, hook),
             Target::Redirect(n) => self.redirect(n, hit, depth, hook),
-            Target::Snat(n) => self.snat(n, hit, depth, hook),
+            Target::Snat(n) => self.to_addresses(n, NatKind::Snat, hit, depth, hook),
             Target::Masquerade(n) => self.masquerade(n, hit, depth),
             Target::Netmap(m) => Ok(self.netmap(*m, hit, depth, hook)),
             Target::Tproxy { port, mark, .. } => {
