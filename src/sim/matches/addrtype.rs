@@ -1,0 +1,126 @@
+//! `addrtype`.
+
+use super::super::run::Run;
+use super::{Tri, fact};
+use crate::trace::Port;
+use nfwhy_parsers::Family;
+use nfwhy_parsers::iproute::route::RouteType;
+use nfwhy_parsers::iptables::matches::Addrtype;
+use std::net::IpAddr;
+
+impl Run<'_, '_> {
+    pub(in crate::sim) fn match_addrtype(&mut self, a: &Addrtype) -> Tri {
+        let dev = if a.limit_in {
+            self.iif
+        } else if a.limit_out {
+            self.oif
+        } else {
+            None
+        };
+        let (src, dst) = (self.skb.src, self.skb.dst);
+        if let Some(n) = a.src {
+            if self.skb.src_unknown {
+                return fact("the source after NAT is of the type asked", None).not(n.not);
+            }
+            if self.addr_type_in(src, n.value.0, dev) == n.not {
+                return Tri::No;
+            }
+        }
+        if let Some(n) = a.dst
+            && self.addr_type_in(dst, n.value.0, dev) == n.not
+        {
+            return Tri::No;
+        }
+        Tri::Yes
+    }
+
+    pub(in crate::sim) fn addr_type_in(
+        &mut self,
+        addr: IpAddr,
+        mask: u16,
+        dev: Option<crate::node::DevId>,
+    ) -> bool {
+        let bit = |t: RouteType| -> u16 {
+            1 << match t {
+                RouteType::Unicast => 1,
+                RouteType::Local => 2,
+                RouteType::Broadcast => 3,
+                RouteType::Anycast => 4,
+                RouteType::Multicast => 5,
+                RouteType::Blackhole => 6,
+                RouteType::Unreachable => 7,
+                RouteType::Prohibit => 8,
+                RouteType::Throw => 9,
+                RouteType::Nat => 10,
+            }
+        };
+        match addr {
+            IpAddr::V4(_) => mask & bit(self.addr_type4(addr, dev)) != 0,
+            IpAddr::V6(a) => {
+                // `match_type6` (net/netfilter/xt_addrtype.c).
+                if mask & bit(RouteType::Multicast) != 0 && !a.is_multicast() {
+                    return false;
+                }
+                if mask & bit(RouteType::Unicast) != 0 && (a.is_multicast() || a.is_unspecified()) {
+                    return false;
+                }
+                if mask & 1 != 0 && !a.is_unspecified() {
+                    return false;
+                }
+                let asks = bit(RouteType::Local)
+                    | bit(RouteType::Anycast)
+                    | bit(RouteType::Unreachable)
+                    | bit(RouteType::Prohibit);
+                if mask & asks == 0 {
+                    return true;
+                }
+                mask & self.route6_types(addr, mask, dev) != 0
+            }
+        }
+    }
+
+    /// `match_lookup_rt6`.
+    pub(in crate::sim) fn route6_types(
+        &mut self,
+        addr: IpAddr,
+        mask: u16,
+        dev: Option<crate::node::DevId>,
+    ) -> u16 {
+        const LOCAL: u16 = 1 << 2;
+        const ANYCAST: u16 = 1 << 4;
+        const UNREACHABLE: u16 = 1 << 7;
+        let mut out = 0;
+        if let Some(d) = dev {
+            if mask & LOCAL != 0 && self.node.device(d).addrs.iter().any(|a| a.local == addr) {
+                out |= LOCAL;
+            }
+            if mask & !LOCAL == 0 {
+                return out;
+            }
+        }
+        let key = crate::sim::route::RouteKey {
+            dst: addr,
+            src: Family::V6.unspecified(),
+            tos: 0,
+            mark: 0,
+            iif: None,
+            oif: dev,
+            l3: None,
+            proto: None,
+            sport: Port::None,
+            dport: Port::None,
+            uid: 0,
+        };
+        match self.fib_lookup(&key) {
+            Err(_) => out | UNREACHABLE,
+            Ok(l) => {
+                match l.ty {
+                    RouteType::Local if dev.is_none() => out |= LOCAL,
+                    RouteType::Anycast => out |= ANYCAST,
+                    _ => {}
+                }
+                out
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `conntrack` and `state`.
+
+use super::super::run::Run;
+use super::{Tri, fact};
+use crate::trace::{CtState, Port};
+use nfwhy_parsers::iptables::matches::{Conntrack, CtStates};
+
+impl Run<'_, '_> {
+    /// The state bits of the packet (`conntrack_mt`, `net/netfilter/xt_conntrack.c`).
+    pub(in crate::sim) fn ct_states_fit(&self, want: CtStates, nat: bool) -> bool {
+        let mut have = match &self.ct {
+            None => CtStates::INVALID,
+            Some(ct) => match ct.state {
+                CtState::Invalid => CtStates::INVALID,
+                CtState::Untracked => CtStates::UNTRACKED,
+                CtState::New => CtStates::NEW,
+                CtState::Established => CtStates::ESTABLISHED,
+                CtState::Related => CtStates::RELATED,
+            },
+        };
+        if nat
+            && let Some(ct) = &self.ct
+            && !matches!(ct.state, CtState::Invalid | CtState::Untracked)
+        {
+            if ct.src_nat {
+                have |= CtStates::SNAT;
+            }
+            if ct.dst_nat {
+                have |= CtStates::DNAT;
+            }
+        }
+        have & want.0 != 0
+    }
+
+    pub(in crate::sim) fn match_conntrack(&mut self, c: &Conntrack) -> Tri {
+        if let Some(n) = &c.state
+            && self.ct_states_fit(n.value, true) == n.not
+        {
+            return Tri::No;
+        }
+        // Everything else asks a connection: none, none fits (`if (ct == NULL) return info->match_flags & XT_CONNTRACK_STATE`).
+        let others = c.proto.is_some()
+            || c.orig_src.is_some()
+            || c.orig_dst.is_some()
+            || c.reply_src.is_some()
+            || c.reply_dst.is_some()
+            || c.orig_sport.is_some()
+            || c.orig_dport.is_some()
+            || c.reply_sport.is_some()
+            || c.reply_dport.is_some()
+            || c.status.is_some()
+            || c.expire.is_some()
+            || c.dir_original.is_some();
+        if !others {
+            return Tri::Yes;
+        }
+        let Some(ct) = self
+            .ct
+            .as_ref()
+            .filter(|ct| !matches!(ct.state, CtState::Invalid | CtState::Untracked))
+        else {
+            return Tri::of(c.state.is_some());
+        };
+        if c.dir_original.is_some_and(|d| d == ct.is_reply) {
+            return Tri::No;
+        }
+        if c.proto
+            .is_some_and(|n| (n.value == self.skb.proto) == n.not)
+        {
+            return Tri::No;
+        }
+        for (want, have) in [
+            (c.orig_src, ct.orig.src),
+            (c.orig_dst, ct.orig.dst),
+            (c.reply_src, ct.reply.src),
+            (c.reply_dst, ct.reply.dst),
+        ] {
+            if want.is_some_and(|n| n.value.contains(have) == n.not) {
+                return Tri::No;
+            }
+        }
+        let mut out = Tri::Yes;
+        for (want, have, what) in [
+            (c.orig_sport, ct.orig.sport, "original source"),
+            (c.orig_dport, ct.orig.dport, "original destination"),
+            (c.reply_sport, ct.reply.sport, "reply source"),
+            (c.reply_dport, ct.reply.dport, "reply destination"),
+        ] {
+            let have = match have {
+                // Protocols without ports compare their zero.
+                Port::None => Port::Known(0),
+                p => p,
+            };
+            match Self::port(have, want, what) {
+                Tri::No => return Tri::No,
+                Tri::Yes => {}
+                u @ Tri::Unknown(_) => out = u,
+            }
+        }
+        if let Some(n) = c.status {
+            const SEEN_REPLY: u16 = 2;
+            const ASSURED: u16 = 4;
+            const CONFIRMED: u16 = 8;
+            let mut have = 0;
+            if ct.replied || ct.is_reply {
+                have |= SEEN_REPLY;
+            }
+            if ct.confirmed {
+                have |= CONFIRMED;
+            }
+            let _ = ASSURED;
+            // NONE is 0 and asks for no bit at all: `(status_mask & ct->status) ^ !(invert)`.
+            if (have & n.value != 0) == n.not {
+                return Tri::No;
+            }
+        }
+        if c.expire.is_some() {
+            return fact(
+                "the connection's timeout is in the range of --ctexpire",
+                Some(("conntrack entry", "conntrack -L")),
+            );
+        }
+        out
+    }
+}

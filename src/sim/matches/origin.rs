@@ -1,0 +1,168 @@
+//! Where a packet comes from and who saw it before: `owner`, `physdev`, `ipvs`, `recent`.
+
+use super::super::run::Run;
+use super::{Tri, fact};
+use nfwhy_parsers::Family;
+use nfwhy_parsers::common::{Neg, Range};
+use nfwhy_parsers::iptables::matches::{IpvsMatch, Owner, Physdev, Recent, RecentMode};
+
+impl Run<'_, '_> {
+    /// `owner_mt`: packets that no socket of this node sent match only `! --socket-exists` and inverted ids.
+    pub(in crate::sim) fn match_owner(&self, o: &Owner<'_>) -> Tri {
+        let inverted_all = o.uid.is_none_or(|n| n.not)
+            && o.gid.is_none_or(|n| n.not)
+            && o.socket_exists.is_none_or(|n| n.not);
+        if !self.skb.local {
+            // `(info->match ^ info->invert) == 0` (net/netfilter/xt_owner.c).
+            return Tri::of(inverted_all && o.unresolved.is_none());
+        }
+        if o.socket_exists.is_some_and(|n| n.not) {
+            return Tri::No;
+        }
+        let id = |want: Option<Neg<Range<u32>>>, have: Option<u32>, what: &str| match (want, have) {
+            (None, _) => Tri::Yes,
+            (Some(n), Some(x)) => Tri::of(n.value.contains(&x) != n.not),
+            (Some(n), None) => {
+                let r = if n.value.lo == n.value.hi {
+                    n.value.lo.to_string()
+                } else {
+                    format!("{}-{}", n.value.lo, n.value.hi)
+                };
+                fact(&format!("the sending process has {what} {r}"), None).not(n.not)
+            }
+        };
+        let out = id(o.uid, self.skb.uid, "user id").and(|| id(o.gid, self.skb.gid, "group id"));
+        match &o.unresolved {
+            None => out,
+            Some(name) => out.and(|| fact(&format!("the sending process belongs to {name}"), None)),
+        }
+    }
+
+    /// Bridge ports are known to iptables only through `br_netfilter` (`physdev_mt`, `net/netfilter/xt_physdev.c`).
+    pub(in crate::sim) fn match_physdev(&mut self, p: &Physdev<'_>) -> Tri {
+        let through_bridge = match self.iif {
+            Some(d) if self.node.device(d).is_bridge() => {
+                let key = match self.family {
+                    Family::V4 => "net/bridge/bridge-nf-call-iptables",
+                    Family::V6 => "net/bridge/bridge-nf-call-ip6tables",
+                };
+                match self.node.sysctls.get(key) {
+                    Some((n, _)) => Some(n != 0),
+                    // The setting exists only while br_netfilter is loaded.
+                    None if self.node.sysctls.any_below("net/bridge/") => Some(false),
+                    None if self.node.captured.sysctl => Some(false),
+                    None => None,
+                }
+            }
+            _ => Some(false),
+        };
+        let Some(through) = through_bridge else {
+            return fact(
+                "the packet came through a bridge port that iptables sees (br_netfilter)",
+                Some((
+                    "sysctl net.bridge.bridge-nf-call-iptables",
+                    "sysctl net.bridge",
+                )),
+            );
+        };
+        if !through {
+            // No bridge information: only what is inverted or absent fits.
+            let bad = [p.is_in, p.is_out, p.is_bridged]
+                .into_iter()
+                .flatten()
+                .any(|n| !n.not);
+            let named = [&p.in_dev, &p.out_dev]
+                .into_iter()
+                .flatten()
+                .any(|n| !n.not);
+            return Tri::of(!bad && !named);
+        }
+        // Routed, so not bridged, and no output port.
+        if p.is_bridged.is_some_and(|n| !n.not) || p.is_out.is_some_and(|n| !n.not) {
+            return Tri::No;
+        }
+        if p.is_in.is_some_and(|n| n.not) {
+            return Tri::No;
+        }
+        if p.out_dev.as_ref().is_some_and(|n| !n.not) {
+            return Tri::No;
+        }
+        match &p.in_dev {
+            None => Tri::Yes,
+            Some(n) => {
+                fact(&format!("the packet came by bridge port {}", n.value), None).not(n.not)
+            }
+        }
+    }
+
+    /// `ipvs_mt` (`net/netfilter/xt_ipvs.c`).
+    pub(in crate::sim) fn match_ipvs(&self, m: &IpvsMatch<'_>) -> Tri {
+        let conn = self
+            .ct
+            .as_ref()
+            .and_then(|ct| ct.ipvs)
+            .filter(|_| self.skb.ipvs);
+        if let Some(n) = m.ipvs {
+            // `--ipvs` alone asks the skb's own flag.
+            return Tri::of(self.skb.ipvs != n.not);
+        }
+        let Some(c) = conn else { return Tri::No };
+        let svc = &self.node.ipvs.services[c.service];
+        let server = &svc.servers[c.server];
+        let (vaddr, vport, vproto) = match svc.key {
+            crate::node::VirtualKey::Addr { proto, addr, port } => {
+                (Some(addr), Some(port), Some(proto))
+            }
+            crate::node::VirtualKey::Fwmark { .. } => (None, None, None),
+        };
+        let reply = self.ct.as_ref().is_some_and(|ct| ct.is_reply);
+        let no = |ok: Option<bool>, not: bool| ok == Some(not);
+        if m.vproto
+            .is_some_and(|n| no(vproto.map(|p| p == n.value), n.not))
+            || m.vaddr
+                .is_some_and(|n| no(vaddr.map(|a| n.value.contains(a)), n.not))
+            || m.vport
+                .is_some_and(|n| no(vport.map(|p| p == n.value), n.not))
+            || m.vdir_original.is_some_and(|n| (n.value != reply) == n.not)
+        {
+            return Tri::No;
+        }
+        if let Some(n) = &m.vmethod {
+            let have = match server.method {
+                crate::node::Forwarding::Masq => "MASQ",
+                crate::node::Forwarding::Tunnel => "IPIP",
+                crate::node::Forwarding::Route => "GATE",
+                crate::node::Forwarding::Local => "LOCAL",
+            };
+            if (have == n.value) == n.not {
+                return Tri::No;
+            }
+        }
+        if m.vportctl.is_some() {
+            return Tri::No;
+        }
+        Tri::Yes
+    }
+
+    /// `recent_mt` (`net/netfilter/xt_recent.c`), the lists empty at first: a client never seen.
+    pub(in crate::sim) fn match_recent(&mut self, r: &Recent<'_>) -> bool {
+        let addr = if r.source { self.skb.src } else { self.skb.dst };
+        let key = (r.name.to_string(), addr);
+        let known = self.recent.contains(&key);
+        if r.mode != RecentMode::Set && !known {
+            self.assume(format!("{addr} is not in the recent list {}", r.name));
+        }
+        let found = match r.mode {
+            RecentMode::Set => {
+                self.recent.insert(key);
+                true
+            }
+            RecentMode::Remove => self.recent.remove(&key),
+            RecentMode::Rcheck | RecentMode::Update => {
+                // One stamp, of this very packet.
+                known && r.hitcount.unwrap_or(0) <= 1
+            }
+        };
+        found != r.not
+    }
+}
