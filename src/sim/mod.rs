@@ -1,7 +1,7 @@
 //! `simulate(&Node, &Packet) -> Trace`: pure, total and bounded.
 //!
-//! One [`run::Run`] walks one packet along one path, straight down as the kernel does. Where the path forks it asks
-//! [`choices::Choices`]; the walk is repeated until every combination of choices has been taken. Nothing is undone and no
+//! One `run::Run` walks one packet along one path, straight down as the kernel does. Where the path forks it asks
+//! `choices::Choices`; the walk is repeated until every combination of choices has been taken. Nothing is undone and no
 //! state is shared between branches, so the code of a walk reads as the kernel's own functions do.
 
 mod chain;

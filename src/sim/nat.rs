@@ -209,7 +209,7 @@ impl Run<'_, '_> {
     }
 
     /// `DNAT` and `SNAT`: addresses and ports as the rule says (`xt_nat_target_v2`).
-    pub(super) fn to_addresses<'r>(
+    pub(super) fn nat_as_written<'r>(
         &mut self,
         n: &Nat,
         kind: NatKind,

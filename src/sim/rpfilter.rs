@@ -229,7 +229,7 @@ impl Run<'_, '_> {
         ok ^ m.invert
     }
 
-    /// `rpfilter_lookup_reverse6` (net/ipv6/netfilter/ip6t_rpfilter.c).
+    /// `rpfilter_lookup_reverse6` (`net/ipv6/netfilter/ip6t_rpfilter.c`).
     fn reverse6(&mut self, m: Rpfilter, key: RouteKey, dev: DevId) -> bool {
         let bound = RouteKey {
             oif: Some(dev),

@@ -114,9 +114,9 @@ impl<'n> Run<'_, 'n> {
                 }
                 go_on(self, Effect::None)
             }
-            Target::Dnat(n) => self.to_addresses(n, NatKind::Dnat, hit, depth, hook),
+            Target::Dnat(n) => self.nat_as_written(n, NatKind::Dnat, hit, depth, hook),
             Target::Redirect(n) => self.redirect(n, hit, depth, hook),
-            Target::Snat(n) => self.to_addresses(n, NatKind::Snat, hit, depth, hook),
+            Target::Snat(n) => self.nat_as_written(n, NatKind::Snat, hit, depth, hook),
             Target::Masquerade(n) => self.masquerade(n, hit, depth),
             Target::Netmap(m) => Ok(self.netmap(*m, hit, depth, hook)),
             Target::Tproxy { port, mark, .. } => {
