@@ -3,6 +3,7 @@
 use crate::node::Node;
 use crate::sim;
 use crate::trace::{CtState, Origin, Packet, Port, TcpFlags};
+use ipnetwork::IpNetwork;
 use nfwhy_parsers::{Family, Proto};
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -383,7 +384,7 @@ fn address(text: &str, what: &'static str) -> Result<IpAddr, PacketError> {
         .map_err(|_| PacketError::Address {
             what,
             text: text.to_owned(),
-            hint: if text.contains('/') {
+            hint: if bare.contains('/') && bare.parse::<IpNetwork>().is_ok() {
                 "; one address, not a range"
             } else if text.chars().any(|c| c.is_ascii_alphabetic()) && !text.contains(':') {
                 "; names are not resolved"
