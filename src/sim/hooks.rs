@@ -3,6 +3,7 @@
 use crate::node::{Node, TableKind};
 use crate::trace::Hook;
 use nfwhy_parsers::Family;
+use nfwhy_parsers::iptables::Backend;
 
 /// What runs at a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +33,11 @@ const CONNTRACK: i32 = -200;
 pub(super) const NAT_DST: i32 = -100;
 pub(super) const NAT_SRC: i32 = 100;
 
-fn priority(kind: TableKind) -> i32 {
+fn priority(kind: TableKind, backend: Backend) -> i32 {
     match kind {
+        // iptables-nft gives its security chains 150, not the kernel's NF_IP_PRI_SECURITY (`xtables_ipv4` in iptables/nft.c):
+        // they run after nat INPUT.
+        TableKind::Security if backend == Backend::Nft => 150,
         TableKind::Raw => -300,
         TableKind::Mangle => -150,
         TableKind::Nat => NAT_DST,
@@ -74,7 +78,7 @@ impl Hooks {
                 continue;
             }
             for hook in table_hooks(t.kind) {
-                add(*hook, priority(t.kind), Func::Table(i));
+                add(*hook, priority(t.kind, t.backend), Func::Table(i));
             }
         }
         for l in &mut h.lists {

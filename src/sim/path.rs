@@ -182,7 +182,11 @@ impl Run<'_, '_> {
     /// `brd_input` in `ip_route_input_slow`: sources are validated, save those of a client that has none yet (DHCP).
     fn broadcast(&mut self, dev: DevId, src: std::net::Ipv4Addr) -> Flow {
         if src.octets()[0] != 0 {
-            self.validate_source(dev, None)?;
+            // The reverse lookup has no source then.
+            let dst = std::mem::replace(&mut self.skb.dst, Family::V4.unspecified());
+            let valid = self.validate_source(dev, None);
+            self.skb.dst = dst;
+            valid?;
         }
         self.deliver()
     }
@@ -275,6 +279,15 @@ impl Run<'_, '_> {
 
     /// `ip_forward`, `ip6_forward`.
     fn forward(&mut self, dst: &Dst) -> Flow {
+        // `skb->pkt_type != PACKET_HOST` (`ip_forward`, `ip6_forward`): NAT changes the address, not the frame.
+        let to_many = self.packet.dst;
+        if matches!(self.packet.origin, Origin::Device(_))
+            && (to_many.is_multicast() || self.addr_type4(to_many, None) == RouteType::Broadcast)
+        {
+            return Err(Self::martian(
+                "what comes in a broadcast or multicast frame is not forwarded",
+            ));
+        }
         if self.skb.ttl <= 1 {
             return Err(End::rejected(Reason::Ttl));
         }
@@ -354,9 +367,21 @@ impl Run<'_, '_> {
             Ok(l) => l,
             Err(way) => return Err(way.end()),
         };
-        let dst = self.output_dst(&l, false)?;
+        let mut dst = self.output_dst(&l, false)?;
         if given.is_none() {
             self.choose_source(&l, &dst);
+            // A connecting TCP socket asks once more with the source it was given (`ip_route_connect`, include/net/route.h).
+            if self.family == Family::V4
+                && self.skb.proto == nfwhy_parsers::Proto::TCP
+                && !self.skb.src_unknown
+            {
+                let key = self.key_out(self.skb.src);
+                match self.fib_lookup(&key) {
+                    Ok(again) if again.origin == l.origin => {}
+                    Ok(again) => dst = self.output_dst(&again, false)?,
+                    Err(way) => return Err(way.end()),
+                }
+            }
         }
         self.first_src = (!self.skb.src_unknown).then_some(self.skb.src);
         self.send(dst)

@@ -380,6 +380,23 @@ impl Run<'_, '_> {
         key: &RouteKey,
         ignore_linkstate: bool,
     ) -> Option<TableResult> {
+        // A destination that means something only on its link is looked up on the device the packet came in by
+        // (`rt6_need_strict` in `ip6_route_input`, net/ipv6/route.c); so ::1 is not found, and routes that refuse, which are lo's,
+        // are passed over.
+        let link = match key.dst {
+            IpAddr::V6(a) if a.is_loopback() || a.is_multicast() || a.is_unicast_link_local() => {
+                key.iif
+            }
+            _ => None,
+        };
+        if link.is_some()
+            && matches!(
+                r.ty,
+                RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit
+            )
+        {
+            return None;
+        }
         match r.ty {
             RouteType::Blackhole => return Some(TableResult::Error(NoWay::Blackhole(r.origin))),
             RouteType::Unreachable => {
@@ -392,14 +409,6 @@ impl Run<'_, '_> {
         if r.blackhole_nexthop {
             return Some(TableResult::Error(NoWay::Blackhole(r.origin)));
         }
-        // A destination that means something only on its link is looked up on the device the packet came in by
-        // (`rt6_need_strict` in `ip6_route_input`, net/ipv6/route.c); so is ::1, which is then not found.
-        let link = match key.dst {
-            IpAddr::V6(a) if a.is_loopback() || a.is_multicast() || a.is_unicast_link_local() => {
-                key.iif
-            }
-            _ => None,
-        };
         let mut usable = Vec::new();
         for n in &r.nexthops {
             if n.dead {

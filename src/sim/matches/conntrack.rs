@@ -80,16 +80,31 @@ impl Run<'_, '_> {
             }
         }
         let mut out = Tri::Yes;
+        let icmp = self.skb.icmp.map(|(ty, code)| {
+            let mine = Port::Known(u16::from(ty) << 8 | u16::from(code));
+            let other = Port::Known(u16::from(answer_type(ty)) << 8 | u16::from(code));
+            if ct.is_reply {
+                (other, mine)
+            } else {
+                (mine, other)
+            }
+        });
         for (want, have, what) in [
             (c.orig_sport, ct.orig.sport, "original source"),
             (c.orig_dport, ct.orig.dport, "original destination"),
             (c.reply_sport, ct.reply.sport, "reply source"),
             (c.reply_dport, ct.reply.dport, "reply destination"),
         ] {
-            let have = match have {
+            let have = match (have, icmp) {
+                // The union's other members: the id as source, type and code as destination (`nf_conntrack_tuple`).
+                (Port::None, Some((orig, reply))) => match what {
+                    "original destination" => orig,
+                    "reply destination" => reply,
+                    _ => Port::Unknown,
+                },
                 // Protocols without ports compare their zero.
-                Port::None => Port::Known(0),
-                p => p,
+                (Port::None, None) => Port::Known(0),
+                (p, _) => p,
             };
             match Self::port(have, want, what) {
                 Tri::No => return Tri::No,
@@ -121,5 +136,20 @@ impl Run<'_, '_> {
             );
         }
         out
+    }
+}
+
+/// `invmap` in net/netfilter/nf_conntrack_proto_icmp.c and `_icmpv6.c`.
+fn answer_type(ty: u8) -> u8 {
+    match ty {
+        13 | 15 | 17 => ty + 1,
+        14 | 16 | 18 => ty - 1,
+        8 => 0,
+        0 => 8,
+        128 => 129,
+        129 => 128,
+        139 => 140,
+        140 => 139,
+        _ => ty,
     }
 }
