@@ -5,7 +5,7 @@ use nfwhy::sim::{Conn, simulate};
 use nfwhy::trace::{
     ForkKind, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Trace, Verdict,
 };
-use nfwhy_parsers::Proto;
+use nfwhy_parsers::{Family, Proto};
 use nfwhy_parsers::iptables::Backend as ParsedBackend;
 use nix::errno::Errno;
 
@@ -94,7 +94,7 @@ pub fn delta(before: &Counters, after: &Counters) -> Counters {
 }
 
 /// Where two multisets of hits differ.
-pub fn hit_differences(node: &Node<'_>, said: &Counters, did: &Counters) -> Vec<String> {
+pub fn hit_differences(node: &Node<'_>, v6: bool, said: &Counters, did: &Counters) -> Vec<String> {
     let mut out = Vec::new();
     let keys: std::collections::BTreeSet<&RuleKey> = said.keys().chain(did.keys()).collect();
     for k in keys {
@@ -109,7 +109,7 @@ pub fn hit_differences(node: &Node<'_>, said: &Counters, did: &Counters) -> Vec<
                 k.1,
                 k.2,
                 k.3 + 1,
-                rule_text(node, k)
+                rule_text(node, v6, k)
             ));
         }
     }
@@ -117,8 +117,11 @@ pub fn hit_differences(node: &Node<'_>, said: &Counters, did: &Counters) -> Vec<
 }
 
 /// The rule's own line.
-pub fn rule_text<'a>(node: &Node<'a>, k: &RuleKey) -> &'a str {
+pub fn rule_text<'a>(node: &Node<'a>, v6: bool, k: &RuleKey) -> &'a str {
     for t in &node.netfilter.tables {
+        if (t.family == Family::V6) != v6 {
+            continue;
+        }
         let same = matches!(
             (t.backend, k.0),
             (ParsedBackend::Legacy, Backend::Legacy) | (ParsedBackend::Nft, Backend::Nft)

@@ -298,18 +298,34 @@ fn conntrack(r: &mut Prng, p: &Place<'_>) -> String {
 }
 
 fn addrtype(r: &mut Prng, p: &Place<'_>) -> String {
-    let types = [
-        "LOCAL",
-        "UNICAST",
-        "LOCAL",
-        "BROADCAST",
-        "MULTICAST",
-        "BLACKHOLE",
-        "UNREACHABLE",
-        "PROHIBIT",
-        "THROW",
-        "LOCAL,BROADCAST",
-    ];
+    let types = if p.v6 {
+        // IPv6 refuses the others (`addrtype_mt_checkentry_v1`).
+        [
+            "LOCAL",
+            "UNICAST",
+            "ANYCAST",
+            "MULTICAST",
+            "UNREACHABLE",
+            "LOCAL",
+            "UNICAST",
+            "LOCAL",
+            "LOCAL",
+            "LOCAL,UNREACHABLE",
+        ]
+    } else {
+        [
+            "LOCAL",
+            "UNICAST",
+            "LOCAL",
+            "BROADCAST",
+            "MULTICAST",
+            "BLACKHOLE",
+            "UNREACHABLE",
+            "PROHIBIT",
+            "THROW",
+            "LOCAL,BROADCAST",
+        ]
+    };
     let mut s = " -m addrtype".to_owned();
     let which = r.below(4);
     if which != 0 {

@@ -158,7 +158,7 @@ impl Probe {
         setsockopt(&fd, sockopt::Mark, &mark)?;
         if v4 {
             setsockopt(&fd, sockopt::Ipv4Ttl, &i32::from(w.ttl))?;
-            setsockopt(&fd, sockopt::IpTos, &i32::from(w.tos))?;
+            setsockopt(&fd, sockopt::Ipv4Tos, &i32::from(w.tos))?;
             setsockopt(&fd, sockopt::Broadcast, &true)?;
         } else {
             setsockopt(&fd, sockopt::Ipv6Ttl, &i32::from(w.ttl))?;

@@ -123,10 +123,12 @@ fn table(
                 random: mood.random,
                 stateful: mood.stateful,
             };
-            let (matches, target) = (
-                some(r, &place),
-                target(r, &place, &all, i.max(base - 1) + 1),
-            );
+            let mut matches = some(r, &place);
+            let target = target(r, &place, &all, i.max(base - 1) + 1);
+            if target.contains("-p ") && matches.contains("-p ") {
+                // A rule names its protocol once.
+                matches.clear();
+            }
             t.rules.push(Rule {
                 chain: chain.clone(),
                 text: format!("{matches}{target}").trim().to_owned(),
