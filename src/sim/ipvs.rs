@@ -73,18 +73,41 @@ impl Run<'_, '_> {
         self.skb.src == s.addr && (s.port == 0 || self.skb.sport == Port::Known(s.port))
     }
 
-    /// kube-ipvs0 holds the virtual addresses: without ipvsadm's output nothing is known of what serves them.
+    /// A device of kube-proxy's IPVS mode (or kube-router's) holds the virtual addresses: without ipvsadm's output nothing is
+    /// known of what serves them. `NodePorts` are served at the node's other addresses.
     fn ipvs_not_captured(&mut self) -> Flow {
         let dst = self.skb.dst;
-        let holder =
-            self.node.devices.iter().find(|d| {
-                d.name.starts_with("kube-ipvs") && d.addrs.iter().any(|a| a.local == dst)
-            });
-        let Some(d) = holder else { return Ok(()) };
-        let why = format!(
-            "{dst} is on {}, so IPVS serves it; its real servers were not captured",
-            d.name
-        );
+        let holds = |name: &str| name.starts_with("kube-ipvs") || name == "kube-dummy-if";
+        let holders = || self.node.devices.iter().filter(|d| holds(&d.name));
+        let virtually = holders().find(|d| d.addrs.iter().any(|a| a.local == dst));
+        let why = if let Some(d) = virtually {
+            format!(
+                "{dst} is on {}, so IPVS serves it; its real servers were not captured",
+                d.name
+            )
+        } else {
+            let uses_ipvs = holders().next().is_some();
+            if !uses_ipvs || !self.is_local_addr(dst) {
+                return Ok(());
+            }
+            let (port, proto) = (self.skb.dport, self.skb.proto);
+            let at = match port {
+                Port::Known(n) => format!("{proto} {}", std::net::SocketAddr::new(dst, n)),
+                _ => format!("{proto} {dst}"),
+            };
+            self.lacks("IPVS services", "ipvsadm -ln");
+            let serves = self.fork_unknown(
+                ForkKind::Unknown(format!("IPVS service {at}")),
+                &format!("ipvs {at}"),
+                false,
+                &format!("IPVS has a service {at} (not captured)"),
+                &format!("IPVS has no service {at} (not captured)"),
+            );
+            if !serves {
+                return Ok(());
+            }
+            format!("IPVS serves {at}; its real servers were not captured")
+        };
         self.lacks("IPVS services", "ipvsadm -ln");
         self.probability = None;
         self.assume(why.clone());

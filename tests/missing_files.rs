@@ -1,0 +1,175 @@
+//! A capture with one file missing must not give another certain answer: what the file would have told stays the same for other
+//! reasons, or becomes unknown and names the command that shows it.
+
+use nfwhy::capture::Snapshot;
+use nfwhy::cli::PacketSpec;
+use nfwhy::explain::explain;
+use nfwhy::node::Node;
+use nfwhy::render;
+use nfwhy::sim::simulate;
+use nfwhy_parsers::recognise::Kind;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
+    let mut out: Vec<PathBuf> = fs::read_dir(root)
+        .expect("snapshots/ is part of the repository")
+        .map(|e| e.expect("a readable entry").path())
+        .filter(|p| p.join("flows.toml").is_file())
+        .collect();
+    out.sort();
+    out
+}
+
+struct Flow {
+    name: String,
+    packet: PacketSpec,
+    /// The device it names.
+    iif: Option<String>,
+}
+
+fn flows(folder: &Path) -> Vec<Flow> {
+    let text = fs::read_to_string(folder.join("flows.toml")).expect("flows.toml");
+    let all: toml::Value = toml::from_str(&text).expect("TOML");
+    let list = all["flow"].as_array().expect("a list of flows");
+    list.iter()
+        .map(|f| {
+            let name = f["name"].as_str().expect("a name").to_owned();
+            let iif = f["packet"].get("iif").and_then(toml::Value::as_str);
+            Flow {
+                name,
+                iif: iif.map(str::to_owned),
+                packet: f["packet"].clone().try_into().expect("a packet"),
+            }
+        })
+        .collect()
+}
+
+/// The answer, or why there is none.
+fn answer(node: &Node<'_>, spec: &PacketSpec) -> Result<Value, String> {
+    let packet = spec.resolve(node).map_err(|e| e.to_string())?;
+    let trace = simulate(node, &packet).map_err(|e| e.to_string())?;
+    let mut line = Vec::new();
+    render::json::write(&mut line, node, &trace, &explain(node, &trace)).expect("memory");
+    Ok(serde_json::from_slice(&line).expect("our own JSON"))
+}
+
+/// What an outcome says of the packet. Where rules were read, and what is said beside it, may differ.
+fn essence(o: &Value) -> Value {
+    let keys = [
+        "verdict",
+        "delivered",
+        "dnat",
+        "snat",
+        "client_ip",
+        "masq_mark",
+        "out",
+        "mark",
+    ];
+    let of = |k: &&str| ((*k).to_owned(), o[*k].clone());
+    Value::Object(keys.iter().map(of).collect())
+}
+
+fn outcomes(answer: &Value) -> &[Value] {
+    answer["outcomes"].as_array().expect("a list of outcomes")
+}
+
+/// An outcome with its share, rounded.
+fn certain(o: &Value) -> Option<(Value, i64)> {
+    #[allow(clippy::cast_possible_truncation)]
+    let share = (o["probability"].as_f64()? * 1e6).round() as i64;
+    Some((essence(o), share))
+}
+
+fn same(a: &Value, b: &Value) -> bool {
+    let of = |v: &Value| outcomes(v).iter().map(certain).collect::<Vec<_>>();
+    let (a, mut b) = (of(a), of(b));
+    a.len() == b.len()
+        && a.iter().all(|x| {
+            let at = b.iter().position(|y| x == y);
+            at.map(|i| b.swap_remove(i)).is_some()
+        })
+}
+
+/// The commands any of which shows what was in a file.
+fn commands(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::IptablesSave | Kind::IptablesListing => &["iptables-save", "ip6tables-save"],
+        Kind::Ipset => &["ipset list", "ipset save"],
+        Kind::Ipvs => &["ipvsadm"],
+        Kind::Link => &["ip -d addr"],
+        Kind::Route | Kind::RouteN => &["ip route", "ip -6 route"],
+        Kind::Rule => &["ip rule", "ip -6 rule"],
+        Kind::Neigh => &["ip neigh"],
+        Kind::Sysctl => &["sysctl"],
+        Kind::Conntrack => &["conntrack"],
+        other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
+    }
+}
+
+/// What is wrong with an answer from a capture without a file of that kind.
+fn judged(whole: &Value, part: &Result<Value, String>, kind: Kind) -> Option<String> {
+    let names = |text: &str| commands(kind).iter().any(|c| text.contains(c));
+    let part = match part {
+        Ok(p) => p,
+        Err(e) if names(e) => return None,
+        Err(e) => return Some(format!("refused, without the command: {e}")),
+    };
+    if same(whole, part) {
+        return None;
+    }
+    let known: Vec<Value> = outcomes(part)
+        .iter()
+        .filter(|o| !o["probability"].is_null())
+        .filter(|o| !outcomes(whole).iter().any(|w| certain(w) == certain(o)))
+        .map(essence)
+        .collect();
+    if let Some(o) = known.first() {
+        return Some(format!("another certain answer: {o}"));
+    }
+    if outcomes(part).iter().all(|o| !o["probability"].is_null()) {
+        return Some("an outcome is gone and nothing is unknown".into());
+    }
+    let missing = part["missing"].as_array().expect("a list");
+    let named = missing
+        .iter()
+        .any(|m| names(m["command"].as_str().unwrap_or_default()));
+    (!named).then(|| format!("the command is not named: {}", part["missing"]))
+}
+
+#[test]
+fn a_missing_file_never_gives_another_certain_answer() {
+    let mut bad = Vec::new();
+    let mut compared = 0;
+    for folder in folders() {
+        let whole = Snapshot::read(&folder).expect("a readable snapshot");
+        let flows = flows(&folder);
+        let node = Node::new(&whole);
+        let answers: Vec<Value> = flows
+            .iter()
+            .map(|f| answer(&node, &f.packet).unwrap_or_else(|e| panic!("{}: {e}", f.name)))
+            .collect();
+        for gone in 0..whole.files.len() {
+            let mut part = Snapshot::read(&folder).expect("a readable snapshot");
+            let file = part.files.remove(gone);
+            let mut node = Node::new(&part);
+            for dev in flows.iter().filter_map(|f| f.iif.as_deref()) {
+                node.assume_device(dev);
+            }
+            for (flow, before) in flows.iter().zip(&answers) {
+                compared += 1;
+                if let Some(why) = judged(before, &answer(&node, &flow.packet), file.kind) {
+                    let folder = folder.display();
+                    bad.push(format!(
+                        "{folder} without {}: {}: {why}",
+                        file.name, flow.name
+                    ));
+                }
+            }
+        }
+    }
+    assert!(compared > 100, "only {compared} compared");
+    assert!(bad.is_empty(), "{}\n{} wrong", bad.join("\n"), bad.len());
+}
