@@ -147,6 +147,11 @@ impl<'a> Set<'a> {
                             return Some(*i as usize);
                         }
                     }
+                    // hash:net,iface: the longest network that the set has decides, whatever its devices (`multi` in
+                    // `mtype_test_cidrs`, IP_SET_HASH_WITH_MULTI).
+                    if kind.dims.contains(&Some(Dim::Iface)) {
+                        return None;
+                    }
                 }
             }
         }

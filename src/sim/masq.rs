@@ -191,7 +191,8 @@ fn compare(a: (&Addr, bool), b: (&Addr, bool), dst: IpAddr, dst_scope: u8) -> Or
     }
     // Rule 2: appropriate scope; one at least as wide as the destination's, and of those the narrowest.
     let dist = |x: &Addr| {
-        let s = scope6(x.local);
+        // ::1 counts as of link-local scope (`__ipv6_addr_type`, "addr-select 3.4").
+        let s = scope6(x.local).max(2);
         if s >= dst_scope {
             -i32::from(s)
         } else {

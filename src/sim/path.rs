@@ -415,7 +415,7 @@ impl Run<'_, '_> {
                 how: AddrChoice::PrefSrc,
                 at: l.origin,
             }
-        } else if dst.local {
+        } else if dst.local && self.family == Family::V4 {
             Found::Addr {
                 addr: self.skb.dst,
                 how: AddrChoice::Destination,
@@ -528,6 +528,12 @@ impl Run<'_, '_> {
         let key = self.key_out(src);
         match self.fib_lookup(&key) {
             Ok(l) => self.output_dst(&l, true),
+            // The sender learns the error of NF_DROP_ERR, but `tcp_connect` does not look at it.
+            Err(way)
+                if self.skb.proto == nfwhy_parsers::Proto::TCP && way != NoWay::NotCaptured =>
+            {
+                Err(End::dropped(way.reason()))
+            }
             Err(way) => Err(way.end()),
         }
     }

@@ -389,10 +389,14 @@ impl Run<'_, '_> {
             }
             _ => None,
         };
-        if link.is_some()
+        let bound = link.is_some() || (key.oif.is_some() && key.dst.is_ipv6());
+        if bound
             && matches!(
                 r.ty,
-                RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit
+                RouteType::Blackhole
+                    | RouteType::Unreachable
+                    | RouteType::Prohibit
+                    | RouteType::Throw
             )
         {
             return None;

@@ -29,7 +29,14 @@ impl Run<'_, '_> {
                 return Ok(());
             }
             if !self.has_policy_routing() {
-                if self.is_local_addr(src) && !self.or_conf(dev, "accept_local") {
+                // `inet_lookup_ifaddr_rcu`: the addresses themselves, not all of 127.0.0.0/8.
+                let own = self
+                    .node
+                    .devices
+                    .iter()
+                    .any(|d| d.addrs.iter().any(|a| a.local == src));
+                let own = own || (!src.is_loopback() && self.is_local_addr(src));
+                if own && !self.or_conf(dev, "accept_local") {
                     return Err(Self::martian(
                         "the source is an address of this node (accept_local=0)",
                     ));

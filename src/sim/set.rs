@@ -31,6 +31,12 @@ impl Run<'_, '_> {
                 &tuple,
                 m.not,
                 "it was not captured",
+                // One command shows all of them where none was captured.
+                if node.captured.sets {
+                    None
+                } else {
+                    Some("ipset save")
+                },
             ));
         };
         let set = &state.set;
@@ -48,16 +54,25 @@ impl Run<'_, '_> {
                 &tuple,
                 m.not,
                 "the rule also asks for the member's counters",
+                None,
             ));
         }
         match found {
             Membership::Yes => Tri::of(!m.not),
             Membership::No => Tri::of(m.not),
-            Membership::Unknown(why) => Tri::Unknown(Self::unknown_set(name, &tuple, m.not, &why)),
+            Membership::Unknown(why) => {
+                Tri::Unknown(Self::unknown_set(name, &tuple, m.not, &why, None))
+            }
         }
     }
 
-    fn unknown_set(name: &str, tuple: &str, not: bool, why: &str) -> Unknown {
+    fn unknown_set(
+        name: &str,
+        tuple: &str,
+        not: bool,
+        why: &str,
+        command: Option<&str>,
+    ) -> Unknown {
         let inside = format!("{tuple} is in set {name} ({why})");
         let outside = format!("{tuple} is not in set {name} ({why})");
         Unknown {
@@ -68,7 +83,7 @@ impl Run<'_, '_> {
             no: outside,
             missing: Some(Missing {
                 what: format!("ipset {name}"),
-                command: format!("ipset list {name}"),
+                command: command.map_or_else(|| format!("ipset list {name}"), str::to_owned),
             }),
         }
     }
@@ -186,6 +201,9 @@ impl Run<'_, '_> {
                         return self.membership_any_port(set, src, d, depth);
                     }
                 },
+                // Only the source's, and only of packets that came in (`bitmap_ipmac_kadt`).
+                Dim::Mac if self.iif.is_none() => return Membership::No,
+                Dim::Mac if !from_src && kind.method == Method::Bitmap => return Membership::No,
                 Dim::Mac => match self.skb.mac {
                     Some(m) => SetValue::Mac(m),
                     None => {
