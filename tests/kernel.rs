@@ -5,8 +5,8 @@ mod lab;
 
 use lab::case::{Case, Figures};
 use lab::prng::Prng;
-use lab::spec::Spec;
-use lab::{netns, rules, sets, sh, shrink, topology};
+use lab::spec::{Backend, Spec};
+use lab::{kube, netns, rules, sets, sh, shrink, topology};
 use nfwhy::node::Node;
 use std::io::Write;
 use std::time::Instant;
@@ -58,6 +58,13 @@ fn draw(seed: u64) -> (Spec, bool, Prng) {
         stateful,
         rules: 12 + r.below(30),
     };
+    if r.chance(25) {
+        let backend = r.one(&[Backend::Legacy, Backend::Nft]);
+        for v6 in [false, true] {
+            spec.tables.extend(kube::make(&mut r, backend, v6));
+        }
+        return (spec, false, r);
+    }
     spec.tables = rules::make(&mut r, &set_specs, mood);
     (spec, stateful, r)
 }
@@ -129,6 +136,14 @@ fn random_nodes_do_as_the_kernel_does() {
         all.join(&f);
         for d in found {
             let sign = signature(&d.what);
+            if verbose {
+                say(&format!(
+                    "seed {node_seed}: {:?}\n  {:?}\n  {}",
+                    d.probe,
+                    d.seen,
+                    d.what.join("\n  ")
+                ));
+            }
             let times = signatures.entry(sign.clone()).or_default();
             *times += 1;
             if *times > 1 || signatures.len() as u64 > most {
@@ -137,8 +152,9 @@ fn random_nodes_do_as_the_kernel_does() {
             let name = format!("{node_seed}-{}", signatures.len());
             let p = d.first.clone().unwrap_or_else(|| d.probe.clone());
             let mut text = format!(
-                "seed {node_seed}: {:?}\n  {}\n",
+                "seed {node_seed}: {:?}\n  {:?}\n  {}\n",
                 d.probe,
+                d.seen,
                 d.what.join("\n  ")
             );
             match shrink::shrink(&spec, fresh, &p, d.first.is_some()) {

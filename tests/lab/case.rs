@@ -90,6 +90,8 @@ pub struct Case {
     /// Makes packets with ports that are new to this node.
     pub packets: Packets,
     errors: BTreeMap<IpAddr, u32>,
+    last: Option<(bool, Counters)>,
+    policy: bool,
     /// Rules with state: every packet meets fresh rules.
     pub fresh: bool,
     /// Rules that the tools refused, and what they said.
@@ -101,6 +103,8 @@ impl Case {
     pub fn new(spec: &Spec, fresh: bool) -> Result<Self, String> {
         let net = Netns::new()?;
         let log = Nflog::new()?;
+        let mut ip = spec.ip.iter().chain(&spec.ip6);
+        let policy = ip.any(|l| l.starts_with("rule "));
         let mut spec = spec.clone();
         let refused = spec
             .load()
@@ -120,18 +124,39 @@ impl Case {
             files,
             packets: Packets::new(),
             errors: BTreeMap::new(),
+            last: None,
+            policy,
             fresh,
             refused,
         })
     }
 
-    fn send(&mut self, p: &Probe) -> Observed {
-        p.send(&self.net, &self.log)
+    fn send(&mut self, p: &Probe, t: &Trace) -> Observed {
+        let loud = |o: &Outcome| !matches!(o.verdict, Verdict::Dropped | Verdict::Queued);
+        p.send(&self.net, &self.log, t.outcomes.iter().any(loud))
+    }
+
+    /// The counters now; read once for the end of one packet and the beginning of the next.
+    fn before(&mut self, v6: bool) -> Counters {
+        match self.last.take() {
+            Some((family, c)) if family == v6 => c,
+            _ => self.spec.counters(v6),
+        }
+    }
+
+    fn after(&mut self, v6: bool) -> Counters {
+        let c = self.spec.counters(v6);
+        self.last = Some((v6, c.clone()));
+        c
     }
 
     /// `ip_error` (net/ipv4/route.c) answers a source five times at once and then once a second.
     fn limited(&mut self, p: &Probe, o: &Outcome) -> bool {
         let routing = matches!(o.reason, Reason::NoRoute | Reason::RouteType { .. });
+        // An answer is routed by the policy rules like any packet, and may be refused by them.
+        if o.verdict == Verdict::Rejected && self.policy {
+            return true;
+        }
         if p.v6() || !routing || matches!(p.from, From::Local { .. }) {
             return false;
         }
@@ -188,7 +213,7 @@ impl Case {
         chunk: &[(Probe, Trace)],
         f: &mut Figures,
     ) -> bool {
-        let before = self.spec.counters(v6);
+        let before = self.before(v6);
         let mut said = Counters::new();
         let mut ok = true;
         let mut unknown = 0;
@@ -201,11 +226,11 @@ impl Case {
             for (k, n) in hits(node, o) {
                 *said.entry(k).or_default() += n;
             }
-            let seen = self.send(p);
+            let seen = self.send(p, t);
             let limited = self.limited(p, o);
             ok &= end_differences(node, p, o, &seen, limited).is_empty();
         }
-        let did = delta(&before, &self.spec.counters(v6));
+        let did = delta(&before, &self.after(v6));
         ok &= hit_differences(node, v6, &said, &did).is_empty();
         if ok {
             f.unknown += unknown;
@@ -233,15 +258,16 @@ impl Case {
     ) -> Result<(usize, Observed), Divergence> {
         if self.fresh && first.is_none() {
             self.spec.reload_rules();
+            self.last = None;
         }
         if p.wire.proto == super::frame::GRE {
             let _ = super::sh::run(&["conntrack", "-F"], "");
         }
         f.packets += 1;
         f.singly += 1;
-        let before = self.spec.counters(p.v6());
-        let seen = self.send(p);
-        let did = delta(&before, &self.spec.counters(p.v6()));
+        let before = self.before(p.v6());
+        let seen = self.send(p, t);
+        let did = delta(&before, &self.after(p.v6()));
         let mut best: Option<Vec<String>> = None;
         for (i, o) in t.outcomes.iter().enumerate() {
             // Whether somebody listens to a queue is not in a capture.

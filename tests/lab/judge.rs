@@ -5,8 +5,8 @@ use nfwhy::sim::{Conn, simulate};
 use nfwhy::trace::{
     ForkKind, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Trace, Verdict,
 };
-use nfwhy_parsers::{Family, Proto};
 use nfwhy_parsers::iptables::Backend as ParsedBackend;
+use nfwhy_parsers::{Family, Proto};
 use nix::errno::Errno;
 
 use super::frame::{ICMP, ICMPV6, TCP, UDP, Wire};
@@ -268,7 +268,13 @@ fn unanswerable(p: &Probe, o: &Outcome) -> bool {
         ICMPV6 => w.icmp.0 < 128,
         _ => false,
     };
-    let odd = w.src.is_unspecified() || w.src.is_multicast() || w.dst.is_multicast();
+    // Nor about what came to many, and loopback addresses do not leave.
+    let many = super::pool::BROADCASTS.contains(&w.dst.to_string().as_str());
+    let odd = many
+        || w.dst.is_loopback()
+        || w.src.is_unspecified()
+        || w.src.is_multicast()
+        || w.dst.is_multicast();
     let nowhere = !matches!(p.from, From::Local { .. })
         && !super::sh::exists(&["ip", "route", "get", &w.src.to_string()]);
     reset && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere

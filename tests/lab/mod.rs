@@ -1,12 +1,13 @@
 //! The kernel lab: random nodes and random packets, the running kernel beside the simulator, rule hit by rule hit.
 //!
-//! In the order of use: a [`spec`] of a node is drawn ([`topology`], [`sets`], [`rules`]), made in a [`netns`] by the ordinary tools
+//! In the order of use: a [`spec`] of a node is drawn ([`topology`], [`sets`], [`rules`], [`kube`]), made in a [`netns`] by the ordinary tools
 //! and captured by them; [`packets`] are sent and watched by [`probe`] with the help of [`nflog`]; [`judge`] holds the simulator's
 //! answer against it; where they differ, [`shrink`] looks for the smallest node that still shows it.
 
 pub mod case;
 pub mod frame;
 pub mod judge;
+pub mod kube;
 pub mod matches;
 pub mod netns;
 pub mod nflog;

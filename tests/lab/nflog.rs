@@ -94,10 +94,15 @@ fn u32_at(b: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(b.get(at..at + 4)?.try_into().ok()?))
 }
 
+/// Keeps conntrack on, as on any node with a stateful rule: without one it is off, and nat chains are not run at all
+/// (`nf_nat_inet_fn` returns where there is no connection).
+const CONNTRACK: &str = "table inet labct {\n chain on {\n  ct state new\n }\n}\n";
+
 impl Nflog {
     /// Loads the lab's table and listens to it, in the thread's namespace.
     pub fn new() -> Result<Self, String> {
         sh::must(&["nft", "-f", "-"], RULES);
+        sh::must(&["nft", "-f", "-"], CONNTRACK);
         let fd = socket(
             AddressFamily::Netlink,
             SockType::Raw,

@@ -82,6 +82,13 @@ impl Packets {
         } else {
             r.one(&[(0, 0), (3, 1), (11, 0), (13, 0), (42, 0)])
         };
+        if r.chance(10) {
+            dst = ip(if v6 {
+                r.one(&pool::VIP6)
+            } else {
+                r.one(&pool::VIP4)
+            });
+        }
         let sport = match r.below(5) {
             0 => 500,
             1 | 2 => 20_000,

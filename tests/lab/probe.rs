@@ -65,8 +65,8 @@ impl Probe {
         self.wire.dst.is_ipv6()
     }
 
-    /// Sends the packet and gathers what is to be seen of it.
-    pub fn send(&self, net: &Netns, log: &Nflog) -> Observed {
+    /// Sends the packet and gathers what is to be seen of it; patiently where something should be.
+    pub fn send(&self, net: &Netns, log: &Nflog, patient: bool) -> Observed {
         let mut o = Observed::default();
         // What a late earlier packet left is not this one's.
         let _ = (net.frames(), log.seen());
@@ -91,7 +91,10 @@ impl Probe {
                 o.error = self.send_locally(*mark, *uid, *bound).err();
             }
         }
-        for wait in [0, 100, 300] {
+        for wait in [0, 100, 200, 1000, 5000, 20_000] {
+            if wait > 200 && !patient {
+                break;
+            }
             if wait > 0 {
                 std::thread::sleep(Duration::from_micros(wait));
             }
