@@ -244,6 +244,23 @@ fn answers(node: &Node<'_>, hit: Hit) -> &'static str {
     }
 }
 
+/// Chains that stand for the policies of one pod: Calico's (felix/rules/endpoints.go) and kube-router's
+/// (pkg/controllers/netpol/pod.go).
+const POLICY_CHAINS: &[(&str, &str)] = &[
+    (
+        "cali-tw-",
+        "no ingress policy of the pod behind that device allows it: see `kubectl get networkpolicy -A` and Calico's own policies",
+    ),
+    (
+        "cali-fw-",
+        "no egress policy of the pod behind that device allows it: see `kubectl get networkpolicy -A` and Calico's own policies",
+    ),
+    (
+        "KUBE-POD-FW-",
+        "no NetworkPolicy that selects the pod allows it: see `kubectl get networkpolicy` in its namespace",
+    ),
+];
+
 fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
     let service = comment(node, hit)
         .and_then(service_in)
@@ -273,7 +290,10 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
             None => f.advise("change spec.loadBalancerSourceRanges"),
         },
         Meaning::Other => {
-            if let Some(o) = owners::of_rule(node, hit).filter(|o| o.name != "kube-proxy") {
+            let chain = names::chain(node, hit.table, hit.chain);
+            if let Some((_, help)) = POLICY_CHAINS.iter().find(|(p, _)| chain.starts_with(p)) {
+                f.advise(*help);
+            } else if let Some(o) = owners::of_rule(node, hit).filter(|o| o.name != "kube-proxy") {
                 f.advise(format!(
                     "the rule is {}'s: change its policy or configuration, not the rule",
                     o.name

@@ -14,8 +14,9 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
     list.extend(connection(case));
     list.extend(ipvs_untracked(case).map(|f| (Rank::Remark, f)));
     list.extend(two_backends(case).map(|f| (Rank::Remark, f)));
-    // Without the rules nothing said of the packet holds: that comes first.
-    let rank = if rules_missing(case) {
+    // Without the rules nothing said of the packet holds, and where outcomes differ in what becomes of the client there is no
+    // answer to explain: that comes first.
+    let rank = if rules_missing(case) || undecided(case) {
         Rank::Fails
     } else {
         Rank::MayFail
@@ -210,6 +211,16 @@ fn rules_missing(case: &Case<'_, '_>) -> bool {
     }
 }
 
+/// Whether what is unknown decides what becomes of the packet or its source.
+fn undecided(case: &Case<'_, '_>) -> bool {
+    let all = &case.trace.outcomes;
+    let kind = |o: &Outcome| (o.verdict, o.client_ip_kept);
+    all.iter().any(|o| o.probability.is_none())
+        && all
+            .first()
+            .is_some_and(|a| all.iter().any(|b| kind(a) != kind(b)))
+}
+
 /// What the answer rests on and was not captured.
 fn depends(case: &Case<'_, '_>) -> Option<Finding> {
     let mut missing: Vec<_> = case
@@ -233,9 +244,17 @@ fn depends(case: &Case<'_, '_>) -> Option<Finding> {
             names::list(&what, 3)
         ),
     );
+    let mut commands: Vec<String> = Vec::new();
     for m in missing {
-        f.advise(format!("capture it with `{}`", m.command));
+        let c = format!("`{}`", m.command);
+        if !commands.contains(&c) {
+            commands.push(c);
+        }
     }
+    f.advise(format!(
+        "run {} on the node and put the output beside the other files",
+        names::list(&commands, 4)
+    ));
     Some(f)
 }
 

@@ -14,6 +14,7 @@ pub mod story;
 #[cfg(test)]
 mod tests;
 mod tries;
+mod unserved;
 
 pub use reply::{Answer, answer};
 pub use tries::{Try, tries};
@@ -141,7 +142,13 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
     };
     let mut found: Vec<(Rank, Finding)> = Vec::new();
     found.extend(drops::findings(&case));
-    found.extend(answer::findings(&case));
+    let unserved = unserved::findings(&case);
+    // What becomes of a packet that went astray, and of its answer, is beside the point.
+    let astray = unserved.is_some();
+    found.extend(unserved);
+    if !astray {
+        found.extend(answer::findings(&case));
+    }
     found.extend(source::findings(&case));
     found.extend(known::findings(&case));
     // Stable: findings of one rank keep the order in which they were made.

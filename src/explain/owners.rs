@@ -41,7 +41,8 @@ const fn plain(name: &'static str) -> Owner {
 const KUBE_PROXY: Owner = plain("kube-proxy");
 const FLANNEL: Owner = owner(
     "flannel",
-    "flannel: run a release that returns for the node's own pod subnet before it masquerades (0.10 or later), or --ip-masq=false",
+    // flannel-io/flannel#745 (0.8.0) and #1167 (what an upgrade leaves behind).
+    "flannel: rules of a release before 0.8, which an upgrade leaves behind, masquerade what later ones return: delete them; or --ip-masq=false",
 );
 const CALICO: Owner = owner(
     "Calico",
@@ -69,7 +70,9 @@ const BRIDGE: Owner = owner(
 );
 const KINDNET: Owner = owner(
     "kindnet",
-    "kindnet: the other side's CIDR in NO_MASQUERADE_SUBNETS (its rules return for those)",
+    // kubernetes-sigs/kind, images/kindnetd: the list is the cluster's pod subnets, and kubernetes-sigs/kind#3287 (more of
+    // them) was not merged.
+    "kindnet returns for the cluster's podSubnet only (networking.podSubnet of the kind configuration)",
 );
 const CILIUM: Owner = owner(
     "Cilium",
@@ -82,7 +85,7 @@ const ANTREA: Owner = owner(
 );
 const KUBE_ROUTER: Owner = owner(
     "kube-router",
-    "kube-router: --enable-pod-egress=false, or the kube-router.io/service.local annotation",
+    "kube-router: --enable-pod-egress=false for what leaves the cluster, the annotation kube-router.io/service.local for Services",
 );
 const LIBVIRT: Owner = owner(
     "libvirt",

@@ -2,6 +2,7 @@
 
 use crate::node::{DevId, Device, Node};
 use crate::trace::{Origin, Out, Packet};
+use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::link::Peer;
 
 /// Names that CNI plugins give to a pod's end on the node, and to bridges that pods are ports of.
@@ -31,6 +32,20 @@ pub fn leads_to_pods(node: &Node<'_>, dev: DevId) -> bool {
     node.devices
         .get(usize::from(dev.0))
         .is_some_and(is_pod_device)
+        && !leads_to_the_world(node, dev)
+}
+
+/// Whether a default route goes by the device: a veth or bridge is then the node's own uplink, as in kind or on a host whose
+/// network card is a port of a bridge.
+fn leads_to_the_world(node: &Node<'_>, dev: DevId) -> bool {
+    [Family::V4, Family::V6].into_iter().any(|family| {
+        node.fib(family).tables.values().any(|t| {
+            t.candidates(family.unspecified())
+                .flatten()
+                .filter(|r| r.dst_len == 0)
+                .any(|r| r.nexthops.iter().any(|n| n.dev == dev && n.via.is_some()))
+        })
+    })
 }
 
 fn is_pod_device(d: &Device) -> bool {

@@ -155,6 +155,13 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
     for story in members.iter().filter_map(|i| case.stories.get(*i)) {
         f.blame_rules(super::path::destination_rules(story));
     }
+    if case.trace.packet.origin == Origin::Local {
+        return f;
+    }
+    if severity == Severity::Info {
+        f.advise("as it should be: pod addresses are not known outside of the cluster");
+        return f;
+    }
     let service = service_of(node, &hits_for_name);
     for d in &deciders {
         advise(node, &mut f, marker(node, *d), service.as_deref());

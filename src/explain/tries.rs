@@ -7,7 +7,7 @@ use super::place::to_local_pod;
 use super::story::{rewriter, rule, story};
 use crate::node::Node;
 use crate::sim::{Limits, WhatIf, simulate_what_if};
-use crate::trace::{Hit, Outcome, Packet, Port, Reason, Trace, Verdict};
+use crate::trace::{Hit, Origin, Outcome, Packet, Port, Reason, Trace, Verdict};
 use nfwhy_parsers::iptables::Target;
 use std::fmt::Write as _;
 
@@ -34,13 +34,18 @@ pub fn tries(node: &Node<'_>, trace: &Trace) -> Vec<Try> {
     let mut deciders: Vec<Hit> = Vec::new();
     let mut rewriters: Vec<Hit> = Vec::new();
     let mut droppers: Vec<Hit> = Vec::new();
+    // What rests on an unknown would rest on it in a simulated change as well.
+    if trace.outcomes.iter().any(|o| o.probability.is_none()) {
+        return Vec::new();
+    }
     for o in trace.outcomes.iter().take(256) {
         if let Reason::Rule(hit) = o.reason
             && matches!(o.verdict, Verdict::Dropped | Verdict::Rejected)
         {
             push(&mut droppers, hit);
         }
-        if o.client_ip_kept != Some(false) || super::reply::is_reply(o) {
+        let own = trace.packet.origin == Origin::Local;
+        if own || o.client_ip_kept != Some(false) || super::reply::is_reply(o) {
             continue;
         }
         let s = story(node, o);

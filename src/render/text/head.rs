@@ -112,6 +112,9 @@ fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
     if let Some(f) = first.filter(|f| f.code == "answer-dropped") {
         return ("one-way", Label::Bad, f.title.clone());
     }
+    if let Some(f) = first.filter(|f| f.code == "unserved") {
+        return (f.code, Label::Bad, f.title.clone());
+    }
     let Some(class) = classes.first().copied() else {
         return ("unknown", Label::Unsure, "the packet has no outcome".into());
     };
@@ -200,10 +203,10 @@ fn mixed(answer: &Answer<'_, '_, '_>, classes: &[Class]) -> (&'static str, Label
             .iter()
             .filter_map(|(who, a)| who.as_ref().map(|w| format!("{w} if {a}")))
             .collect();
-        let why = if what.is_empty() {
-            "it rests on what was not captured".into()
-        } else {
-            names::list(&what, 3)
+        // More conditions than one can hold in mind are told by what would settle them (`why`).
+        let why = match what.len() {
+            1..=3 => names::list(&what, 3),
+            _ => "it rests on what was not captured".into(),
         };
         return (
             "depends",

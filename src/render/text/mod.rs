@@ -16,7 +16,7 @@ mod why;
 pub use minimal::minimal;
 
 use crate::explain::story::{Called, story};
-use crate::explain::{Finding, tries};
+use crate::explain::{Finding, Severity, tries};
 use crate::node::Node;
 use crate::trace::{Hit, Trace};
 use groups::{Group, groups};
@@ -147,9 +147,16 @@ pub fn write(
     head::verdict(paper, &answer)?;
     table::outcomes(paper, &answer)?;
     why::why(paper, &answer)?;
-    why::answers(paper, &answer)?;
+    if findings.first().is_none_or(|f| f.code != "unserved") {
+        why::answers(paper, &answer)?;
+    }
     why::also(paper, &answer)?;
-    why::advice(paper, &answer, &tries(node, trace))?;
+    let tries = if worth_trying(findings) {
+        tries(node, trace)
+    } else {
+        Vec::new()
+    };
+    why::advice(paper, &answer, &tries)?;
     if options.detail != Detail::Summary {
         paper.blank()?;
         tree::tree(paper, &answer)?;
@@ -175,14 +182,7 @@ fn resting<W: Write>(paper: &mut Paper<'_, W>, answer: &Answer<'_, '_, '_>) -> i
         paper.prose((Label::Heading, head), (Label::Plain, &text), MARGIN)?;
     }
     more(paper, assumed.len(), limit)?;
-    let mut missing: Vec<_> = answer
-        .trace
-        .outcomes
-        .iter()
-        .flat_map(|o| o.missing.iter())
-        .collect();
-    missing.sort();
-    missing.dedup();
+    let missing = missing(answer.trace);
     if missing.is_empty() {
         let line = Line::new()
             .add(Label::Heading, "unknown")
@@ -190,12 +190,39 @@ fn resting<W: Write>(paper: &mut Paper<'_, W>, answer: &Answer<'_, '_, '_>) -> i
             .add(Label::Faint, "nothing on these paths");
         return paper.line(&line);
     }
-    for (i, m) in missing.iter().take(limit).enumerate() {
+    for (i, (command, what)) in missing.iter().take(limit).enumerate() {
         let head = if i == 0 { "unknown" } else { "" };
-        let text = format!("{}: run {}", m.what, m.command);
+        let text = format!("{}: run {command}", crate::explain::names::list(what, 3));
         paper.prose((Label::Unsure, head), (Label::Plain, &text), MARGIN)?;
     }
     more(paper, missing.len(), limit)
+}
+
+/// Whether rules left out could mend what the first finding says: not where the packet is well, or the trouble is another.
+fn worth_trying(findings: &[Finding]) -> bool {
+    findings.first().is_none_or(|f| {
+        let other = matches!(f.code, "answer-dropped" | "unserved" | "stale-conntrack");
+        !other && f.severity != Severity::Info
+    })
+}
+
+/// Commands, each with what it would show.
+fn missing(trace: &Trace) -> Vec<(&str, Vec<String>)> {
+    let mut all: Vec<_> = trace
+        .outcomes
+        .iter()
+        .flat_map(|o| o.missing.iter())
+        .collect();
+    all.sort();
+    all.dedup();
+    let mut list: Vec<(&str, Vec<String>)> = Vec::new();
+    for m in all {
+        match list.iter_mut().find(|(c, _)| *c == m.command) {
+            Some((_, what)) => what.push(m.what.clone()),
+            None => list.push((&m.command, vec![m.what.clone()])),
+        }
+    }
+    list
 }
 
 /// `and 4 more`, where a list was cut.

@@ -38,9 +38,31 @@ pub(super) fn without_comment(line: &str) -> String {
     out.trim_end().to_owned()
 }
 
+/// The same without `-m tcp` and its like, which `-p tcp` implies and iptables-save prints all the same.
+pub(super) fn without_implied(line: &str) -> String {
+    const IMPLIED: &[(&str, &str)] = &[
+        ("-p tcp ", " -m tcp "),
+        ("-p udp ", " -m udp "),
+        ("-p sctp ", " -m sctp "),
+        ("-p icmp ", " -m icmp "),
+        ("-p ipv6-icmp ", " -m icmp6 "),
+    ];
+    IMPLIED
+        .iter()
+        .find(|(proto, _)| line.contains(proto))
+        .map_or_else(
+            || line.to_owned(),
+            |(_, implied)| line.replacen(implied, " ", 1),
+        )
+}
+
 /// The line cut to `width` columns such that its first `keep` words and the begin of its target stay:
 /// `-A X -s 10.… -j DROP`.
 pub(super) fn fit(line: &str, width: usize, keep: usize) -> String {
+    if columns(line) <= width {
+        return line.to_owned();
+    }
+    let line = &without_implied(line);
     if columns(line) <= width {
         return line.to_owned();
     }
@@ -125,6 +147,10 @@ mod tests {
         let line =
             "-A KUBE-X -d 10.96.0.10/32 -p udp -m udp --dport 53 -j KUBE-SVC-TCOU7JCQXEZGVUNU";
         assert_eq!(fit(line, 100, 2), line);
+        assert_eq!(
+            fit(line, 75, 2),
+            "-A KUBE-X -d 10.96.0.10/32 -p udp --dport 53 -j KUBE-SVC-TCOU7JCQXEZGVUNU"
+        );
         assert_eq!(
             fit(line, 50, 2),
             "-A KUBE-X -d 10.96.0… -j KUBE-SVC-TCOU7JCQXEZGVUNU"

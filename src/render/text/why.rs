@@ -18,7 +18,8 @@ const CAUSES: usize = 5;
 
 /// Rules that `why` shows, in its order.
 pub(super) fn numbered(answer: &Answer<'_, '_, '_>) -> Vec<Hit> {
-    let Some(f) = answer.findings.first() else {
+    // Rules that did not match are not on the way.
+    let Some(f) = answer.findings.first().filter(|f| f.code != "unserved") else {
         return Vec::new();
     };
     shown(answer, f)
@@ -159,25 +160,29 @@ pub(super) fn why<W: Write>(
         .map(|(.., n)| columns(&escape(n)))
         .max()
         .unwrap_or(0);
-    let room = paper.width.saturating_sub(widest + 4 + 2 + notes).max(20);
+    let width = paper.width;
+    // Notes stand in one column where the rules leave room for that, else behind their own rule.
     let texts: Vec<String> = lines
         .iter()
-        .map(|(_, text, _)| {
-            if columns(text) > room {
-                rule::fit(&rule::without_comment(text), room, 2)
-            } else {
-                text.clone()
+        .map(|(_, text, note)| {
+            let gap = if note.is_empty() { 0 } else { 2 };
+            let own = width.saturating_sub(widest + 4 + gap + columns(&escape(note)));
+            let short = rule::without_comment(text);
+            match columns(text) + widest + 4 + 2 + notes {
+                fits if fits <= width => text.clone(),
+                _ => rule::fit(&short, own.max(20), 2),
             }
         })
         .collect();
     let column = texts.iter().map(|t| columns(t)).max().unwrap_or(0) + widest + 4 + 2;
     for ((place, _, note), text) in lines.iter().zip(&texts) {
+        let last = width.saturating_sub(columns(&escape(note)));
         let line = Line::new()
             .to(2)
             .add_cut(Label::Place, place, widest)
             .to(widest + 4)
             .add(Label::Rule, text)
-            .to(column)
+            .to(column.min(last))
             .add(Label::Effect, note);
         paper.line(&line)?;
     }
@@ -390,7 +395,15 @@ pub(super) fn also<W: Write>(
     paper: &mut Paper<'_, W>,
     answer: &Answer<'_, '_, '_>,
 ) -> io::Result<()> {
-    let rest: Vec<&Finding> = answer.findings.iter().skip(1).collect();
+    // Under an unknown nothing can be said of the source but what the table shows; and astray the source matters to nobody.
+    let beside = |f: &&Finding| {
+        let open = answer
+            .findings
+            .first()
+            .is_some_and(|g| matches!(g.code, "unknown" | "unserved"));
+        !(open && matches!(f.code, "client-ip-lost" | "client-ip-kept"))
+    };
+    let rest: Vec<&Finding> = answer.findings.iter().skip(1).filter(beside).collect();
     let limit = if answer.detail == Detail::Detail {
         usize::MAX
     } else {

@@ -10,7 +10,7 @@ use crate::trace::{CtState, Hit, Missing, Port};
 use nfwhy_parsers::common::{Neg, Range};
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::iptables::matches::{IcmpType, MultiportWhich, PacketType, TtlMatch};
-use nfwhy_parsers::iptables::{Match, Rule};
+use nfwhy_parsers::iptables::{Match, Rule, Target};
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
@@ -150,7 +150,6 @@ impl Run<'_, '_> {
         m: &Match<'_>,
         hit: Hit,
     ) -> Flow<Tri> {
-        let _ = rule;
         let skb = &self.skb;
         Ok(match m {
             Match::Comment(_) | Match::Nfacct(_) => Tri::Yes,
@@ -271,10 +270,13 @@ impl Run<'_, '_> {
             Match::Rpfilter(r) => Tri::of(self.match_rpfilter(*r)),
             Match::Ipvs(i) => self.match_ipvs(i),
             Match::Limit(_) => {
-                self.assume(format!(
-                    "the limit at {} is not used up",
-                    self.node.place(t.rule_origin(hit.chain, hit.rule))
-                ));
+                // Of a rule that only logs nothing depends.
+                if !only_logs(&rule.target) {
+                    self.assume(format!(
+                        "the limit at {} is not used up",
+                        self.node.place(t.rule_origin(hit.chain, hit.rule))
+                    ));
+                }
                 Tri::Yes
             }
             Match::Hashlimit(h) => {
@@ -456,6 +458,11 @@ impl Run<'_, '_> {
             None => fact(&format!("the ICMP type is {ty}"), None).not(n.not),
         }
     }
+}
+
+/// Targets after which the packet goes on as it was.
+fn only_logs(target: &Target<'_>) -> bool {
+    matches!(target, Target::None | Target::Continue { .. })
 }
 
 fn mac_text(m: [u8; 6]) -> String {

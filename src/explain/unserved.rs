@@ -1,0 +1,170 @@
+//! A packet to a Service's address that no Service rule takes: a wrong port or protocol.
+
+use super::names::{self, comment, service_in};
+use super::{Case, Cause, Finding, Rank, Severity, reply};
+use crate::node::{Device, Node, TableKind, VirtualKey};
+use crate::trace::{CtState, Hit, Outcome, Port, StepKind, Verdict};
+use nfwhy_parsers::iptables::{Match, Rule};
+use nfwhy_parsers::{Family, Proto};
+use std::net::IpAddr;
+
+/// What a Service's address is asked for: protocol, port, and where it was read.
+struct Served {
+    proto: Proto,
+    port: u16,
+    cause: Cause,
+    service: Option<String>,
+}
+
+pub(super) fn findings(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
+    let node = case.node;
+    let packet = &case.trace.packet;
+    let outcomes = &case.trace.outcomes;
+    if !outcomes.iter().all(|o| untouched(o, packet.dst)) {
+        return None;
+    }
+    let holder = holder(node, packet.dst);
+    let local = outcomes.iter().all(|o| o.verdict == Verdict::Local);
+    let icmp = matches!(packet.proto, Proto::ICMP | Proto::ICMPV6);
+    // The node answers a ping to its own address, and other ports of its own address are its own programs'.
+    if local && (holder.is_none() || icmp) || !local && holder.is_some() {
+        return None;
+    }
+    let served = served(node, packet.dst);
+    let asked = |s: &Served| s.proto == packet.proto && Port::Known(s.port) == packet.dport;
+    if served.is_empty() || served.iter().any(asked) {
+        return None;
+    }
+    let mut f = Finding::new("unserved", Severity::Error, title(case, holder, &served));
+    let mut ports: Vec<String> = Vec::new();
+    for s in served {
+        let port = format!("{} {}", s.proto, s.port);
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+        f.blame(s.cause);
+    }
+    f.advise(if icmp {
+        format!(
+            "ping tells nothing of a Service: ask for {}",
+            names::list(&ports, 4)
+        )
+    } else {
+        format!(
+            "ask for {}, or add the port to the Service",
+            names::list(&ports, 4)
+        )
+    });
+    Some((Rank::Fails, f))
+}
+
+/// Whether an outcome goes on with the destination it was sent to, judged as a first packet.
+fn untouched(o: &Outcome, dst: IpAddr) -> bool {
+    let judged = o.steps.iter().all(|s| match s.kind {
+        StepKind::Conntrack { state, reply, .. } => !reply && state == CtState::New,
+        _ => true,
+    });
+    judged
+        && !reply::is_reply(o)
+        && o.dnat.is_none()
+        && o.probability.is_some()
+        && matches!(o.verdict, Verdict::Forwarded | Verdict::Local)
+        && o.delivered.is_some_and(|d| d.dst == dst)
+}
+
+/// The device on which kube-proxy's IPVS mode keeps the addresses of Services.
+fn holder<'n>(node: &'n Node<'_>, addr: IpAddr) -> Option<&'n Device> {
+    node.devices
+        .iter()
+        .find(|d| d.name.starts_with("kube-ipvs") && d.addrs.iter().any(|a| a.local == addr))
+}
+
+fn title(case: &Case<'_, '_>, holder: Option<&Device>, served: &[Served]) -> String {
+    let packet = &case.trace.packet;
+    let mut parts: Vec<String> = Vec::new();
+    for s in served {
+        let name = s
+            .service
+            .as_deref()
+            .map_or_else(String::new, |n| format!("{n} "));
+        let part = format!("{name}{} {}", s.proto, s.port);
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    let what = match packet.dport {
+        Port::Known(p) => format!("{} {p}", packet.proto),
+        _ => packet.proto.to_string(),
+    };
+    let then = match holder {
+        Some(d) => format!(
+            "; the address is on {}, so the packet is delivered to this node itself",
+            d.name
+        ),
+        None => "; the packet goes on as if there were no Service".to_owned(),
+    };
+    format!(
+        "no Service takes {what} at {} (it has {}){then}",
+        packet.dst,
+        names::list(&parts, 3)
+    )
+}
+
+/// What kube-proxy serves at an address: its rules in KUBE-SERVICES (pkg/proxy/iptables/proxier.go), and virtual services.
+fn served(node: &Node<'_>, addr: IpAddr) -> Vec<Served> {
+    let mut list: Vec<Served> = Vec::new();
+    let family = Family::of(addr);
+    for (at, s) in node.ipvs.services.iter().enumerate() {
+        if let VirtualKey::Addr {
+            proto,
+            addr: a,
+            port,
+        } = s.key
+            && a == addr
+            && port != 0
+        {
+            list.push(Served {
+                proto,
+                port,
+                cause: super::path::ipvs(node, at),
+                service: None,
+            });
+        }
+    }
+    for (table, t) in node.netfilter.tables.iter().enumerate() {
+        if t.family != family || !matches!(t.kind, TableKind::Nat | TableKind::Filter) {
+            continue;
+        }
+        let Some(chain) = t.chain("KUBE-SERVICES") else {
+            continue;
+        };
+        for (rule, r) in t.rules(chain).iter().enumerate() {
+            let whole = r.dst.as_ref().is_some_and(|d| {
+                !d.not && d.value.addr == addr && d.value.prefix_len() == Some(family.bits())
+            });
+            let Some((proto, port)) = whole.then(|| port_of(r)).flatten() else {
+                continue;
+            };
+            let hit = Hit { table, chain, rule };
+            list.push(Served {
+                proto,
+                port,
+                cause: Cause::Rule(hit),
+                service: comment(node, hit).and_then(service_in).map(str::to_owned),
+            });
+        }
+    }
+    list
+}
+
+/// The one port a rule asks for.
+fn port_of(r: &Rule<'_>) -> Option<(Proto, u16)> {
+    let proto = r.proto.as_ref().filter(|p| !p.not)?.value;
+    let port = r.matches.iter().find_map(|m| match m {
+        Match::Tcp(t) => t.dport.as_ref(),
+        Match::Udp(p) => p.dport.as_ref(),
+        Match::Sctp(s) => s.ports.dport.as_ref(),
+        _ => None,
+    })?;
+    (!port.not && port.value.lo == port.value.hi).then_some((proto, port.value.lo))
+}
