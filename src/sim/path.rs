@@ -4,7 +4,9 @@ use super::hooks::Func;
 use super::route::{Lookup, NoWay};
 use super::run::{End, Flow, Run};
 use crate::node::{DevId, TableKind};
-use crate::trace::{AddrChoice, ForkKind, Hook, Origin, Out, Reason, RouteStep, StepKind, Verdict};
+use crate::trace::{
+    AddrChoice, ForkKind, Hook, Origin, Out, Port, Reason, RouteStep, StepKind, Verdict,
+};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
@@ -403,7 +405,18 @@ impl Run<'_, '_> {
                 mtu: None,
             });
         }
-        self.take_way(l, reroute)
+        let dst = self.take_way(l, reroute)?;
+        // `__mkroute_output`: a loopback source does not leave by another device (-EINVAL).
+        if let (IpAddr::V4(src), Some(dev)) = (self.skb.src, dst.dev)
+            && src.is_loopback()
+            && !self.node.device(dev).is_loopback()
+            && !self.or_conf(dev, "route_localnet")
+        {
+            return Err(Self::martian(
+                "a source in 127.0.0.0/8 leaves by lo only (route_localnet=0)",
+            ));
+        }
+        Ok(dst)
     }
 
     /// The kernel's own choice of source.
@@ -525,7 +538,13 @@ impl Run<'_, '_> {
     /// `ip_route_me_harder`.
     fn route_again(&mut self) -> Flow<Dst> {
         let src = self.skb.src;
-        let key = self.key_out(src);
+        let mut key = self.key_out(src);
+        if self.family == Family::V4 {
+            // IPv4's fills in no protocol, ports or user: policy rules that ask for them do not fit.
+            key.proto = None;
+            (key.sport, key.dport) = (Port::None, Port::None);
+            key.uid = 0;
+        }
         match self.fib_lookup(&key) {
             Ok(l) => self.output_dst(&l, true),
             // The sender learns the error of NF_DROP_ERR, but `tcp_connect` does not look at it.

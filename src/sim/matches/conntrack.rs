@@ -139,7 +139,7 @@ impl Run<'_, '_> {
     }
 }
 
-/// `invmap` in net/netfilter/nf_conntrack_proto_icmp.c and `_icmpv6.c`.
+/// `invmap` in `net/netfilter/nf_conntrack_proto_icmp.c` and `nf_conntrack_proto_icmpv6.c`.
 fn answer_type(ty: u8) -> u8 {
     match ty {
         13 | 15 | 17 => ty + 1,
