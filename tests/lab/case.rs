@@ -31,8 +31,6 @@ pub struct Figures {
     pub forking: u64,
     /// Packets for which an end is unknown to the simulator.
     pub unknown: u64,
-    /// Rejected as simulated, but nothing was seen of the answer, for a reason that allows it.
-    pub unanswered: u64,
     /// Replies and later packets.
     pub followed: u64,
     /// Rules loaded, and refused by the tools.
@@ -44,21 +42,26 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Another's on top.
-    pub fn join(&mut self, o: &Self) {
-        self.nodes += o.nodes;
-        self.packets += o.packets;
-        self.singly += o.singly;
-        self.forking += o.forking;
-        self.unknown += o.unknown;
-        self.unanswered += o.unanswered;
-        self.followed += o.followed;
-        self.rules.0 += o.rules.0;
-        self.rules.1 += o.rules.1;
-        for (k, n) in &o.verdicts {
-            *self.verdicts.entry(k).or_default() += n;
-        }
-        self.tally.join(&o.tally);
+    /// In words; with the counts per match if asked for.
+    pub fn text(&self, counts: bool) -> String {
+        let tally = if counts {
+            self.tally.text()
+        } else {
+            String::new()
+        };
+        format!(
+            "{tally}{} nodes, {} packets ({} singly, {} with several ends, {} replies and later ones), {} unknown, {} rules \
+             ({} refused by the tools), {:?}",
+            self.nodes,
+            self.packets,
+            self.singly,
+            self.forking,
+            self.followed,
+            self.unknown,
+            self.rules.0,
+            self.rules.1,
+            self.verdicts
+        )
     }
 }
 
@@ -111,7 +114,7 @@ impl Case {
             .into_iter()
             .map(|(r, why)| format!("-A {} {}: {}", r.chain, r.text, why.trim()))
             .collect();
-        let files = spec.capture();
+        let files = Spec::capture();
         let mut snapshot = Snapshot::default();
         for (name, text) in &files {
             snapshot.add(name.clone(), text.clone().into_bytes());
@@ -192,14 +195,14 @@ impl Case {
                     for (p, _) in chunk {
                         let p = self.packets.again(p);
                         if let Ok(t) = ask(node, &p, None) {
-                            out.extend(self.single(node, &p, None, &t, f).err());
+                            out.extend(self.single(node, &p, None, &t, f).err().map(|d| *d));
                         }
                     }
                 }
             }
             for (p, t) in single {
                 f.forking += 1;
-                out.extend(self.single(node, &p, None, &t, f).err());
+                out.extend(self.single(node, &p, None, &t, f).err().map(|d| *d));
             }
         }
         out
@@ -236,15 +239,10 @@ impl Case {
             f.unknown += unknown;
             for (_, t) in chunk {
                 f.packets += 1;
-                self.count(node, &t.outcomes[0], f);
+                count(node, &t.outcomes[0], f);
             }
         }
         ok
-    }
-
-    fn count(&self, node: &Node<'_>, o: &Outcome, f: &mut Figures) {
-        *f.verdicts.entry(o.verdict.name()).or_default() += 1;
-        f.tally.add(node, o);
     }
 
     /// One packet between two readings; gives which end it took.
@@ -255,7 +253,7 @@ impl Case {
         first: Option<&Probe>,
         t: &Trace,
         f: &mut Figures,
-    ) -> Result<(usize, Observed), Divergence> {
+    ) -> Result<(usize, Observed), Box<Divergence>> {
         if self.fresh && first.is_none() {
             self.spec.reload_rules();
             self.last = None;
@@ -286,7 +284,7 @@ impl Case {
             let mut bad = end_differences(node, p, o, &seen, limited);
             bad.extend(hit_differences(node, p.v6(), &hits(node, o), &did));
             if bad.is_empty() {
-                self.count(node, o, f);
+                count(node, o, f);
                 return Ok((i, seen));
             }
             if best.as_ref().is_none_or(|b| bad.len() < b.len()) {
@@ -300,13 +298,13 @@ impl Case {
                 format!("none of {} ends; the nearest:", t.outcomes.len()),
             );
         }
-        Err(Divergence {
+        Err(Box::new(Divergence {
             probe: p.clone(),
             first: first.cloned(),
             what,
             seen,
             counted: did,
-        })
+        }))
     }
 
     /// A first packet, its reply, and a later packet of the same flow.
@@ -315,7 +313,7 @@ impl Case {
         let t = ask(node, &p, None).ok()?;
         let (end, seen) = match self.single(node, &p, None, &t, f) {
             Ok(x) => x,
-            Err(d) => return Some(d),
+            Err(d) => return Some(*d),
         };
         let [(dev, left)] = seen.left.as_slice() else {
             return None;
@@ -343,11 +341,22 @@ impl Case {
             f.followed += 1;
             let t = ask(node, &next, conn.clone()).ok()?;
             match self.single(node, &next, Some(&p), &t, f) {
-                Err(d) => return Some(d),
+                Err(d) => return Some(*d),
                 Ok((i, _)) => conn = t.outcomes[i].conn.clone().or(conn),
             }
         }
         None
+    }
+
+    /// Whether the packet has a few ends between which numbers drawn for every packet anew decide.
+    pub fn is_drawn(&self, node: &Node<'_>, p: &Probe) -> bool {
+        !self.fresh
+            && ask(node, p, None).is_ok_and(|t| {
+                (2..=12).contains(&t.outcomes.len())
+                    && t.outcomes
+                        .iter()
+                        .all(|o| judge::drawn(o) && o.probability.is_some())
+            })
     }
 
     /// How often each end of a packet with drawn forks occurs; a message where the share does not fit.
@@ -359,15 +368,6 @@ impl Case {
         f: &mut Figures,
     ) -> Option<String> {
         let t = ask(node, p, None).ok()?;
-        if t.outcomes.len() < 2
-            || t.outcomes.len() > 12
-            || !t
-                .outcomes
-                .iter()
-                .all(|o| judge::drawn(o) && o.probability.is_some())
-        {
-            return None;
-        }
         let mut seen = vec![0u32; t.outcomes.len()];
         for _ in 0..times {
             let p = self.packets.again(p);
@@ -394,6 +394,11 @@ impl Case {
         }
         None
     }
+}
+
+fn count(node: &Node<'_>, o: &Outcome, f: &mut Figures) {
+    *f.verdicts.entry(o.verdict.name()).or_default() += 1;
+    f.tally.add(node, o);
 }
 
 /// Where the far ends' sequence numbers begin.

@@ -15,7 +15,7 @@ pub struct Wire {
     pub sport: u16,
     /// Destination port; 0 for ICMP.
     pub dport: u16,
-    /// ICMP type and code.
+    /// Type and code of ICMP.
     pub icmp: (u8, u8),
     /// TCP flags.
     pub flags: u8,
@@ -33,11 +33,15 @@ pub struct Wire {
     pub payload: usize,
 }
 
-/// TCP, UDP, ICMP, ICMPv6, GRE.
+/// `IPPROTO_TCP`.
 pub const TCP: u8 = 6;
+/// `IPPROTO_UDP`.
 pub const UDP: u8 = 17;
+/// `IPPROTO_ICMP`.
 pub const ICMP: u8 = 1;
+/// `IPPROTO_ICMPV6`.
 pub const ICMPV6: u8 = 58;
+/// `IPPROTO_GRE`.
 pub const GRE: u8 = 47;
 
 const MAGIC: [u8; 4] = *b"lab!";

@@ -240,7 +240,7 @@ fn states(r: &mut Prng, nat: bool) -> String {
         &["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"]
     };
     let mut out: Vec<&str> = Vec::new();
-    for _ in 0..1 + r.below(2) {
+    for _ in 0..=r.below(2) {
         let s = r.pick(all);
         if !out.contains(&s) {
             out.push(s);

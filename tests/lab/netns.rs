@@ -130,7 +130,7 @@ impl Netns {
         Ok(made)
     }
 
-    /// A device passes packets only some time after it was set up (`linkwatch_event` in net/core/link_watch.c). A frame of no
+    /// A device passes packets only some time after it was set up (`linkwatch_event` in `net/core/link_watch.c`). A frame of no
     /// known protocol shows it: the device counts it.
     fn wait_for_carrier(&self) -> Result<(), String> {
         let mut frame = [0u8; 60];
@@ -140,7 +140,7 @@ impl Netns {
                 let _ = self.inject(dev, &frame);
             }
             let counts = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
-            let live = |dev: &&str| {
+            let live = |dev: &str| {
                 counts.lines().any(|l| {
                     let mut words = l.split([':', ' ']).filter(|w| !w.is_empty());
                     words.next() == Some(dev) && words.nth(1).is_some_and(|n| n != "0")
@@ -148,7 +148,7 @@ impl Netns {
             };
             let links = sh::must(&["ip", "-o", "link"], "");
             let up = links.matches("state UP").count() == DEVICES.len();
-            if up && DEVICES.iter().all(|d| live(&d)) {
+            if up && DEVICES.iter().all(|d| live(d)) {
                 let _ = self.frames();
                 return Ok(());
             }

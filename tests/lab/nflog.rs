@@ -152,7 +152,7 @@ impl Nflog {
     }
 }
 
-/// One NFULNL_MSG_PACKET.
+/// One `NFULNL_MSG_PACKET`.
 fn one(m: &[u8]) -> Option<Seen> {
     if u16_at(m, 4)? != 4 << 8 {
         return None;

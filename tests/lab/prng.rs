@@ -1,6 +1,6 @@
 //! A small generator of numbers that gives the same sequence for the same seed, everywhere and for ever.
 
-/// SplitMix64: one multiplication chain per number, and every seed is as good as any other.
+/// `SplitMix64`: one multiplication chain per number, and every seed is as good as any other.
 #[derive(Clone, Debug)]
 pub struct Prng(u64);
 

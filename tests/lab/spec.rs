@@ -200,7 +200,7 @@ impl Spec {
     }
 
     /// The node's state by the ordinary commands: file names and contents.
-    pub fn capture(&self) -> Vec<(String, String)> {
+    pub fn capture() -> Vec<(String, String)> {
         let mut files = Vec::new();
         for v6 in [false, true] {
             for backend in [Backend::Legacy, Backend::Nft] {

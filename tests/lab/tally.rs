@@ -99,18 +99,6 @@ impl Tally {
         }
     }
 
-    /// Another's counts on top.
-    pub fn join(&mut self, other: &Self) {
-        for (k, (y, n)) in &other.matches {
-            let e = self.matches.entry(k.clone()).or_default();
-            e.0 += y;
-            e.1 += n;
-        }
-        for (k, n) in &other.targets {
-            *self.targets.entry(k.clone()).or_default() += n;
-        }
-    }
-
     /// As a table.
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -151,7 +139,7 @@ fn names(rule: &Rule<'_>, text: &str) -> Vec<String> {
                 out.push("-p".into());
             }
             _ if w.starts_with("--") && module != "comment" => {
-                out.push(format!("{module} {not}{w}"))
+                out.push(format!("{module} {not}{w}"));
             }
             _ => {}
         }

@@ -223,7 +223,7 @@ fn policy(r: &mut Prng, s: &mut Spec) {
         }
     }
     for v6 in [false, true] {
-        for i in 0..1 + r.below(4) {
+        for i in 0..=r.below(4) {
             let line = rule(r, v6, 100 + 10 * i);
             if v6 { &mut s.ip6 } else { &mut s.ip }.push(line);
         }
@@ -235,7 +235,7 @@ fn rule(r: &mut Prng, v6: bool, priority: usize) -> String {
     if r.chance(15) {
         line += " not";
     }
-    for _ in 0..1 + r.below(2) {
+    for _ in 0..=r.below(2) {
         let part = match r.below(10) {
             0 => format!("from {}", pool::prefix(r, v6)),
             1 => format!("from {}", pool::addr(r, v6)),
@@ -268,6 +268,5 @@ fn rule(r: &mut Prng, v6: bool, priority: usize) -> String {
             [100, 101, 102, 103, 254][n - 5]
         ),
     };
-    // The goto's target must exist.
     line
 }
