@@ -49,12 +49,11 @@ fn obstacle() -> Option<String> {
     if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
         return Some("NFWHY_LAB=off".into());
     }
-    for t in TOOLS {
-        if !sh::exists(t) {
-            return Some(format!("{} is not installed", t[0]));
-        }
-    }
-    netns::obstacle()
+    // The namespaces first: some tools answer root only.
+    netns::obstacle().or_else(|| {
+        let missing = TOOLS.iter().find(|t| !sh::exists(t))?;
+        Some(format!("{} is not installed", missing[0]))
+    })
 }
 
 /// Runs this test once more as root of a user namespace of its own; whether it could be started at all.
