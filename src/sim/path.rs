@@ -284,7 +284,7 @@ impl Run<'_, '_> {
         // `skb->pkt_type != PACKET_HOST` (`ip_forward`, `ip6_forward`): NAT changes the address, not the frame.
         let to_many = self.packet.dst;
         if matches!(self.packet.origin, Origin::Device(_))
-            && (to_many.is_multicast() || self.addr_type4(to_many, None) == RouteType::Broadcast)
+            && (to_many.is_multicast() || self.addr_type4(to_many, self.iif) == RouteType::Broadcast)
         {
             return Err(Self::martian(
                 "what comes in a broadcast or multicast frame is not forwarded",
@@ -364,8 +364,18 @@ impl Run<'_, '_> {
             // `ip_route_output_key_hash_rcu`: the source must be the node's own.
             return Err(End::rejected(Reason::NoSuchSource));
         }
-        let key = self.key_out(given.unwrap_or(any));
-        let l = match self.fib_lookup(&key) {
+        let mut key = self.key_out(given.unwrap_or(any));
+        let mut found = self.fib_lookup(&key);
+        // Routes for one source only are found once there is one (`ip6_dst_lookup_tail`, net/ipv6/ip6_output.c).
+        if self.family == Family::V6
+            && given.is_none()
+            && found.as_ref().is_err_and(|way| *way != NoWay::NotCaptured)
+            && let super::masq::Found::Addr { addr, .. } = self.ipv6_source(None, self.skb.dst)
+        {
+            key.src = addr;
+            found = self.fib_lookup(&key);
+        }
+        let l = match found {
             Ok(l) => l,
             Err(way) => return Err(way.end()),
         };
