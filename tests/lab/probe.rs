@@ -78,7 +78,9 @@ impl Probe {
                         let [_, b, c, d] = a.octets();
                         [1, 0, 0x5e, b & 0x7f, c, d]
                     }
-                    IpAddr::V4(a) if a.octets()[3] == 255 => [0xff; 6],
+                    IpAddr::V4(a) if a.is_broadcast() => [0xff; 6],
+                    // The broadcast address of ext0's subnet.
+                    IpAddr::V4(a) if a.octets()[3] == 255 && *dev == 0 => [0xff; 6],
                     IpAddr::V6(a) if a.is_multicast() => {
                         let [.., a, b, c, d] = a.octets();
                         [0x33, 0x33, a, b, c, d]

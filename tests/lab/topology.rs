@@ -105,7 +105,7 @@ fn addresses(r: &mut Prng, s: &mut Spec, plain: bool) {
         v6.swap(0, n - 1);
     }
     if r.chance(6) && !plain {
-        v4.remove(0);
+        v4.retain(|l| !l.starts_with("10.2.0.1"));
     }
     if r.chance(40) {
         s.ip.push("link set dev pod0 group 5".into());
