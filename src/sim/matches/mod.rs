@@ -390,7 +390,7 @@ impl Run<'_, '_> {
                     PacketType::Unicast
                 } else if dst.is_multicast() {
                     PacketType::Multicast
-                } else if self.addr_type4(dst, None) == RouteType::Broadcast {
+                } else if self.addr_type4(dst, self.iif) == RouteType::Broadcast {
                     PacketType::Broadcast
                 } else {
                     PacketType::Unicast
