@@ -145,7 +145,7 @@ fn a_set_that_is_not_there_names_the_command() {
     let f = filter("-A FORWARD -m set --match-set GONE dst -j DROP");
     let ran = trace(&f, &PACKET);
     assert_eq!(ran.json_outcomes().len(), 2);
-    ran.answers("`ipset list GONE`");
+    ran.answers("`ipset save`");
 }
 
 #[test]

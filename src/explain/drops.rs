@@ -6,6 +6,7 @@ use super::story::{Called, last_of, rule};
 use super::{Case, Cause, Finding, Rank, Severity, owners, path};
 use crate::node::{ChainId, Node};
 use crate::trace::{Effect, Hit, Origin, Outcome, Packet, Reason, Verdict};
+use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Target;
 
 pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
@@ -89,7 +90,9 @@ pub(super) fn failure(
             Some(f)
         }
         (Reason::Rule(hit), v) => Some(by_rule(node, packet, story, *hit, v)),
-        (Reason::Policy { table, chain }, _) => Some(by_policy(node, story, *table, *chain)),
+        (Reason::Policy { table, chain }, _) => {
+            Some(by_policy(node, packet, story, *table, *chain))
+        }
         (reason, _) => Some(path::failure(node, packet, outcome, story, reason)),
     }
 }
@@ -328,7 +331,13 @@ fn own_address(node: &Node<'_>, packet: &Packet, f: &mut Finding) {
     }
 }
 
-fn by_policy(node: &Node<'_>, story: &[Called], table: usize, chain: ChainId) -> Finding {
+fn by_policy(
+    node: &Node<'_>,
+    packet: &Packet,
+    story: &[Called],
+    table: usize,
+    chain: ChainId,
+) -> Finding {
     let name = names::chain(node, table, chain);
     let mut f = Finding::new(
         "dropped-by-policy",
@@ -371,18 +380,42 @@ fn by_policy(node: &Node<'_>, story: &[Called], table: usize, chain: ChainId) ->
             break;
         }
     }
+    let program = match packet.family() {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    };
+    let ufw = node
+        .netfilter
+        .tables
+        .get(table)
+        .is_some_and(|t| t.chains.iter().any(|c| c.name.starts_with("ufw")));
     let docker = node
         .netfilter
         .tables
         .get(table)
         .is_some_and(|t| t.chain("DOCKER").is_some() || t.chain("DOCKER-USER").is_some());
     f.advise(match (name, docker) {
+        ("INPUT", _) if ufw => format!("the policy is ufw's: {}", ufw_allow(packet)),
         ("FORWARD", true) => {
             "Docker sets this policy when it starts: `iptables -P FORWARD ACCEPT`, or accept the pod network with rules of your own".to_owned()
         }
-        _ => format!("accept the packet with a rule, or `iptables -P {name} ACCEPT`"),
+        _ => format!("accept the packet with a rule, or `{program} -P {name} ACCEPT`"),
     });
     f
+}
+
+/// `ufw allow proto tcp from 192.0.2.1 to any port 443`.
+fn ufw_allow(packet: &Packet) -> String {
+    let from = packet
+        .src
+        .map_or_else(|| "any".to_owned(), |s| s.to_string());
+    match packet.dport.known() {
+        Some(p) => format!(
+            "`ufw allow proto {} from {from} to any port {p}`",
+            packet.proto
+        ),
+        None => format!("`ufw allow from {from}`"),
+    }
 }
 
 /// How the packet came, for sentences.

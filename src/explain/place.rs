@@ -67,6 +67,20 @@ pub fn to_local_pod(node: &Node<'_>, out: &Out) -> bool {
     out.via.is_none() && leads_to_pods(node, out.dev)
 }
 
+/// What stands behind a device that leads to pods: Docker's and Podman's bridges hold containers of their own.
+pub fn behind(node: &Node<'_>, dev: DevId) -> &'static str {
+    let name = node
+        .devices
+        .get(usize::from(dev.0))
+        .map_or("", |d| d.name.as_str());
+    let container = ["docker", "br-", "podman", "cni-podman"];
+    if container.iter().any(|p| name.starts_with(p)) {
+        "container"
+    } else {
+        "pod"
+    }
+}
+
 /// Whether the packet came from a pod of this node.
 pub fn from_local_pod(node: &Node<'_>, packet: &Packet) -> bool {
     match packet.origin {

@@ -71,8 +71,13 @@ pub fn receiver<'o>(
     let mut pod = true;
     let mut local = true;
     let mut any = false;
+    let mut container = true;
     for o in &mut outcomes {
         any = true;
+        container &= o
+            .out
+            .as_ref()
+            .is_some_and(|out| place::behind(node, out.dev) == "container");
         local &= o.verdict == Verdict::Local;
         pod &= o.verdict == Verdict::Forwarded
             && (o.dnat.is_some()
@@ -82,6 +87,7 @@ pub fn receiver<'o>(
     }
     match (any, local, pod) {
         (true, true, _) => "the node",
+        (true, false, true) if container => "the container",
         (true, false, true) => "the pod",
         _ => "the receiver",
     }
@@ -159,7 +165,7 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
         return f;
     }
     if severity == Severity::Info {
-        f.advise("as it should be: pod addresses are not known outside of the cluster");
+        f.advise("as it should be: addresses of pods and containers are not known outside");
         return f;
     }
     let service = service_of(node, &hits_for_name);

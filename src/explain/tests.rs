@@ -280,3 +280,40 @@ fn a_kept_address_is_said_to_be_kept() {
         )
     );
 }
+
+/// A Service's address is no host: what no rule takes goes on to the default gateway and is lost there.
+#[test]
+fn a_port_that_no_service_takes_is_named_with_the_ones_it_has() {
+    let nat = format!(
+        "{NAT}\n:KUBE-SERVICES - [0:0]\n:KUBE-SVC-A - [0:0]\n-A PREROUTING -j KUBE-SERVICES\n\
+         -A KUBE-SERVICES -d 10.96.0.10/32 -p udp -m comment --comment \"kube-system/kube-dns:dns cluster IP\" -m udp --dport 53 -j KUBE-SVC-A\n\
+         -A KUBE-SVC-A -p udp -m udp -j DNAT --to-destination 10.7.0.5:53"
+    );
+    let f = check(&nat, FILTER, &[], "10.96.0.10");
+    assert_eq!(
+        first(&f),
+        (
+            "unserved",
+            "no Service takes tcp 80 at 10.96.0.10 (it has kube-system/kube-dns:dns udp 53); the packet goes on as if there were no Service"
+        )
+    );
+    assert_eq!(f.rules, ["nat KUBE-SERVICES:1"]);
+    // Another address is no Service's.
+    let f = check(&nat, FILTER, &[], "10.96.0.11");
+    assert_eq!(first(&f).0, "client-ip-kept");
+}
+
+/// Where a set that nobody captured decides, the first thing to say is how to get it.
+#[test]
+fn a_set_that_decides_comes_before_what_it_decides() {
+    let nat = format!("{NAT}\n-A POSTROUTING -m set --match-set GONE dst -j MASQUERADE");
+    let f = check(&nat, FILTER, &[], "10.7.0.5");
+    assert_eq!(
+        first(&f),
+        (
+            "unknown",
+            "the answer depends on what was not captured: ipset GONE"
+        )
+    );
+    assert_eq!(f.tries, Vec::<String>::new());
+}

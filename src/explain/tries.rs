@@ -100,10 +100,20 @@ fn again(node: &Node<'_>, packet: &Packet, without: &[Hit]) -> Option<Trace> {
 /// Policy Local: no mark, and only receivers on this node.
 fn local_policy(node: &Node<'_>, packet: &Packet, jumps: Vec<Hit>) -> Option<Try> {
     let t = again(node, packet, &jumps)?;
+    // Outcomes to one endpoint are one endpoint.
+    let mut seen: Vec<(bool, Option<std::net::IpAddr>, Option<u16>)> = Vec::new();
     let (here, away): (Vec<&Outcome>, Vec<&Outcome>) = t
         .outcomes
         .iter()
-        .filter(|o| o.dnat.is_some())
+        .filter(|o| {
+            let Some(d) = &o.dnat else { return false };
+            let key = (o.delivered.is_some(), d.ip, d.port);
+            let new = !seen.contains(&key);
+            if new {
+                seen.push(key);
+            }
+            new
+        })
         .partition(|o| {
             o.verdict == Verdict::Local || o.out.as_ref().is_some_and(|out| to_local_pod(node, out))
         });
@@ -161,6 +171,10 @@ fn without(node: &Node<'_>, packet: &Packet, hit: Hit) -> Option<Try> {
     let refuses =
         rule(node, hit).is_some_and(|r| matches!(r.target, Target::Drop | Target::Reject(_)));
     if kube && refuses && all.iter().all(|o| o.dnat.is_none()) {
+        return None;
+    }
+    // Another rule refuses it then: leaving this one out mends nothing.
+    if refuses && all.iter().all(|o| o.delivered.is_none()) {
         return None;
     }
     let delivered = all.iter().filter(|o| o.delivered.is_some());

@@ -54,17 +54,23 @@ impl Run<'_, '_> {
             .map(|(n, _)| n)
     }
 
-    /// `IN_DEV_ORCONF` (include/linux/inetdevice.h): on if set for the device or for all. Off where not captured.
+    /// `IN_DEV_ORCONF` (include/linux/inetdevice.h): on if set for the device or for all. Forks where nothing was captured: it
+    /// decides something right now.
     pub(super) fn or_conf(&mut self, dev: DevId, key: &str) -> bool {
         let all = self.all_conf(key);
         let one = self.dev_conf(dev, key);
-        if all.is_none() && one.is_none() {
-            let dir = self.ip_dir();
-            self.assume(format!(
-                "net.{dir}.conf.*.{key}=0 (the kernel's default; not captured)"
-            ));
+        if all.is_some() || one.is_some() {
+            return all.unwrap_or(0) != 0 || one.unwrap_or(0) != 0;
         }
-        all.unwrap_or(0) != 0 || one.unwrap_or(0) != 0
+        let name = format!("net.{}.conf.*.{key}", self.ip_dir());
+        self.lacks(format!("sysctl {name}"), format!("sysctl -a -r {key}"));
+        self.fork_unknown(
+            ForkKind::Unknown(name.clone()),
+            &format!("{name} {}", dev.0),
+            false,
+            &format!("{name}=1 (not captured)"),
+            &format!("{name}=0 (not captured; the kernel's default)"),
+        )
     }
 
     /// Whether packets that came in by `dev` are forwarded: `IN_DEV_FORWARD`, IPv4. A write to `ip_forward` sets every device.

@@ -1,7 +1,7 @@
 //! How an outcome ended, in a few words.
 
 use crate::explain::names::{self, device, short_rule};
-use crate::explain::place::to_local_pod;
+use crate::explain::place::{behind, to_local_pod};
 use crate::node::Node;
 use crate::trace::{Outcome, Reason, Verdict};
 
@@ -19,8 +19,10 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
                 .as_ref()
                 .map_or_else(String::new, |t| format!(" ({t})"));
             let pod = match &o.out {
-                Some(out) if to_local_pod(node, out) => " to a local pod",
-                _ => "",
+                Some(out) if to_local_pod(node, out) => {
+                    format!(" to a local {}", behind(node, out.dev))
+                }
+                _ => String::new(),
             };
             format!("{verb}{pod}{via}{tunnel}")
         }

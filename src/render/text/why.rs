@@ -401,7 +401,8 @@ pub(super) fn also<W: Write>(
             .findings
             .first()
             .is_some_and(|g| matches!(g.code, "unknown" | "unserved"));
-        !(open && matches!(f.code, "client-ip-lost" | "client-ip-kept"))
+        // Who keeps its address stands in the table.
+        f.code != "client-ip-kept" && !(open && f.code == "client-ip-lost")
     };
     let rest: Vec<&Finding> = answer.findings.iter().skip(1).filter(beside).collect();
     let limit = if answer.detail == Detail::Detail {
