@@ -284,7 +284,8 @@ impl Run<'_, '_> {
         // `skb->pkt_type != PACKET_HOST` (`ip_forward`, `ip6_forward`): NAT changes the address, not the frame.
         let to_many = self.packet.dst;
         if matches!(self.packet.origin, Origin::Device(_))
-            && (to_many.is_multicast() || self.addr_type4(to_many, self.iif) == RouteType::Broadcast)
+            && (to_many.is_multicast()
+                || self.addr_type4(to_many, self.iif) == RouteType::Broadcast)
         {
             return Err(Self::martian(
                 "what comes in a broadcast or multicast frame is not forwarded",
