@@ -367,21 +367,31 @@ impl Run<'_, '_> {
         }
         let mut key = self.key_out(given.unwrap_or(any));
         let mut found = self.fib_lookup(&key);
+        let mut early = None;
         // Routes for one source only are found once there is one (`ip6_dst_lookup_tail`, net/ipv6/ip6_output.c).
         if self.family == Family::V6
             && given.is_none()
             && found.as_ref().is_err_and(|way| *way != NoWay::NotCaptured)
-            && let super::masq::Found::Addr { addr, .. } = self.ipv6_source(None, self.skb.dst)
+            && let super::masq::Found::Addr { addr, how, at } =
+                self.ipv6_source(None, self.skb.dst)
         {
             key.src = addr;
             found = self.fib_lookup(&key);
+            early = Some((addr, how, at));
         }
         let l = match found {
             Ok(l) => l,
             Err(way) => return Err(way.end()),
         };
         let mut dst = self.output_dst(&l, false)?;
-        if given.is_none() {
+        if let Some((addr, how, at)) = early {
+            self.skb.src = addr;
+            self.step(StepKind::Address {
+                addr: Some(addr),
+                how,
+                at,
+            });
+        } else if given.is_none() {
             self.choose_source(&l, &dst);
             // A connecting TCP socket asks once more with the source it was given (`ip_route_connect`, include/net/route.h).
             if self.family == Family::V4
