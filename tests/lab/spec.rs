@@ -146,6 +146,7 @@ impl Spec {
                 let _ = sh::run(&["ip", family, "-force", "-batch", "-"], &text);
             }
         }
+        wait_for_addresses();
         self.load_sets();
         let mut refused = Vec::new();
         for t in &mut self.tables {
@@ -242,6 +243,23 @@ impl Spec {
             read_counters(&text, backend, &mut out);
         }
         out
+    }
+}
+
+/// IPv6 addresses get their local routes some time after they were added (`addrconf_dad_work` in `net/ipv6/addrconf.c`).
+fn wait_for_addresses() {
+    for _ in 0..200 {
+        let routes = sh::must(&["ip", "-6", "route", "show", "table", "local"], "");
+        let addrs = sh::must(&["ip", "-6", "-o", "addr"], "");
+        let missing = addrs.lines().any(|line| {
+            let addr = line.split_ascii_whitespace().nth(3).unwrap_or_default();
+            let addr = addr.split('/').next().unwrap_or_default();
+            line.contains("tentative") || !routes.contains(&format!("local {addr} "))
+        });
+        if !missing {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
