@@ -92,10 +92,22 @@ pub(super) fn failure(
                 format!("dropped as martian: {why}"),
             );
             f.blame_rules(destination_rules(story));
-            if let (true, Origin::Device(d)) = (why.contains("route_localnet"), packet.origin) {
-                let name = format!("net.ipv4.conf.{}.route_localnet", device(node, d));
-                f.blame(setting(node, &name));
-                f.advise("sysctl -w net.ipv4.conf.all.route_localnet=1 lets it in (kube-proxy sets it while it serves NodePorts on 127.0.0.1)");
+            if why.contains("route_localnet") {
+                // The device it came in by, or would leave by.
+                let routed = |s: &crate::trace::Step| match &s.kind {
+                    StepKind::Route(r) => r.dev,
+                    _ => None,
+                };
+                let dev = match packet.origin {
+                    Origin::Device(d) => Some(d),
+                    Origin::Local => outcome.steps.iter().rev().find_map(routed),
+                };
+                let dev = dev.map_or("all", |d| device(node, d));
+                f.blame(setting(
+                    node,
+                    &format!("net.ipv4.conf.{dev}.route_localnet"),
+                ));
+                f.advise("sysctl -w net.ipv4.conf.all.route_localnet=1 lets it pass (kube-proxy sets it while it serves NodePorts on 127.0.0.1)");
             } else if why.contains("accept_local") {
                 f.advise("a source that this node owns cannot come in from outside: look for the same address on another node, or a packet that was sent back");
             }

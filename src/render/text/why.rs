@@ -371,7 +371,10 @@ fn back(answer: &Answer<'_, '_, '_>, t: &crate::trace::Trace) -> String {
         Origin::Device(d) => format!("comes back by {}", names::device(answer.node, d)),
         Origin::Local => "is sent by this node".into(),
     };
-    let Some(o) = t.outcomes.first() else {
+    // Where branches differ by something unknown (a port that the kernel picks at random may be any), the answer comes back in
+    // the one that the request's own passing speaks for.
+    let arrives = t.outcomes.iter().find(|o| o.delivered.is_some());
+    let Some(o) = arrives.or(t.outcomes.first()) else {
         return by;
     };
     match (o.verdict, o.delivered) {
