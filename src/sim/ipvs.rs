@@ -6,6 +6,7 @@ use super::route::{NoWay, RouteKey};
 use super::run::{End, Flow, Run};
 use crate::node::{Forwarding, VirtualKey, VirtualService};
 use crate::trace::{CtState, ForkKind, NatKind, Out, Port, Reason, StepKind, TcpFlags, Verdict};
+use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
@@ -155,13 +156,20 @@ impl Run<'_, '_> {
                 "every real server has a weight above 0 (the capture shows none)".to_owned(),
             );
         }
+        // `ip_vs_sh_reassign` fills its table with max(weight, 1) places for each server, `ip_vs_dh_reassign` with one, whatever
+        // the weight; `ip_vs_sh_get` and `ip_vs_dh_schedule` then refuse who meets a server of weight 0.
+        let fallback = s.flags.iter().any(|f| f == "sh-fallback" || f == "flag-1");
+        let refuses = s.scheduler == "dh" || s.scheduler == "sh" && !fallback;
         let weights: Vec<f64> = s
             .servers
             .iter()
             .map(|r| {
                 let w = r.weight.unwrap_or(1);
-                if w == 0 || zero_port {
+                if zero_port {
                     0.0
+                } else if w == 0 {
+                    // A table of hashes gives it a place all the same.
+                    f64::from(u8::from(refuses))
                 } else if by_weight(&s.scheduler) {
                     f64::from(w)
                 } else {
@@ -169,14 +177,20 @@ impl Run<'_, '_> {
                 }
             })
             .collect();
-        if weights.iter().all(|w| *w == 0.0) {
+        let usable = |w: Option<u32>| w.unwrap_or(1) > 0;
+        if weights.iter().all(|w| *w == 0.0) || !s.servers.iter().any(|r| usable(r.weight)) {
             // `ip_vs_leave`: port unreachable from the virtual address.
             return Err(End::rejected(Reason::NoRealServer { service }));
         }
         if weights.iter().filter(|w| **w > 0.0).count() > 1 {
             self.assume(scheduling(s));
         }
-        Ok(self.fork(ForkKind::Schedule { service }, &weights))
+        let taken = self.fork(ForkKind::Schedule { service }, &weights);
+        if usable(s.servers[taken].weight) {
+            Ok(taken)
+        } else {
+            Err(End::rejected(Reason::NoRealServer { service }))
+        }
     }
 
     /// `ip_vs_nat_xmit`, `ip_vs_dr_xmit`, `ip_vs_tunnel_xmit`, `ip_vs_null_xmit`.
@@ -209,6 +223,12 @@ impl Run<'_, '_> {
         // `crosses_local_route_boundary`.
         if !local && self.skb.src.is_loopback() {
             return Err(End::dropped(Reason::IpvsLoopback));
+        }
+        if local && server.method != Forwarding::Masq && !self.is_local_addr(self.skb.dst) {
+            // Only NAT may turn a packet that leaves into one for the node itself (IP_VS_RT_MODE_RDR).
+            return Err(Self::martian(
+                "IPVS cannot hand a packet on its way out to the node itself without NAT",
+            ));
         }
         if server.method == Forwarding::Masq {
             self.skb.dst = server.addr;
@@ -252,11 +272,7 @@ impl Run<'_, '_> {
                 dev: hop.dev,
                 via: Some(server.addr),
             });
-            self.step(StepKind::Encapsulated {
-                kind: "ipvs tunnel".into(),
-                src: None,
-                dst: server.addr,
-            });
+            self.ipvs_encapsulate(server.addr, &l, dst)?;
             return Err(End::new(
                 Verdict::Forwarded,
                 Reason::Sent {
@@ -269,6 +285,48 @@ impl Run<'_, '_> {
         let dst = self.local_out(dst, true)?;
         self.iif = iif;
         self.output(&dst)
+    }
+
+    /// The outer packet of `ip_vs_tunnel_xmit`: `ip_vs_tunnel_xmit_prepare` takes the inner connection off (`nf_reset_ct`), and
+    /// `ip_local_out` sends it through OUTPUT and POSTROUTING with a connection of its own. It is taken as new.
+    fn ipvs_encapsulate(&mut self, server: IpAddr, l: &super::route::Lookup, dst: Dst) -> Flow {
+        use super::masq::Found;
+        let found = match (l.prefsrc, dst.dev, self.family) {
+            (Some(addr), ..) => Some(addr),
+            (None, Some(dev), Family::V4) => {
+                match self.inet_select_addr(dev, dst.via.or(Some(server)), Scope::GLOBAL) {
+                    Found::Addr { addr, .. } => Some(addr),
+                    _ => None,
+                }
+            }
+            (None, dev, _) => match self.ipv6_source(dev, server) {
+                Found::Addr { addr, .. } => Some(addr),
+                _ => None,
+            },
+        };
+        self.step(StepKind::Encapsulated {
+            kind: "ipvs tunnel".into(),
+            src: found,
+            dst: server,
+        });
+        let Some(src) = found else { return Ok(()) };
+        let tuple = super::conntrack::Tuple {
+            src,
+            dst: server,
+            sport: Port::None,
+            dport: Port::None,
+        };
+        self.assume(format!(
+            "no outer packet went to {server} lately, so nat rules see this one"
+        ));
+        let mut ct = Ct::untracked(tuple);
+        ct.state = CtState::New;
+        (ct.src_done, ct.dst_done) = (false, false);
+        let kind = match self.family {
+            Family::V4 => "ipip",
+            Family::V6 => "sit",
+        };
+        self.outer_packet(self.iif, Some(ct), kind, (src, server), dst)
     }
 
     fn ipvs_to_self(&mut self, l: &super::route::Lookup) {
@@ -327,15 +385,7 @@ impl Run<'_, '_> {
     fn after_ipvs(&mut self, c: IpvsConn, conntrack: bool, nat: bool) {
         let tuple = self.tuple();
         if !conntrack {
-            let orig = self.ct.as_ref().map_or(tuple, |ct| ct.orig);
-            let mut ct = Ct::untracked(orig);
-            ct.ipvs = Some(c);
-            self.ct = Some(ct);
-            self.step(StepKind::Conntrack {
-                state: CtState::Untracked,
-                reply: false,
-                at: None,
-            });
+            self.untrack_for_ipvs(c);
             return;
         }
         let Some(ct) = &mut self.ct else { return };
@@ -359,12 +409,14 @@ impl Run<'_, '_> {
         let Some(s) = self.node.ipvs.services.get(c.service) else {
             return;
         };
-        let orig = self
-            .ct
-            .as_ref()
-            .filter(|ct| ct.state != CtState::Untracked)
-            .map(|ct| ct.orig)
-            .or(self.packet.conn.as_ref().map(|c| c.orig));
+        // Without conntrack only IPVS knows what the connection was opened to.
+        let known = self.packet.conn.as_ref().filter(|c| c.ipvs.is_some());
+        let orig = known.map(|c| c.orig).or_else(|| {
+            self.ct
+                .as_ref()
+                .filter(|ct| ct.state != CtState::Untracked)
+                .map(|ct| ct.orig)
+        });
         let (addr, port) = match (s.key, orig) {
             (VirtualKey::Addr { addr, port, .. }, _) if port != 0 => (addr, Port::Known(port)),
             (_, Some(o)) => (o.dst, o.dport),
@@ -375,12 +427,35 @@ impl Run<'_, '_> {
         self.skb.ipvs = true;
         let to = self.view();
         self.step(StepKind::IpvsReply { to });
+        // `handle_response`: a connection that was made without conntrack takes its replies out of it as well (`ip_vs_notrack`),
+        // so that no nat chain runs for them.
+        if !self.sysctl_switch("net/ipv4/vs/conntrack", true) {
+            self.untrack_for_ipvs(c);
+        }
+    }
+
+    /// `ip_vs_notrack`.
+    fn untrack_for_ipvs(&mut self, c: IpvsConn) {
+        let orig = match (&self.packet.conn, &self.ct) {
+            // A reply, too, belongs to the connection that IPVS knows.
+            (Some(known), _) if known.ipvs.is_some() => known.orig,
+            (_, Some(ct)) => ct.orig,
+            _ => self.tuple(),
+        };
+        let mut ct = Ct::untracked(orig);
+        ct.ipvs = Some(c);
+        self.ct = Some(ct);
+        self.step(StepKind::Conntrack {
+            state: CtState::Untracked,
+            reply: false,
+            at: None,
+        });
     }
 }
 
 /// Schedulers whose shares follow the weights: over many connections the others that look at load do so as well.
 fn by_weight(scheduler: &str) -> bool {
-    !matches!(scheduler, "rr" | "lc" | "nq")
+    !matches!(scheduler, "rr" | "lc" | "nq" | "dh")
 }
 
 fn scheduling(s: &VirtualService) -> String {

@@ -1,5 +1,6 @@
 //! A packet that leaves by a tunnel device is wrapped, and the outer packet passes OUTPUT and POSTROUTING on its own.
 
+use super::conntrack::Ct;
 use super::route::RouteKey;
 use super::run::{Flow, Run};
 use crate::node::DevId;
@@ -70,8 +71,13 @@ impl Run<'_, '_> {
             self.family = inner_family;
             return Ok(());
         }
+        self.assume(
+            "conntrack knows the tunnel's own flow, so its outer packets meet no nat rule"
+                .to_owned(),
+        );
         self.outer_packet(
-            dev,
+            Some(dev),
+            None,
             kind,
             (src, remote),
             super::path::Dst {
@@ -83,9 +89,12 @@ impl Run<'_, '_> {
         )
     }
 
-    fn outer_packet(
+    /// OUTPUT and POSTROUTING of an outer packet. `dev`: what POSTROUTING sees as the ingress device; `ct`: its connection, else
+    /// the one that conntrack finds.
+    pub(super) fn outer_packet(
         &mut self,
-        dev: DevId,
+        dev: Option<DevId>,
+        ct: Option<Ct>,
         kind: &str,
         ends: (IpAddr, IpAddr),
         dst: super::path::Dst,
@@ -114,13 +123,10 @@ impl Run<'_, '_> {
         self.skb.local = false;
         self.iif = None;
         self.outer = true;
-        self.assume(
-            "conntrack knows the tunnel's own flow, so its outer packets meet no nat rule"
-                .to_owned(),
-        );
+        self.ct = ct;
         let result = self.local_out(dst, false).and_then(|dst| {
             // `ip_output` takes skb->dev, the tunnel, for the ingress device.
-            self.iif = Some(dev);
+            self.iif = dev;
             self.output(&dst)
         });
         self.outer = false;

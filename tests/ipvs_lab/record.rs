@@ -1,0 +1,47 @@
+//! What the guest hands out: one line of JSON for each scenario.
+
+use serde::{Deserialize, Serialize};
+
+/// A rule that counted: table, chain, index from 0, packets.
+pub type Counted = (String, String, usize, u64);
+
+/// What became of one packet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// Packets that left: by which device, and their bytes.
+    pub left: Vec<(usize, Vec<u8>)>,
+    /// Delivered locally: mark and bytes.
+    pub delivered: Vec<(u32, Vec<u8>)>,
+    /// Error messages that the node made.
+    pub answers: Vec<Vec<u8>>,
+    /// The mark behind POSTROUTING.
+    pub mark: Option<u32>,
+    /// What the sending process was told.
+    pub error: Option<i32>,
+}
+
+/// A packet, and where there was one, the reply and the next packet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Course {
+    /// The packet itself.
+    pub first: Seen,
+    /// Its receiver's answer.
+    pub reply: Option<Seen>,
+    /// A later packet of the sender.
+    pub later: Option<Seen>,
+    /// Rules that counted these packets.
+    pub hits: Vec<Counted>,
+}
+
+/// A scenario as it went.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// Its seed.
+    pub seed: u64,
+    /// What the tools said against it.
+    pub complaints: Vec<String>,
+    /// The captured files: names and contents.
+    pub files: Vec<(String, String)>,
+    /// One for each packet of the scenario.
+    pub courses: Vec<Course>,
+}
