@@ -351,6 +351,10 @@ impl Run<'_, '_> {
         self.iif = Some(dev);
         self.oif = None;
         self.gateway = None;
+        // POSTROUTING has confirmed it (`nf_confirm`).
+        if let Some(ct) = &mut self.ct {
+            ct.confirmed = true;
+        }
         self.run_hook(Hook::Prerouting, false)?;
         self.deliver()
     }
