@@ -14,8 +14,10 @@ pub(super) fn failure(
     story: &[Called],
     reason: &Reason,
 ) -> Finding {
-    // Where the packet was heading when it ended.
-    let dst = outcome.steps.last().map_or(packet.dst, |s| s.view.dst);
+    // Where the packet was heading when it ended: the last step may be the rule that rewrote it, which shows it as it was.
+    let rewritten = outcome.dnat.as_ref().and_then(|d| d.ip);
+    let last = || outcome.steps.last().map_or(packet.dst, |s| s.view.dst);
+    let dst = rewritten.unwrap_or_else(last);
     match reason {
         Reason::Sent { .. } | Reason::Delivered => {
             Finding::new("delivered", Severity::Info, "it arrives".into())

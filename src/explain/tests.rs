@@ -317,3 +317,18 @@ fn a_set_that_decides_comes_before_what_it_decides() {
     );
     assert_eq!(f.tries, Vec::<String>::new());
 }
+
+/// The step that rewrites shows the packet as it came; what has no route is the endpoint.
+#[test]
+fn an_endpoint_without_route_is_named_not_the_address_asked() {
+    let nat = format!("{NAT}\n-A PREROUTING -d 192.0.2.10/32 -j DNAT --to-destination 10.9.9.9");
+    let route: String = ROUTE
+        .lines()
+        .skip(1)
+        .fold(String::new(), |out, l| out + l + "\n");
+    let f = check(&nat, FILTER, &[("ip-route.txt", &route)], "192.0.2.10");
+    assert_eq!(
+        first(&f),
+        ("no-route", "this node has no route to 10.9.9.9")
+    );
+}

@@ -4,9 +4,9 @@ use super::fate::fate;
 use super::groups::{letter, shares};
 use super::paint::{Label, Line, Paper, columns};
 use super::{Answer, Detail};
-use crate::explain::names::{destination, device};
+use crate::explain::names::{destination, device, endpoint};
 use crate::render::escape;
-use crate::trace::{Outcome, StepKind};
+use crate::trace::{Outcome, Port, StepKind};
 use std::io::{self, Write};
 
 /// Lines of the table in a normal answer.
@@ -150,7 +150,12 @@ fn row(answer: &Answer<'_, '_, '_>, group: usize, o: &Outcome) -> Row {
         // The outer packet of a tunnel is not what the table is about.
         .find(|s| !matches!(s.kind, StepKind::Encapsulated { .. }))
         .map(|s| s.view);
+    // A packet that ended at the routing behind its rewrite has no step that shows it rewritten.
+    let rewritten = o.dnat.as_ref().and_then(|d| Some((d.ip?, d.port)));
     let dst = match (o.delivered, last) {
+        (None, Some(_)) if let Some((ip, port)) = rewritten => {
+            endpoint(ip, port.map_or(Port::None, Port::Known))
+        }
         (Some(d), _) | (None, Some(d)) => destination(&d),
         (None, None) => answer.trace.packet.dst.to_string(),
     };

@@ -133,7 +133,6 @@ pub(super) fn why<W: Write>(
     let Some(f) = answer.findings.first() else {
         return Ok(());
     };
-    paper.blank()?;
     // Where the verdict line says it already, only the lines follow.
     let said = !matches!(f.code, "client-ip-lost" | "client-ip-kept") && answer.groups.len() == 1
         || matches!(f.code, "answer-dropped");
@@ -141,8 +140,10 @@ pub(super) fn why<W: Write>(
         if f.causes.is_empty() {
             return addresses(paper, answer);
         }
+        paper.blank()?;
         paper.line(&Line::new().add(Label::Heading, "why"))?;
     } else {
+        paper.blank()?;
         paper.prose((Label::Heading, "why"), (Label::Plain, &f.title), MARGIN)?;
     }
     let stories = answer.stories();
