@@ -376,8 +376,7 @@ impl Run<'_, '_> {
         if self.family == Family::V6
             && given.is_none()
             && found.as_ref().is_err_and(|way| *way != NoWay::NotCaptured)
-            && let super::masq::Found::Addr { addr, how, at } =
-                self.ipv6_source(None, self.skb.dst)
+            && let super::masq::Found::Addr { addr, how, at } = self.ipv6_source(None, self.skb.dst)
         {
             key.src = addr;
             found = self.fib_lookup(&key);
