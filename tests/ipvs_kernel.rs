@@ -38,7 +38,7 @@ fn records(seed: u64, count: u64) -> Result<Vec<Record>, String> {
         .min(count.max(1));
     let work = vm::scratch("all")?;
     let program = vm::program(&work)?;
-    let limit = Duration::from_secs(60 + 10 * count.div_ceil(machines));
+    let limit = Duration::from_secs(120 + 20 * count.div_ceil(machines));
     let parts = std::thread::scope(|scope| {
         let started: Vec<_> = (0..machines)
             .map(|m| {
@@ -91,7 +91,7 @@ fn ipvs_nodes_do_as_the_kernel_does() {
         say(&format!("skipped: {why}"));
         return;
     }
-    let count = knob("NFWHY_IPVS_SCENARIOS", 40);
+    let count = knob("NFWHY_IPVS_SCENARIOS", 36);
     let seed = knob("NFWHY_IPVS_SEED", 1);
     let most = knob("NFWHY_IPVS_CASES", 6);
     let start = Instant::now();

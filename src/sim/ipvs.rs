@@ -62,6 +62,11 @@ impl Run<'_, '_> {
     }
 
     fn is_ipvs_reply(&self, c: IpvsConn) -> bool {
+        // A client may be its own real server: what opened the connection is a request (`ip_vs_conn_in_get` finds it).
+        let opened = self.packet.conn.as_ref().filter(|k| k.ipvs == Some(c));
+        if opened.is_some_and(|k| k.orig == self.tuple()) {
+            return false;
+        }
         let Some(s) = self
             .node
             .ipvs

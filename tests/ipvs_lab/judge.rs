@@ -165,7 +165,6 @@ fn verdict(p: &Probe, seen: &Seen) -> &'static str {
         Errno::ENETUNREACH,
         Errno::EHOSTUNREACH,
         Errno::EACCES,
-        Errno::EINVAL,
         Errno::EADDRNOTAVAIL,
         Errno::ECONNREFUSED,
     ];

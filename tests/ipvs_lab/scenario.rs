@@ -59,8 +59,8 @@ impl Scenario {
             devices.extend(tunnel.then_some("tunl0"));
             devices.extend(["kube-ipvs0", "cali1", "cali2"]);
         }
-        let services = services::make(r, &p);
-        let marked = services::marked(r, &p);
+        let services = services::make(r, &p, tunnel);
+        let marked = services::marked(r, &p, tunnel);
         let settings = Settings::draw(r);
         let mut ip = addresses(r, &p, tunnel);
         let mut vips: Vec<_> = services

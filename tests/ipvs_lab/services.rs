@@ -100,13 +100,20 @@ fn servers(r: &mut Prng, p: &Places, odd: bool, method: Option<char>) -> Vec<Ser
     out
 }
 
+/// A tunnel of IPVS within a tunnel of the node's is left out: the simulator does not wrap twice.
+fn untunnelled(method: char, tunnel: bool) -> char {
+    if tunnel && method == 'i' { 'g' } else { method }
+}
+
 /// Draws the Services of a node.
-pub fn make(r: &mut Prng, p: &Places) -> Vec<Service> {
+pub fn make(r: &mut Prng, p: &Places, tunnel: bool) -> Vec<Service> {
     let n = 2 + r.below(3);
     let mut out = Vec::new();
     for i in 0..n.min(4) {
         let odd = r.chance(25);
-        let method = r.chance(12).then(|| r.one(&['g', 'i']));
+        let method = r
+            .chance(12)
+            .then(|| untunnelled(r.one(&['g', 'i']), tunnel));
         let udp = r.chance(25);
         out.push(Service {
             udp,
@@ -148,11 +155,11 @@ pub fn make(r: &mut Prng, p: &Places) -> Vec<Service> {
 }
 
 /// Draws a service by mark.
-pub fn marked(r: &mut Prng, p: &Places) -> Option<Marked> {
+pub fn marked(r: &mut Prng, p: &Places, tunnel: bool) -> Option<Marked> {
     if !r.chance(25) {
         return None;
     }
-    let method = r.one(&['m', 'm', 'i', 'g']);
+    let method = untunnelled(r.one(&['m', 'm', 'i', 'g']), tunnel);
     let odd = r.chance(20);
     Some(Marked {
         mark: r.one(&[0x1f00, 0x77, 0x4000_0000]),
