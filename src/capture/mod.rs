@@ -1,5 +1,7 @@
 //! Bytes in: the only module that reads files.
 
+mod large;
+
 use nfwhy_parsers::recognise::{Kind, recognise};
 use std::fs;
 use std::io;
@@ -109,7 +111,7 @@ impl Snapshot {
                 }
             }
         } else {
-            let bytes = fs::read(path).map_err(unreadable)?;
+            let bytes = large::read(path).map_err(unreadable)?;
             snapshot.add(file_name(path), bytes);
         }
         if snapshot.files.is_empty() {
@@ -142,7 +144,7 @@ impl Snapshot {
             self.skipped.push((name, "not a regular file".into()));
             return;
         }
-        match fs::read(path) {
+        match large::read(path) {
             Ok(bytes) => self.add(name, bytes),
             Err(e) => self.skipped.push((name, format!("cannot be read: {e}"))),
         }

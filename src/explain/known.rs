@@ -101,7 +101,7 @@ fn named_now(node: &Node<'_>, ip: IpAddr) -> bool {
         .filter(|t| t.kind == TableKind::Nat)
         .any(|t| {
             t.chain_ids().any(|c| {
-                let rules = t.chains.get(c.0 as usize).map_or(0, |c| c.lines.len());
+                let rules = t.chains.get(c.0 as usize).map_or(0, |c| c.rules.len());
                 (0..rules).any(|r| names_address(t.rule_text(c, r), &text))
             })
         });

@@ -110,7 +110,7 @@ pub fn only_marks(node: &Node<'_>, table: usize, chain: ChainId) -> bool {
     let short = t
         .chains
         .get(chain.0 as usize)
-        .is_some_and(|c| !c.lines.is_empty() && c.lines.len() <= 4 && c.policy.is_none());
+        .is_some_and(|c| !c.rules.is_empty() && c.rules.len() <= 4 && c.policy.is_none());
     short
         && t.rules(chain).iter().all(|r| {
             matches!(

@@ -13,7 +13,7 @@ pub use conntrack::{CtEntry, CtTuple};
 pub use device::{Addr, DevId, Device};
 pub use fib::{Fib, FibTable, NextHop, PolicyAction, PolicyRule, Route, TableId};
 pub use ipvs::{Forwarding, IpvsState, RealServer, VirtualKey, VirtualService};
-pub use netfilter::{Chain, ChainId, Netfilter, Table, TableKind};
+pub use netfilter::{ChainId, Netfilter, Table, TableKind};
 pub use sets::{Set, SetState, Value as SetValue};
 pub use sysctl::Sysctls;
 

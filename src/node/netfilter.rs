@@ -1,10 +1,9 @@
 //! Tables and chains; rules are parsed when a packet enters their chain.
 
 use super::{FileId, FileInfo, Origin};
-use nfwhy_parsers::iptables::{self, Backend, Form, Policy, Rule, RuleLine};
-use nfwhy_parsers::{Diagnostic, Family, Text};
+use nfwhy_parsers::iptables::{self, Backend, Form, Rule};
+use nfwhy_parsers::{Diagnostic, Family};
 use std::cell::OnceCell;
-use std::collections::HashMap;
 
 /// All iptables tables of the node, both families and backends.
 #[derive(Debug, Default)]
@@ -73,60 +72,18 @@ pub struct Table<'a> {
     /// Line of `*table`.
     pub line: u32,
     /// In the order of the text.
-    pub chains: Vec<Chain<'a>>,
-    by_name: HashMap<Text<'a>, ChainId, NameHasher>,
+    pub chains: iptables::Chains<'a>,
+    /// Of each chain, its rules once a packet has entered it.
+    parsed: Vec<OnceCell<Box<Parsed<'a>>>>,
     form: Form,
     source: &'a str,
 }
 
-/// A chain.
+/// A chain's rules, and what parsing them reported.
 #[derive(Debug)]
-pub struct Chain<'a> {
-    /// Name.
-    pub name: Text<'a>,
-    /// Policy of a base chain.
-    pub policy: Option<Policy>,
-    /// Whether a declaration was seen.
-    pub declared: bool,
-    /// Line of the declaration.
-    pub line: u32,
-    /// The rule lines.
-    pub lines: Vec<RuleLine>,
-    rules: OnceCell<Vec<Rule<'a>>>,
-    diagnostics: OnceCell<Vec<Diagnostic>>,
-}
-
-/// FNV-1a: chain names are short and come from the node itself, so flooding is no concern and speed is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NameHasher;
-
-impl std::hash::BuildHasher for NameHasher {
-    type Hasher = Fnv;
-    fn build_hasher(&self) -> Fnv {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-/// State of [`NameHasher`].
-#[derive(Debug)]
-pub struct Fnv(u64);
-
-impl std::hash::Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        let mut chunks = bytes.chunks_exact(8);
-        for c in &mut chunks {
-            let mut w = [0u8; 8];
-            w.copy_from_slice(c);
-            self.0 = (self.0 ^ u64::from_le_bytes(w)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            self.0 ^= self.0 >> 29;
-        }
-        for b in chunks.remainder() {
-            self.0 = (self.0 ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
+struct Parsed<'a> {
+    rules: Vec<Rule<'a>>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Table<'a> {
@@ -139,48 +96,38 @@ impl<'a> Table<'a> {
         form: Form,
         file: (FileId, &FileInfo<'a>),
     ) -> Self {
-        let mut t = Self {
+        let mut cells = Vec::new();
+        cells.resize_with(parsed.chains.len(), OnceCell::new);
+        Self {
             kind,
             family,
             backend,
             from_listing: form != Form::Save,
             file: file.0,
             line: parsed.line,
-            chains: Vec::with_capacity(parsed.chains.len()),
-            by_name: HashMap::with_capacity_and_hasher(parsed.chains.len(), NameHasher),
+            chains: parsed.chains,
+            parsed: cells,
             form,
             source: file.1.text,
-        };
-        for c in parsed.chains {
-            let id = ChainId(u32::try_from(t.chains.len()).unwrap_or(u32::MAX));
-            t.by_name.entry(c.name.clone()).or_insert(id);
-            t.chains.push(Chain {
-                name: c.name,
-                policy: c.policy,
-                declared: c.declared,
-                line: c.line,
-                lines: c.rules,
-                rules: OnceCell::new(),
-                diagnostics: OnceCell::new(),
-            });
         }
-        t
     }
 
     /// The chain of this name.
     pub fn chain(&self, name: &str) -> Option<ChainId> {
-        self.by_name.get(name).copied()
+        let index = self.chains.find(name)?;
+        u32::try_from(index).ok().map(ChainId)
     }
 
     /// A chain's rules, parsed at the first call.
     pub fn rules(&self, id: ChainId) -> &[Rule<'a>] {
-        let Some(chain) = self.chains.get(id.0 as usize) else {
+        let index = id.0 as usize;
+        let (Some(chain), Some(cell)) = (self.chains.get(index), self.parsed.get(index)) else {
             return &[];
         };
-        chain.rules.get_or_init(|| {
+        let parsed = cell.get_or_init(|| {
             let mut diagnostics = Vec::new();
             let rules = chain
-                .lines
+                .rules
                 .iter()
                 .map(|at| {
                     let (rule, d) =
@@ -189,25 +136,24 @@ impl<'a> Table<'a> {
                     rule
                 })
                 .collect();
-            // The cell is empty: it is set only here, once per chain.
-            let _ = chain.diagnostics.set(diagnostics);
-            rules
-        })
+            Box::new(Parsed { rules, diagnostics })
+        });
+        &parsed.rules
     }
 
     /// What parsing a chain reported so far.
     pub fn diagnostics(&self, id: ChainId) -> &[Diagnostic] {
-        self.chains
+        self.parsed
             .get(id.0 as usize)
-            .and_then(|c| c.diagnostics.get())
-            .map_or(&[], Vec::as_slice)
+            .and_then(OnceCell::get)
+            .map_or(&[], |parsed| &parsed.diagnostics)
     }
 
     /// The rule's own text.
     pub fn rule_text(&self, chain: ChainId, rule: usize) -> &'a str {
         self.chains
             .get(chain.0 as usize)
-            .and_then(|c| c.lines.get(rule))
+            .and_then(|c| c.rules.get(rule))
             .map_or("", |l| l.span.of(self.source))
     }
 
@@ -218,7 +164,7 @@ impl<'a> Table<'a> {
             line: self
                 .chains
                 .get(chain.0 as usize)
-                .and_then(|c| c.lines.get(rule))
+                .and_then(|c| c.rules.get(rule))
                 .map_or(0, |l| l.line),
         }
     }
@@ -230,6 +176,6 @@ impl<'a> Table<'a> {
 
     /// Number of rules.
     pub fn rule_count(&self) -> usize {
-        self.chains.iter().map(|c| c.lines.len()).sum()
+        self.chains.iter().map(|c| c.rules.len()).sum()
     }
 }

@@ -60,7 +60,7 @@ impl Run<'_, '_> {
             return Ok(TableVerdict::Accept);
         };
         let chain = &t.chains[base.0 as usize];
-        if chain.lines.is_empty() && chain.policy != Some(Policy::Drop) {
+        if chain.rules.is_empty() && chain.policy != Some(Policy::Drop) {
             return Ok(TableVerdict::Accept);
         }
         self.step(StepKind::Chain {

@@ -4,6 +4,7 @@
 //! rules; [`rule::parse_rule`] turns one line into a [`Rule`]. A node with 200,000 rules is indexed as a whole and only the
 //! chains a packet enters are parsed.
 
+mod chains;
 mod lex;
 pub mod listing;
 pub mod matches;
@@ -14,6 +15,7 @@ pub mod targets;
 mod value;
 
 use crate::common::{Family, Masked, Neg, Proto, Span, Text};
+pub use chains::Chains;
 pub use matches::Match;
 pub use targets::Target;
 
@@ -72,7 +74,7 @@ pub struct Table<'a> {
     /// Whether `COMMIT` was seen (always true for `-S` and listings).
     pub committed: bool,
     /// In the order of the text. A chain that rules are appended to without a declaration is added and reported.
-    pub chains: Vec<Chain<'a>>,
+    pub chains: Chains<'a>,
 }
 
 /// One chain.

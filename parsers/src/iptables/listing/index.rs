@@ -2,7 +2,9 @@
 
 use super::row::{count, family_of, split_any};
 use crate::common::{Diagnostic, Family, Parsed, Span, Text};
-use crate::iptables::{Backend, Chain, Form, ListingColumns, Policy, RuleLine, RuleSet, Table};
+use crate::iptables::{
+    Backend, Chain, Chains, Form, ListingColumns, Policy, RuleLine, RuleSet, Table,
+};
 
 /// Finds chains and rule lines of `iptables [-t TABLE] -L [-n] [-v] [-x] [--line-numbers]` output.
 ///
@@ -135,7 +137,7 @@ impl<'a> Index<'a> {
                 name: Text::Borrowed(wanted),
                 line: line.number,
                 committed: true,
-                chains: Vec::new(),
+                chains: Chains::default(),
             });
             self.set.tables.len() - 1
         });

@@ -3,8 +3,8 @@
 mod header;
 mod joined;
 mod lines;
-mod table;
 
+use super::chains::Chains;
 use super::lex::{Lexer, is_blank};
 use super::rule::counters;
 use super::value::{ipv4, ipv6};
@@ -12,7 +12,6 @@ use super::{Policy, RuleLine, RuleSet, Table};
 use crate::common::{Diagnostic, Family, Parsed, Span, Text};
 use header::Header;
 use lines::{Line, Lines};
-use table::Chains;
 
 /// Finds tables, chains and rule lines without parsing the rules.
 ///
@@ -289,7 +288,7 @@ impl<'a> Reader<'a> {
         };
         let chains = &mut self.bare_table().chains;
         let (index, _) = chains.find_or_add(name);
-        let Some(chain) = chains.all.get_mut(index) else {
+        let Some(chain) = chains.get_mut(index) else {
             return;
         };
         if chain.declared {
@@ -367,7 +366,7 @@ impl<'a> Reader<'a> {
                 name: Text::from(open.name),
                 line: open.line,
                 committed: open.committed,
-                chains: open.chains.all,
+                chains: open.chains,
             });
         }
     }

@@ -1,14 +1,18 @@
 //! Chains of one table by name, with rules appended as they come.
 
+use super::{Chain, RuleLine};
 use crate::common::Text;
-use crate::iptables::{Chain, RuleLine};
 use std::borrow::Cow;
+use std::ops::Deref;
 
-/// Chain names to positions: open addressing over a slot per chain that keeps the upper half of the name's hash, so that a look-up
-/// touches a chain's own name once. Node dumps have up to 60,000 chains, and reading one is little else than this.
-#[derive(Debug, Default)]
-pub(super) struct Chains<'a> {
-    pub all: Vec<Chain<'a>>,
+/// The chains of a table in the order of the text, found by name.
+///
+/// Names lead to positions by open addressing over a slot per chain that keeps the upper half of the name's hash, so that a look-up
+/// touches a chain's own name once. Node dumps have up to 60,000 chains, and reading one is little else than this; who uses the
+/// table afterwards finds chains by the same slots.
+#[derive(Clone, Debug, Default)]
+pub struct Chains<'a> {
+    all: Vec<Chain<'a>>,
     /// Hash in the upper half, position + 1 in the lower; 0 is free. The length is a power of two, or nothing.
     slots: Vec<u64>,
     /// Position of the chain that the last rule went to.
@@ -30,10 +34,41 @@ fn hash(name: &str) -> u32 {
     (state >> 32) as u32
 }
 
+impl PartialEq for Chains<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.all == other.all
+    }
+}
+
+impl<'a> Deref for Chains<'a> {
+    type Target = [Chain<'a>];
+
+    fn deref(&self) -> &[Chain<'a>] {
+        &self.all
+    }
+}
+
+impl<'c, 'a> IntoIterator for &'c Chains<'a> {
+    type Item = &'c Chain<'a>;
+    type IntoIter = std::slice::Iter<'c, Chain<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.iter()
+    }
+}
+
 impl<'a> Chains<'a> {
+    /// The position of the chain of this name; of several (a listing may show a chain twice), the first.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        self.slot(name, hash(name)).1
+    }
+
     /// Room for the chains that a text of `len` bytes may declare, so that the largest dumps do not move them again and again;
     /// memory that stays untouched costs nothing.
-    pub fn for_text(len: usize) -> Self {
+    pub(super) fn for_text(len: usize) -> Self {
         // kube-proxy's dumps have a chain for every 400 to 500 bytes.
         let chains = len / 400;
         Self {
@@ -78,31 +113,62 @@ impl<'a> Chains<'a> {
         }
     }
 
-    /// Position of the chain named `name`, and whether it was there.
+    /// The slot where the next chain belongs if it is named `name`, with what is to be put there; or the position of the chain
+    /// that has the name.
     #[inline]
-    pub fn find_or_add(&mut self, name: &'a str) -> (usize, bool) {
+    fn vacancy(&mut self, name: &str) -> Result<(usize, u64), usize> {
         if self.all.len() * 2 >= self.slots.len() {
             self.grow();
         }
         let hash = hash(name);
-        let (slot, found) = self.slot(name, hash);
-        if let Some(index) = found {
-            return (index, true);
+        match self.slot(name, hash) {
+            (_, Some(index)) => Err(index),
+            (slot, None) => Ok((slot, u64::from(hash) << 32 | (self.all.len() as u64 + 1))),
         }
-        let index = self.all.len();
+    }
+
+    #[inline]
+    fn fill(&mut self, (slot, value): (usize, u64)) {
         if let Some(free) = self.slots.get_mut(slot) {
-            *free = u64::from(hash) << 32 | (index as u64 + 1);
+            *free = value;
         }
-        self.all.push(Chain {
-            name: Text::from(name),
-            ..Chain::default()
-        });
-        (index, false)
+    }
+
+    /// Position of the chain named `name`, and whether it was there.
+    #[inline]
+    pub(super) fn find_or_add(&mut self, name: &'a str) -> (usize, bool) {
+        match self.vacancy(name) {
+            Err(index) => (index, true),
+            Ok(vacancy) => {
+                self.fill(vacancy);
+                self.all.push(Chain {
+                    name: Text::from(name),
+                    ..Chain::default()
+                });
+                (self.all.len() - 1, false)
+            }
+        }
+    }
+
+    /// Adds a chain as it is; one whose name is taken is found by position only.
+    pub(super) fn push(&mut self, chain: Chain<'a>) {
+        if let Ok(vacancy) = self.vacancy(&chain.name) {
+            self.fill(vacancy);
+        }
+        self.all.push(chain);
+    }
+
+    pub(super) fn last_mut(&mut self) -> Option<&mut Chain<'a>> {
+        self.all.last_mut()
+    }
+
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Chain<'a>> {
+        self.all.get_mut(index)
     }
 
     /// Appends a rule to the chain named `name`; true where that chain was not known.
     #[inline]
-    pub fn append(&mut self, name: &'a str, rule: RuleLine) -> bool {
+    pub(super) fn append(&mut self, name: &'a str, rule: RuleLine) -> bool {
         let (mut index, mut known) = (self.last, true);
         // Rules stand chain by chain, and chains with rules mostly in the order of their declaration.
         let here = |index: usize| {
@@ -119,6 +185,10 @@ impl<'a> Chains<'a> {
             self.last = index;
         }
         if let Some(chain) = self.all.get_mut(index) {
+            if chain.rules.capacity() == 0 {
+                // Most of kube-proxy's chains are of endpoints and have two rules.
+                chain.rules.reserve_exact(2);
+            }
             chain.rules.push(rule);
         }
         !known
