@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn large_and_small_files_are_read_whole() {
         for len in [0, 10, 5 * HUGE + 12_345] {
-            let content: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            let content: Vec<u8> = (0..=250u8).cycle().take(len).collect();
             let path = std::env::temp_dir().join(format!("nfwhy-{}-{len}", std::process::id()));
             std::fs::write(&path, &content).expect("a writable temporary folder");
             let got = read(&path).expect("the file just written");

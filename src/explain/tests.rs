@@ -298,6 +298,23 @@ fn a_port_that_no_service_takes_is_named_with_the_ones_it_has() {
         )
     );
     assert_eq!(f.rules, ["nat KUBE-SERVICES:1"]);
+    assert_eq!(
+        f.findings.first().map(|x| x.help.clone()),
+        Some(vec![
+            "ask for udp 53, or add the port to the Service".to_owned()
+        ])
+    );
+    // Of several ports, those of the protocol asked for are offered.
+    let nat = format!(
+        "{nat}\n-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 9153 -j KUBE-SVC-A"
+    );
+    let f = check(&nat, FILTER, &[], "10.96.0.10");
+    assert_eq!(
+        f.findings.first().map(|x| x.help.clone()),
+        Some(vec![
+            "ask for tcp 9153, or add the port to the Service".to_owned()
+        ])
+    );
     // Another address is no Service's.
     let f = check(&nat, FILTER, &[], "10.96.0.11");
     assert_eq!(first(&f).0, "client-ip-kept");

@@ -36,10 +36,12 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
         return None;
     }
     let mut f = Finding::new("unserved", Severity::Error, title(case, holder, &served));
+    // Who asks for a wrong UDP port means one of the UDP ports.
+    let alike = served.iter().any(|s| s.proto == packet.proto);
     let mut ports: Vec<String> = Vec::new();
     for s in served {
         let port = format!("{} {}", s.proto, s.port);
-        if !ports.contains(&port) {
+        if (s.proto == packet.proto || !alike) && !ports.contains(&port) {
             ports.push(port);
         }
         f.blame(s.cause);

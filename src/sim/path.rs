@@ -3,12 +3,9 @@
 use super::hooks::Func;
 use super::route::{Lookup, NoWay};
 use super::run::{End, Flow, Run};
-use crate::node::{DevId, TableKind};
-use crate::trace::{
-    AddrChoice, ForkKind, Hook, Origin, Out, Port, Reason, RouteStep, StepKind, Verdict,
-};
+use crate::node::DevId;
+use crate::trace::{ForkKind, Hook, Origin, Out, Reason, RouteStep, StepKind, Verdict};
 use nfwhy_parsers::Family;
-use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
 use std::net::IpAddr;
 
@@ -226,7 +223,7 @@ impl Run<'_, '_> {
         self.deliver()
     }
 
-    fn take_way(&mut self, l: &Lookup, reroute: bool) -> Flow<Dst> {
+    pub(super) fn take_way(&mut self, l: &Lookup, reroute: bool) -> Flow<Dst> {
         let hop = self.select_path(l);
         let Some(hop) = hop else {
             return Err(End::unknown(format!(
@@ -248,7 +245,7 @@ impl Run<'_, '_> {
         })
     }
 
-    fn route_step(
+    pub(super) fn route_step(
         &mut self,
         l: &Lookup,
         hop: Option<(DevId, Option<IpAddr>)>,
@@ -359,154 +356,7 @@ impl Run<'_, '_> {
         self.deliver()
     }
 
-    /// `__ip_route_output_key`, `ip_local_out`, `ip6_xmit`.
-    fn locally_sent(&mut self) -> Flow {
-        let given = self.packet.src;
-        let any = self.family.unspecified();
-        if let Some(src) = given
-            && !self.is_local_addr(src)
-        {
-            // `ip_route_output_key_hash_rcu`: the source must be the node's own.
-            return Err(End::rejected(Reason::NoSuchSource));
-        }
-        let mut key = self.key_out(given.unwrap_or(any));
-        let mut found = self.fib_lookup(&key);
-        let mut early = None;
-        // Routes for one source only are found once there is one (`ip6_dst_lookup_tail`, net/ipv6/ip6_output.c).
-        if self.family == Family::V6
-            && given.is_none()
-            && found.as_ref().is_err_and(|way| *way != NoWay::NotCaptured)
-            && let super::masq::Found::Addr { addr, how, at } = self.ipv6_source(None, self.skb.dst)
-        {
-            key.src = addr;
-            found = self.fib_lookup(&key);
-            early = Some((addr, how, at));
-        }
-        let l = match found {
-            Ok(l) => l,
-            Err(way) => return Err(way.end()),
-        };
-        let mut dst = self.output_dst(&l, false)?;
-        if let Some((addr, how, at)) = early {
-            self.skb.src = addr;
-            self.step(StepKind::Address {
-                addr: Some(addr),
-                how,
-                at,
-            });
-        } else if given.is_none() {
-            self.choose_source(&l, &dst);
-            // A connecting TCP socket asks once more with the source it was given (`ip_route_connect`, include/net/route.h).
-            if self.family == Family::V4
-                && self.skb.proto == nfwhy_parsers::Proto::TCP
-                && !self.skb.src_unknown
-            {
-                let key = self.key_out(self.skb.src);
-                match self.fib_lookup(&key) {
-                    Ok(again) if again.origin == l.origin => {}
-                    Ok(again) => dst = self.output_dst(&again, false)?,
-                    Err(way) => return Err(way.end()),
-                }
-            }
-        }
-        self.first_src = (!self.skb.src_unknown).then_some(self.skb.src);
-        self.send(dst)
-    }
-
-    /// The way out of a locally sent packet: lo for the node's own addresses.
-    pub(super) fn output_dst(&mut self, l: &Lookup, reroute: bool) -> Flow<Dst> {
-        if matches!(l.ty, RouteType::Local | RouteType::Anycast) {
-            self.route_step(l, None, true, reroute);
-            let on = l.all_devs.first().copied();
-            let dev = on
-                .and_then(|d| self.node.l3_master(d))
-                .or_else(|| self.node.loopback())
-                .or(on);
-            return Ok(Dst {
-                dev,
-                via: None,
-                local: true,
-                mtu: None,
-            });
-        }
-        let dst = self.take_way(l, reroute)?;
-        // `__mkroute_output`: a loopback source does not leave by another device (-EINVAL).
-        if let (IpAddr::V4(src), Some(dev)) = (self.skb.src, dst.dev)
-            && src.is_loopback()
-            && !self.node.device(dev).is_loopback()
-            && !self.or_conf(dev, "route_localnet")
-        {
-            return Err(Self::martian(
-                "a source in 127.0.0.0/8 leaves by lo only (route_localnet=0)",
-            ));
-        }
-        Ok(dst)
-    }
-
-    /// The kernel's own choice of source.
-    fn choose_source(&mut self, l: &Lookup, dst: &Dst) {
-        use super::masq::Found;
-        let found = if let Some(p) = l.prefsrc {
-            Found::Addr {
-                addr: p,
-                how: AddrChoice::PrefSrc,
-                at: l.origin,
-            }
-        } else if dst.local && self.family == Family::V4 {
-            Found::Addr {
-                addr: self.skb.dst,
-                how: AddrChoice::Destination,
-                at: l.origin,
-            }
-        } else if let Some(dev) = dst.dev {
-            match self.family {
-                // `fib_info_update_nhc_saddr`: inet_select_addr(nexthop device, gateway, route's scope).
-                Family::V4 => {
-                    let gw = dst.via.or(Some(Family::V4.unspecified()));
-                    let near = gw.filter(|g| !g.is_unspecified());
-                    let scope = if l.scope >= Scope::LINK {
-                        Scope::LINK
-                    } else {
-                        l.scope
-                    };
-                    self.inet_select_addr(dev, near, scope)
-                }
-                Family::V6 => self.ipv6_source(Some(dev), self.skb.dst),
-            }
-        } else {
-            Found::None
-        };
-        match found {
-            Found::Addr { addr, how, at } => {
-                self.skb.src = addr;
-                self.step(StepKind::Address {
-                    addr: Some(addr),
-                    how,
-                    at,
-                });
-            }
-            Found::None => self.skb.src_unknown = true,
-            Found::NotCaptured(why) => {
-                self.taint(why, "addresses of the devices", "ip -d addr");
-                self.skb.src_unknown = true;
-            }
-        }
-    }
-
-    /// `ip_local_out`: OUTPUT, then POSTROUTING by whatever route the packet has then.
-    pub(super) fn send(&mut self, dst: Dst) -> Flow {
-        let dst = self.local_out(dst, false)?;
-        self.output(&dst)
-    }
-
-    /// The OUTPUT hook; gives the route the packet has afterwards.
-    pub(super) fn local_out(&mut self, dst: Dst, reinjected: bool) -> Flow<Dst> {
-        self.oif = dst.dev;
-        let rerouted = self.run_output(reinjected)?;
-        Ok(rerouted.unwrap_or(dst))
-    }
-
-    fn enter(&mut self, hook: Hook, reinjected: bool) {
+    pub(super) fn enter(&mut self, hook: Hook, reinjected: bool) {
         let outer = self.outer;
         self.step(StepKind::Hook {
             hook,
@@ -524,64 +374,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// OUTPUT, where mangle and nat look the route up again. The functions behind still see the device of before
-    /// (`nf_hook_state.out`).
-    fn run_output(&mut self, reinjected: bool) -> Flow<Option<Dst>> {
-        self.enter(Hook::Output, reinjected);
-        let mut rerouted = None;
-        for (priority, func) in self.hooks.at(Hook::Output) {
-            let before = (
-                self.skb.src,
-                self.skb.dst,
-                self.skb.mark,
-                self.skb.tos,
-                self.skb.ttl,
-            );
-            self.run_func(Hook::Output, priority, func)?;
-            let again = match func {
-                // `ipt_mangle_out`, `ip6t_mangle_out`.
-                Func::Table(t) if self.node.netfilter.tables[t].kind == TableKind::Mangle => {
-                    let s = &self.skb;
-                    s.src != before.0
-                        || s.dst != before.1
-                        || s.mark != before.2
-                        || (s.tos != before.3 && self.family == Family::V4)
-                        || (s.ttl != before.4 && self.family == Family::V6)
-                }
-                // `nf_nat_ipv4_local_fn`.
-                Func::Nat => self.skb.dst != before.1,
-                _ => false,
-            };
-            if again {
-                rerouted = Some(self.route_again()?);
-            }
-        }
-        Ok(rerouted)
-    }
-
-    /// `ip_route_me_harder`.
-    fn route_again(&mut self) -> Flow<Dst> {
-        let src = self.skb.src;
-        let mut key = self.key_out(src);
-        if self.family == Family::V4 {
-            // IPv4's fills in no protocol, ports or user: policy rules that ask for them do not fit.
-            key.proto = None;
-            (key.sport, key.dport) = (Port::None, Port::None);
-            key.uid = 0;
-        }
-        match self.fib_lookup(&key) {
-            Ok(l) => self.output_dst(&l, true),
-            // The sender learns the error of NF_DROP_ERR, but `tcp_connect` does not look at it.
-            Err(way)
-                if self.skb.proto == nfwhy_parsers::Proto::TCP && way != NoWay::NotCaptured =>
-            {
-                Err(End::dropped(way.reason()))
-            }
-            Err(way) => Err(way.end()),
-        }
-    }
-
-    fn run_func(&mut self, hook: Hook, priority: i32, func: Func) -> Flow {
+    pub(super) fn run_func(&mut self, hook: Hook, priority: i32, func: Func) -> Flow {
         match func {
             Func::Conntrack => {
                 self.conntrack_in();
