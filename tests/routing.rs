@@ -355,3 +355,23 @@ fn a_packet_larger_than_the_way_out_is_answered() {
     check(&s, &out(r#""length":1401"#), &["rejected why=too-big:1400"]);
     check(&s, &out(r#""length":1400"#), &["forwarded out=a0"]);
 }
+
+/// `fib4_rules_early_flow_dissect` in `ip_route_me_harder`: the ports are looked for only where some policy rule asks for them of
+/// packets that are not the node's own; a rule with `iif lo` alone does not make the kernel look.
+#[test]
+fn the_reroute_after_output_knows_the_ports_where_a_rule_asks_for_them() {
+    let s = |rule: &str| {
+        node()
+            .rule(rule)
+            .table(
+                "nat",
+                "-A OUTPUT -p tcp -j DNAT --to-destination 10.99.0.7:80",
+            )
+            .snapshot()
+    };
+    let sent = r#"{"origin":"local","dst":"10.99.0.8","sport":40000,"dport":443}"#;
+    let refused = s("100: from all ipproto tcp dport 80 unreachable");
+    check(&refused, sent, &["dropped why=unreachable"]);
+    let other = s("100: from all iif lo ipproto tcp dport 80 unreachable");
+    check(&other, sent, &["forwarded"]);
+}

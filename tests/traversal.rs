@@ -126,19 +126,20 @@ fn iptables_client_to_a_pod_and_back() {
             "forwarded out=cali1 src=10.10.1.142:40000 dst=10.233.98.39:8080 mark=0x0 masq=yes sure=yes",
         ],
     );
+    let reply = r#"{"src":"10.233.98.39","sport":8080,"dst":"10.10.1.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#;
+    let answered = walk_one(&s, reply, first.conn.as_ref());
     passes(
         &s,
-        &walk_one(&s, LATER, first.conn.as_ref()),
+        &walk_one(&s, LATER, answered.conn.as_ref()),
         &[
             "raw mangle PREROUTING in=ens4 out=- C>V m=0x0",
             "mangle filter security FORWARD in=ens4 out=cali1 C>B m=0x0",
             "mangle POSTROUTING in=ens4 out=cali1 C>B m=0x0",
         ],
     );
-    let reply = r#"{"src":"10.233.98.39","sport":8080,"dst":"10.10.1.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#;
     passes(
         &s,
-        &walk_one(&s, reply, first.conn.as_ref()),
+        &answered,
         &[
             "raw mangle PREROUTING in=cali1 out=- B>M m=0x0",
             "mangle filter security FORWARD in=cali1 out=ens4 B>C m=0x0",
@@ -335,5 +336,24 @@ fn ipv6_iptables_client_to_a_pod_and_back() {
         reply,
         first.conn.as_ref(),
         &["forwarded out=ens4 src=[2001:db8:100::2]:80 dst=[2001:db8:6::91]:40000"],
+    );
+}
+
+/// `tcp_conntracks`: in `SYN_SENT` an ACK of the original direction is INVALID. A client whose SYN+ACK came back past conntrack (another
+/// way, or NOTRACK) sends just that, and its packets are then neither translated nor accepted as established.
+#[test]
+fn an_ack_after_an_answer_that_conntrack_did_not_see_is_invalid() {
+    let s = iptables()
+        .table(
+            "filter",
+            "-A FORWARD -m conntrack --ctstate INVALID -j DROP",
+        )
+        .snapshot();
+    let first = walk_one(&s, TO_V, None);
+    check_in(
+        &s,
+        LATER,
+        first.conn.as_ref(),
+        &["dropped hit=filter/FORWARD/2 no=nat/PREROUTING/1"],
     );
 }

@@ -1,8 +1,9 @@
 //! Connection tracking: tuples, states, and the connection a packet belongs to.
 
 use super::run::Run;
+use super::tcp::{self, Segment, TcpState};
 use crate::node::{CtEntry, CtTuple, Origin};
-use crate::trace::{CtState, Packet, Port, StepKind, TcpFlags};
+use crate::trace::{CtState, Packet, Port, StepKind};
 use nfwhy_parsers::Proto;
 use std::net::IpAddr;
 
@@ -58,6 +59,8 @@ pub struct Conn {
     pub mark: u32,
     /// A reply was seen.
     pub replied: bool,
+    /// State of a TCP connection; `None` where it is not known.
+    pub tcp: Option<TcpState>,
     /// Known to IPVS, and as what.
     pub ipvs: Option<IpvsConn>,
     /// conntrack does not know it (`NOTRACK`, or IPVS without conntrack).
@@ -79,6 +82,7 @@ impl Conn {
             dst_nat: ct.dst_nat,
             mark: ct.mark,
             replied: ct.replied || ct.is_reply,
+            tcp: ct.tcp,
             ipvs: ct.ipvs,
             untracked: ct.state == CtState::Untracked,
             src_unknown: ct.src_unknown,
@@ -99,6 +103,7 @@ pub(super) struct Ct {
     pub dst_nat: bool,
     pub mark: u32,
     pub replied: bool,
+    pub tcp: Option<TcpState>,
     pub confirmed: bool,
     pub ipvs: Option<IpvsConn>,
     /// The reply tuple's destination is not known.
@@ -122,6 +127,7 @@ impl Ct {
             dst_nat: false,
             mark: 0,
             replied: false,
+            tcp: None,
             confirmed: false,
             ipvs: None,
             src_unknown: false,
@@ -157,10 +163,9 @@ impl Run<'_, '_> {
     fn resolve(&mut self) -> Ct {
         let tuple = self.tuple();
         if !self.outer {
-            if let Some(ct) = self.known_connection(tuple) {
-                return ct;
-            }
-            if let Some(ct) = self.captured_connection(tuple) {
+            let known = self.known_connection(tuple);
+            let known = known.or_else(|| self.captured_connection(tuple));
+            if let Some(ct) = known.and_then(|ct| self.tcp_packet(ct, tuple)) {
                 return ct;
             }
         }
@@ -182,43 +187,31 @@ impl Run<'_, '_> {
                 ct
             }
             Some(state) => Ct::fresh(tuple, state),
-            None => Ct::fresh(tuple, self.first_state()),
+            None => {
+                let mut ct = Ct::fresh(tuple, self.first_state());
+                if self.skb.proto == Proto::TCP {
+                    ct.tcp = tcp::first(self.skb.flags, self.tcp_loose());
+                }
+                ct
+            }
         }
+    }
+
+    fn tcp_loose(&self) -> bool {
+        let loose = self
+            .node
+            .sysctls
+            .get("net/netfilter/nf_conntrack_tcp_loose");
+        loose.is_none_or(|(n, _)| n != 0)
     }
 
     /// Whether a packet of no known connection may open one: `tcp_new` and the others in `nf_conntrack_proto`_*.c.
     fn first_state(&self) -> CtState {
         match self.skb.proto {
-            Proto::TCP => {
-                let f = self.skb.flags;
-                // tcp_conntracks[0][get_conntrack_index()][sNO]: SYN opens, SYN+ACK, RST and FIN without ACK do not; a lone ACK
-                // opens while nf_conntrack_tcp_loose is on.
-                if f.has(TcpFlags::RST) {
-                    return CtState::Invalid;
-                }
-                match (
-                    f.has(TcpFlags::SYN),
-                    f.has(TcpFlags::FIN),
-                    f.has(TcpFlags::ACK),
-                ) {
-                    (true, false, false) => CtState::New,
-                    (true, _, _) => CtState::Invalid,
-                    (false, true, _) => CtState::Invalid,
-                    (false, false, true) => {
-                        let loose = self
-                            .node
-                            .sysctls
-                            .get("net/netfilter/nf_conntrack_tcp_loose")
-                            .is_none_or(|(n, _)| n != 0);
-                        if loose {
-                            CtState::New
-                        } else {
-                            CtState::Invalid
-                        }
-                    }
-                    (false, false, false) => CtState::Invalid,
-                }
-            }
+            Proto::TCP => match tcp::first(self.skb.flags, self.tcp_loose()) {
+                Some(_) => CtState::New,
+                None => CtState::Invalid,
+            },
             // Only requests open (`icmp_new`, valid_new[] in nf_conntrack_proto_icmp.c): echo, timestamp, info, address mask.
             Proto::ICMP => match self.skb.icmp {
                 Some((8 | 13 | 15 | 17, _)) | None => CtState::New,
@@ -233,6 +226,20 @@ impl Run<'_, '_> {
             },
             _ => CtState::New,
         }
+    }
+
+    /// `nf_conntrack_tcp_packet`: the connection with what this segment makes of it; `None` where the segment opens a new one.
+    fn tcp_packet(&self, mut ct: Ct, tuple: Tuple) -> Option<Ct> {
+        let Some(old) = ct.tcp else {
+            return Some(ct);
+        };
+        match tcp::next(old, ct.is_reply, self.skb.flags) {
+            Segment::Takes(state) => ct.tcp = Some(state),
+            Segment::Ignored => {}
+            Segment::Invalid => return Some(Ct::fresh(tuple, CtState::Invalid)),
+            Segment::Reopens => return None,
+        }
+        Some(ct)
     }
 
     fn known_connection(&mut self, tuple: Tuple) -> Option<Ct> {
@@ -269,6 +276,7 @@ impl Run<'_, '_> {
         ct.dst_done = true;
         ct.mark = c.mark;
         ct.replied = c.replied;
+        ct.tcp = c.tcp;
         ct.confirmed = true;
         ct.ipvs = c.ipvs;
         ct.src_unknown = c.src_unknown;
@@ -329,6 +337,7 @@ fn from_entry(e: &CtEntry, is_reply: bool) -> Ct {
     ct.dst_done = true;
     ct.mark = e.mark;
     ct.replied = e.replied;
+    ct.tcp = e.state.as_deref().and_then(TcpState::parse);
     ct.confirmed = true;
     ct.helper.clone_from(&e.helper);
     ct.at = Some(e.origin);

@@ -365,6 +365,7 @@ impl Run<'_, '_> {
             mark: 0,
             iif: None,
             oif: None,
+            prefer: None,
             l3: None,
             proto: None,
             sport: Port::None,

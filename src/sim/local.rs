@@ -199,10 +199,13 @@ impl Run<'_, '_> {
         let src = self.skb.src;
         let mut key = self.key_out(src);
         if self.family == Family::V4 {
-            // IPv4's fills in no protocol, ports or user: policy rules that ask for them do not fit.
-            key.proto = None;
-            (key.sport, key.dport) = (Port::None, Port::None);
+            // IPv4's names no user, and protocol and ports only where some policy rule makes the kernel look for them
+            // (`fib4_rules_early_flow_dissect`, `include/net/ip_fib.h`).
             key.uid = 0;
+            if !self.dissects_flows() {
+                key.proto = None;
+                (key.sport, key.dport) = (Port::None, Port::None);
+            }
         }
         match self.fib_lookup(&key) {
             Ok(l) => self.output_dst(&l, true),

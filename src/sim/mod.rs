@@ -21,10 +21,12 @@ mod rpfilter;
 mod run;
 mod set;
 mod target;
+mod tcp;
 mod tunnel;
 
 pub use conntrack::{Conn, IpvsConn, Tuple};
 pub use route::{Lookup, NoWay, RouteKey, RouteResult};
+pub use tcp::TcpState;
 
 use crate::node::Node;
 use crate::trace::{Hit, Outcome, Packet, StepKind, Trace};

@@ -8,6 +8,15 @@ use nfwhy_parsers::Range;
 use std::net::IpAddr;
 
 impl Run<'_, '_> {
+    /// Whether some rule asks for protocol or ports of packets that are not the node's own (`fib_rule_requires_fldissect`,
+    /// `include/net/fib_rules.h`): only then are they looked for where the packet is all there is to go by.
+    pub(super) fn dissects_flows(&self) -> bool {
+        self.node.fib(self.family).rules.iter().any(|r| {
+            let of_lo = matches!(r.iif, Some(Ok(d)) if self.node.device(d).is_loopback());
+            !of_lo && (r.ipproto.is_some() || r.sport.is_some() || r.dport.is_some())
+        })
+    }
+
     /// `fib_rule_match` with `fib4_rule_match` / `fib6_rule_match`.
     pub(super) fn rule_applies(&mut self, r: &PolicyRule, key: &RouteKey) -> bool {
         let dev = |want: &Option<Result<DevId, String>>, have: Option<DevId>, lo_for_none: bool| {
@@ -25,7 +34,7 @@ impl Run<'_, '_> {
             want.is_none_or(|(a, len)| len == 0 || (Self::same_net(a, have, len)))
         };
         let mut ok = dev(&r.iif, key.iif, true)
-            && dev(&r.oif, key.oif, false)
+            && dev(&r.oif, key.oif.or(key.prefer), false)
             && r.fwmark.is_none_or(|m| (m.value ^ key.mark) & m.mask == 0)
             && (!r.l3mdev || key.l3.is_some())
             && r.uidrange.is_none_or(|u| u.contains(&key.uid))

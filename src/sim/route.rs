@@ -23,6 +23,8 @@ pub struct RouteKey {
     pub iif: Option<DevId>,
     /// Device the lookup is bound to.
     pub oif: Option<DevId>,
+    /// Device whose routes are preferred among those of a prefix, in lookups of IPv6 that are not bound to it.
+    pub prefer: Option<DevId>,
     /// VRF of the lookup.
     pub l3: Option<DevId>,
     /// Protocol.
@@ -125,6 +127,7 @@ impl Run<'_, '_> {
             mark: self.skb.mark,
             iif: Some(iif),
             oif: None,
+            prefer: None,
             l3: self.node.l3_master(iif),
             proto: Some(self.skb.proto),
             sport: self.skb.sport,
@@ -142,6 +145,7 @@ impl Run<'_, '_> {
             mark: self.skb.mark,
             iif: None,
             oif: None,
+            prefer: None,
             l3: None,
             proto: Some(self.skb.proto),
             sport: self.skb.sport,
@@ -301,12 +305,20 @@ impl Run<'_, '_> {
                 .filter_map(|r| r.from.filter(|(a, n)| Self::same_net(*a, key.src, *n)))
                 .map(|(_, n)| n)
                 .max();
-            for r in routes {
-                match (r.from, longest_from) {
-                    (None, None) => {}
-                    (Some((a, n)), Some(m)) if n == m && Self::same_net(a, key.src, n) => {}
-                    _ => continue,
-                }
+            let of_source = |r: &Route| match (r.from, longest_from) {
+                (None, None) => true,
+                (Some((a, n)), Some(m)) => n == m && Self::same_net(a, key.src, n),
+                _ => false,
+            };
+            if let Some(dev) = key.prefer
+                && let Some(l) = routes
+                    .iter()
+                    .filter(|r| of_source(r))
+                    .find_map(|r| Self::by_device(r, dev))
+            {
+                return TableResult::Found(l);
+            }
+            for r in routes.iter().filter(|r| of_source(r)) {
                 if r.tos != 0 && r.tos & 0xfc != key.tos & 0xfc {
                     continue;
                 }
@@ -376,9 +388,17 @@ impl Run<'_, '_> {
         if usable.is_empty() && !r.nexthops.is_empty() {
             return None;
         }
-        Some(TableResult::Found(Lookup {
+        if key.prefer.is_some() {
+            // No hash where a device is asked for (`have_oif_match` of `fib6_select_path`, net/ipv6/route.c).
+            usable.truncate(1);
+        }
+        Some(TableResult::Found(Self::found(r, usable)))
+    }
+
+    fn found(r: &Route, nexthops: Vec<NextHop>) -> Lookup {
+        Lookup {
             ty: r.ty,
-            nexthops: usable,
+            nexthops,
             all_devs: r.nexthops.iter().map(|n| n.dev).collect(),
             prefsrc: r.prefsrc,
             scope: r.scope,
@@ -386,7 +406,17 @@ impl Run<'_, '_> {
             table: r.table,
             mtu: r.mtu,
             origin: r.origin,
-        }))
+        }
+    }
+
+    /// The route's next hop by a device (`rt6_device_match`, net/ipv6/route.c).
+    fn by_device(r: &Route, dev: DevId) -> Option<Lookup> {
+        let hop = r.nexthops.iter().find(|n| n.dev == dev && !n.dead)?;
+        let refuses = matches!(
+            r.ty,
+            RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit | RouteType::Throw
+        );
+        (!refuses).then(|| Self::found(r, vec![hop.clone()]))
     }
 
     fn ignores_linkdown(&self, dev: DevId) -> bool {
@@ -441,6 +471,7 @@ impl Run<'_, '_> {
             mark: 0,
             iif: None,
             oif: None,
+            prefer: None,
             l3: None,
             proto: None,
             sport: Port::None,

@@ -54,6 +54,7 @@ impl Run<'_, '_> {
             // means the device by which a reply would come in.
             iif: out.or_else(|| self.node.l3_master(dev)),
             oif: None,
+            prefer: None,
             l3: self.node.l3_master(dev),
             proto: Some(self.skb.proto),
             sport: self.skb.dport,
@@ -191,6 +192,7 @@ impl Run<'_, '_> {
                     mark: if m.validmark { self.skb.mark } else { 0 },
                     iif: None,
                     oif: self.node.l3_master(dev),
+                    prefer: None,
                     l3: self.node.l3_master(dev),
                     proto: None,
                     sport: Port::None,
@@ -224,6 +226,7 @@ impl Run<'_, '_> {
                     mark: if m.validmark { self.skb.mark } else { 0 },
                     iif: None,
                     oif: None,
+                    prefer: None,
                     l3: self.node.l3_master(dev),
                     proto: Some(self.skb.proto),
                     sport: Port::None,
@@ -250,28 +253,24 @@ impl Run<'_, '_> {
                 Ok(_) => true,
             };
         }
-        let l = match self.fib_lookup(&key) {
+        let wanted = RouteKey {
+            prefer: (!m.loose).then_some(dev),
+            ..key
+        };
+        let l = match self.fib_lookup(&wanted) {
             Err(way) => return way == NoWay::NotCaptured,
             Ok(l) => l,
         };
-        if l.ty == RouteType::Local {
-            return m.accept_local;
+        match l.ty {
+            RouteType::Local => m.accept_local,
+            RouteType::Anycast => false,
+            _ => {
+                m.loose
+                    || l.nexthops
+                        .first()
+                        .is_some_and(|n| n.dev == dev || self.node.l3_master(n.dev) == Some(dev))
+            }
         }
-        if l.ty == RouteType::Anycast {
-            return false;
-        }
-        if m.loose {
-            return true;
-        }
-        if l.nexthops.len() > 1 {
-            // The hash picks one of the next hops, whatever the device (`fib6_select_path`).
-            return self.select_path(&l).is_some_and(|hop| hop.dev == dev);
-        }
-        // Among the routes of the longest prefix the device's own is preferred (`rt6_device_match`).
-        self.uses_dev(&l, dev)
-            || self.fib_lookup(&bound).is_ok_and(|b| {
-                b.ty == RouteType::Unicast && b.dst_len == l.dst_len && b.table == l.table
-            })
     }
 }
 

@@ -34,6 +34,7 @@ impl Run<'_, '_> {
             mark: self.skb.mark,
             iif: None,
             oif: None,
+            prefer: None,
             l3: None,
             proto: None,
             sport: Port::None,

@@ -347,7 +347,11 @@ impl Case {
             let t = ask(node, &next, conn.clone()).ok()?;
             match self.single(node, &next, Some(&p), &t, f) {
                 Err(d) => return Some(*d),
-                Ok((i, _)) => conn = t.outcomes[i].conn.clone().or(conn),
+                // What conntrack did not take leaves the connection as it is.
+                Ok((i, _)) => {
+                    let next = t.outcomes[i].conn.clone();
+                    conn = next.filter(|c| !c.untracked).or(conn);
+                }
             }
         }
         None

@@ -167,3 +167,27 @@ fn anycast_and_joined_groups_are_delivered() {
         &["local p=? sure=no", "dropped p=? sure=no"],
     );
 }
+
+/// `rpfilter_lookup_reverse6` names the device as the way out without binding the lookup to it: policy rules with `oif` fit, and
+/// among the routes of the longest prefix the device's own is taken.
+#[test]
+fn rpfilter_asks_for_a_route_by_the_device() {
+    let s = node()
+        .table6("raw", "-A PREROUTING -m rpfilter --invert -j DROP")
+        .rule6("110: from all oif r0 lookup 100")
+        .route("2001:db8:c::/64 dev b0 table 100 metric 1024 pref medium")
+        .snapshot();
+    check(&s, OUT, &["dropped hit=raw/PREROUTING/1"]);
+    let own = |metric: u32| {
+        node()
+            .table6("raw", "-A PREROUTING -m rpfilter --invert -j DROP")
+            .route(&format!(
+                "2001:db8:e::/64 dev b0 metric 10 pref medium\n2001:db8:e::/64 dev r0 metric {metric} pref medium"
+            ))
+            .snapshot()
+    };
+    let from_e = OUT.replace("2001:db8:c::2", "2001:db8:e::2");
+    for metric in [5, 20] {
+        check(&own(metric), &from_e, &["forwarded out=a0"]);
+    }
+}

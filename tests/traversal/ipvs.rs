@@ -3,6 +3,9 @@
 use crate::common::{check, check_in, walk_one};
 use crate::{LATER, MARKING, POD, REMOTE, SETS, TO_V, devices, ipvs, passes};
 
+/// What the pod answers to the masquerading node.
+const ANSWER: &str = r#"{"src":"10.233.98.39","sport":80,"dst":"10.10.1.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#;
+
 #[test]
 fn ipvs_client_to_a_pod_here() {
     let s = ipvs(POD).snapshot();
@@ -24,7 +27,8 @@ fn ipvs_client_to_a_pod_here() {
             "forwarded out=cali1 src=10.10.1.142:40000 dst=10.233.98.39:80 dnat_by=ipvs mark=0x0 masq=yes client=lost p=1",
         ],
     );
-    let later = walk_one(&s, LATER, first.conn.as_ref());
+    let answered = walk_one(&s, ANSWER, first.conn.as_ref());
+    let later = walk_one(&s, LATER, answered.conn.as_ref());
     passes(
         &s,
         &later,
@@ -38,7 +42,7 @@ fn ipvs_client_to_a_pod_here() {
     check_in(
         &s,
         LATER,
-        first.conn.as_ref(),
+        answered.conn.as_ref(),
         &[
             "forwarded out=cali1 src=10.10.1.142:40000 dst=10.233.98.39:80 mark=0x0 masq=no client=lost",
         ],
@@ -49,8 +53,7 @@ fn ipvs_client_to_a_pod_here() {
 fn ipvs_the_reply_of_a_pod_here() {
     let s = ipvs(POD).snapshot();
     let first = walk_one(&s, TO_V, None);
-    let reply = r#"{"src":"10.233.98.39","sport":80,"dst":"10.10.1.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#;
-    let o = walk_one(&s, reply, first.conn.as_ref());
+    let o = walk_one(&s, ANSWER, first.conn.as_ref());
     passes(
         &s,
         &o,
@@ -62,7 +65,7 @@ fn ipvs_the_reply_of_a_pod_here() {
     );
     check_in(
         &s,
-        reply,
+        ANSWER,
         first.conn.as_ref(),
         &["forwarded out=ens4 src=172.19.100.2:80 dst=10.10.6.91:40000"],
     );
@@ -147,8 +150,7 @@ fn ipvs_a_process_of_the_node_passes_output_twice_and_input_never() {
         packet,
         &["forwarded out=cali1 src=10.10.1.142:40000 dst=10.233.98.39:80 snat_by=masquerade"],
     );
-    let reply = r#"{"src":"10.233.98.39","sport":80,"dst":"10.10.1.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#;
-    let o = walk_one(&s, reply, first.conn.as_ref());
+    let o = walk_one(&s, ANSWER, first.conn.as_ref());
     passes(
         &s,
         &o,

@@ -105,6 +105,7 @@ impl Run<'_, '_> {
             mark: 0,
             iif: None,
             oif: dev,
+            prefer: None,
             l3: None,
             proto: None,
             sport: Port::None,
