@@ -161,7 +161,7 @@ fn ipvs_a_process_of_the_node_passes_output_twice_and_input_never() {
     );
     check_in(
         &s,
-        reply,
+        ANSWER,
         first.conn.as_ref(),
         &["local src=172.19.100.2:80 dst=172.19.100.2:40000"],
     );
