@@ -1,6 +1,7 @@
 //! The simulator beside the running kernel. `NFWHY_LAB_NODES`, `NFWHY_LAB_PACKETS` (per node) and `NFWHY_LAB_SEED` make the run
 //! longer or another; `NFWHY_LAB=require` fails where no network namespaces can be made, `NFWHY_LAB=off` skips;
 //! `NFWHY_LAB_NODE` (with `NFWHY_LAB_NODES=1`) is one node by the number that reports name.
+//! `NFWHY_LAB_THREADS` nodes are judged at a time.
 //! `NFWHY_LAB_CASES` is how many kinds of divergences are shrunk, `NFWHY_LAB_VERBOSE=1` shows all of them and the counts.
 
 #![expect(
@@ -19,6 +20,8 @@ use nfwhy::node::Node;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::Instant;
 
 fn knob(name: &str, otherwise: u64) -> u64 {
@@ -184,31 +187,57 @@ fn random_nodes_do_as_the_kernel_does() {
     let seed = knob("NFWHY_LAB_SEED", 1);
     let most = usize::try_from(knob("NFWHY_LAB_CASES", 3)).unwrap_or(0);
     let verbose = knob("NFWHY_LAB_VERBOSE", 0) != 0;
+    let threads = usize::try_from(knob("NFWHY_LAB_THREADS", 4)).unwrap_or(1);
     let start = Instant::now();
     let mut f = Figures::default();
     let mut bad = Vec::new();
     let mut kinds = BTreeMap::<String, u64>::new();
-    for n in 0..nodes {
-        // One node alone by its own number, as reports name it.
-        let seed = match knob("NFWHY_LAB_NODE", 0) {
-            0 => seed.wrapping_mul(1_000_003).wrapping_add(n),
-            one => one,
-        };
-        let (found, share) = judge(seed, packets, &mut f);
-        bad.extend(share);
-        for d in found {
-            let kind = signature(&d.what);
-            let times = kinds.entry(kind).or_default();
-            *times += 1;
-            if verbose {
-                say(&told(&format!("seed {seed}"), &d));
+    let next = AtomicU64::new(0);
+    let (results, all) = mpsc::channel();
+    std::thread::scope(|scope| {
+        // A node is a namespace, and a namespace is its thread's: while one waits for a packet, the others go on.
+        for _ in 0..threads {
+            let (results, next) = (results.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= nodes {
+                        return;
+                    }
+                    // One node alone by its own number, as reports name it.
+                    let seed = match knob("NFWHY_LAB_NODE", 0) {
+                        0 => seed.wrapping_mul(1_000_003).wrapping_add(n),
+                        one => one,
+                    };
+                    let mut f = Figures::default();
+                    let (found, share) = judge(seed, packets, &mut f);
+                    if results.send((seed, f, found, share)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(results);
+        for (seed, of_node, found, share) in all {
+            let hundreds = f.nodes / 100;
+            f += of_node;
+            if f.nodes / 100 > hundreds {
+                say(&format!("{} nodes, {} packets", f.nodes, f.packets));
             }
-            if *times == 1 && kinds.len() <= most {
-                let text = report(seed, &format!("{seed}-{}", kinds.len()), &d);
-                say(&text);
+            bad.extend(share);
+            for d in found {
+                let kind = signature(&d.what);
+                let times = kinds.entry(kind).or_default();
+                *times += 1;
+                if verbose {
+                    say(&told(&format!("seed {seed}"), &d));
+                }
+                if *times == 1 && kinds.len() <= most {
+                    say(&report(seed, &format!("{seed}-{}", kinds.len()), &d));
+                }
             }
         }
-    }
+    });
     let millis = u64::try_from(start.elapsed().as_millis())
         .unwrap_or(1)
         .max(1);

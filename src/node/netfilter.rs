@@ -65,6 +65,8 @@ pub struct Table<'a> {
     pub family: Family,
     /// legacy or nft.
     pub backend: Backend,
+    /// Of the program that printed it, such as `[1, 8, 9]`; `None` where its header does not tell.
+    pub version: Option<[u32; 3]>,
     /// Read from a lossy listing rather than from `iptables-save`.
     pub from_listing: bool,
     /// File it was read from.
@@ -94,6 +96,7 @@ impl<'a> Table<'a> {
         family: Family,
         backend: Backend,
         form: Form,
+        version: Option<&str>,
         file: (FileId, &FileInfo<'a>),
     ) -> Self {
         let mut cells = Vec::new();
@@ -102,6 +105,7 @@ impl<'a> Table<'a> {
             kind,
             family,
             backend,
+            version: version.and_then(numbers),
             from_listing: form != Form::Save,
             file: file.0,
             line: parsed.line,
@@ -110,6 +114,15 @@ impl<'a> Table<'a> {
             form,
             source: file.1.text,
         }
+    }
+
+    /// Whether `! --sport A ! --dport B` is one comparison of both ports, so that it fits unless both are as named: from the first
+    /// release with native port matches (1.8.8) until this was mended (1.8.11; `add_nft_tcpudp` in iptables/nft.c).
+    pub fn joins_inverted_ports(&self) -> bool {
+        self.backend == Backend::Nft
+            && self
+                .version
+                .is_some_and(|v| ([1, 8, 8]..[1, 8, 11]).contains(&v))
     }
 
     /// The chain of this name.
@@ -178,4 +191,16 @@ impl<'a> Table<'a> {
     pub fn rule_count(&self) -> usize {
         self.chains.iter().map(|c| c.rules.len()).sum()
     }
+}
+
+/// `1.8.9` or `1.8.9-2`.
+fn numbers(version: &str) -> Option<[u32; 3]> {
+    let mut parts = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    Some([
+        parts.next()?.ok()?,
+        parts.next()?.ok()?,
+        parts.next().and_then(Result::ok).unwrap_or(0),
+    ])
 }

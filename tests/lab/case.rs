@@ -7,6 +7,7 @@ use nfwhy::trace::{Outcome, Reason, Trace, Verdict};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::connections;
 use super::judge::{self, ask, delta, end_differences, hit_differences, hits};
 use super::netns::Netns;
 use super::nflog::Nflog;
@@ -17,6 +18,9 @@ use super::tally::Tally;
 
 /// Packets between two readings of the counters.
 const BATCH: usize = 40;
+
+/// The same for packets with several ends.
+const FEW: usize = 10;
 
 /// Figures over nodes.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +37,8 @@ pub struct Figures {
     pub unknown: u64,
     /// Replies and later packets.
     pub followed: u64,
+    /// Batches whose packets were judged again one by one.
+    pub again: u64,
     /// Rules loaded, and refused by the tools.
     pub rules: (u64, u64),
     /// By verdict.
@@ -50,18 +56,37 @@ impl Figures {
             String::new()
         };
         format!(
-            "{tally}{} nodes, {} packets ({} singly, {} with several ends, {} replies and later ones), {} unknown, {} rules \
-             ({} refused by the tools), {:?}",
+            "{tally}{} nodes, {} packets ({} singly, {} with several ends, {} replies and later ones; {} batches again one by one), \
+             {} unknown, {} rules ({} refused by the tools), {:?}",
             self.nodes,
             self.packets,
             self.singly,
             self.forking,
             self.followed,
+            self.again,
             self.unknown,
             self.rules.0,
             self.rules.1,
             self.verdicts
         )
+    }
+}
+
+impl std::ops::AddAssign for Figures {
+    fn add_assign(&mut self, other: Self) {
+        self.nodes += other.nodes;
+        self.packets += other.packets;
+        self.singly += other.singly;
+        self.forking += other.forking;
+        self.unknown += other.unknown;
+        self.followed += other.followed;
+        self.again += other.again;
+        self.rules.0 += other.rules.0;
+        self.rules.1 += other.rules.1;
+        for (verdict, n) in other.verdicts {
+            *self.verdicts.entry(verdict).or_default() += n;
+        }
+        self.tally += other.tally;
     }
 }
 
@@ -105,6 +130,7 @@ impl Case {
     /// Makes the node. The thread is in its namespace then.
     pub fn new(spec: &Spec, fresh: bool) -> Result<Self, String> {
         let net = Netns::new()?;
+        judge::new_node();
         let log = Nflog::new()?;
         let mut ip = spec.ip.iter().chain(&spec.ip6);
         let policy = ip.any(|l| l.starts_with("rule "));
@@ -135,7 +161,12 @@ impl Case {
     }
 
     fn send(&mut self, p: &Probe, t: &Trace) -> Observed {
-        let loud = |o: &Outcome| !matches!(o.verdict, Verdict::Dropped | Verdict::Queued);
+        // Waiting is for where something should come.
+        let loud = |o: &Outcome| match o.verdict {
+            Verdict::Dropped | Verdict::Queued => false,
+            Verdict::Rejected => !judge::unanswerable(p, o),
+            _ => true,
+        };
         p.send(&self.net, &self.log, t.outcomes.iter().any(loud))
     }
 
@@ -174,6 +205,7 @@ impl Case {
         for v6 in [false, true] {
             let mine: Vec<&Probe> = probes.iter().filter(|p| p.v6() == v6).collect();
             let mut plain = Vec::new();
+            let mut forking = Vec::new();
             let mut single = Vec::new();
             for p in mine {
                 match ask(node, p, None) {
@@ -185,19 +217,20 @@ impl Case {
                     {
                         plain.push((p.clone(), t));
                     }
+                    Ok(t) if self.is_batched(p, &t) => forking.push((p.clone(), t)),
                     Ok(t) => single.push((p.clone(), t)),
                     Err(_) => f.unknown += 1,
                 }
             }
             for chunk in plain.chunks(BATCH) {
                 if !self.batch(node, v6, chunk, f) {
-                    // Again, one by one, as new connections.
-                    for (p, _) in chunk {
-                        let p = self.packets.again(p);
-                        if let Ok(t) = ask(node, &p, None) {
-                            out.extend(self.single(node, &p, None, &t, f).err().map(|d| *d));
-                        }
-                    }
+                    out.extend(self.one_by_one(node, chunk, f));
+                }
+            }
+            for chunk in forking.chunks(FEW) {
+                f.forking += chunk.len() as u64;
+                if self.batch_of_forks(node, v6, chunk, f).is_none() {
+                    out.extend(self.one_by_one(node, chunk, f));
                 }
             }
             for (p, t) in single {
@@ -206,6 +239,68 @@ impl Case {
             }
         }
         out
+    }
+
+    /// Whether a packet of several ends may go between the same two readings as others of its kind.
+    fn is_batched(&self, p: &Probe, t: &Trace) -> bool {
+        let known = |o: &Outcome| !matches!(o.verdict, Verdict::Unknown | Verdict::Queued);
+        !self.fresh && p.wire.proto != super::frame::GRE && t.outcomes.iter().all(known)
+    }
+
+    /// The packets of a batch again, as new connections.
+    fn one_by_one(
+        &mut self,
+        node: &Node<'_>,
+        chunk: &[(Probe, Trace)],
+        f: &mut Figures,
+    ) -> Vec<Divergence> {
+        f.again += 1;
+        let mut out = Vec::new();
+        for (p, _) in chunk {
+            let p = self.packets.again(p);
+            if let Ok(t) = ask(node, &p, None) {
+                out.extend(self.single(node, &p, None, &t, f).err().map(|d| *d));
+            }
+        }
+        out
+    }
+
+    /// An end for each packet of a batch that is as the kernel's, with all their hits as counted.
+    fn batch_of_forks(
+        &mut self,
+        node: &Node<'_>,
+        v6: bool,
+        chunk: &[(Probe, Trace)],
+        f: &mut Figures,
+    ) -> Option<Vec<usize>> {
+        // No flow of before may be in the way.
+        connections::forget().expect("the table of connections");
+        let before = self.before(v6);
+        let mut ends: Vec<Vec<usize>> = Vec::new();
+        for (p, t) in chunk {
+            let seen = self.send(p, t);
+            let mut fit = Vec::new();
+            for (i, o) in t.outcomes.iter().enumerate() {
+                let limited = self.limited(p, o);
+                if end_differences(node, p, o, &seen, limited).is_empty() {
+                    fit.push(i);
+                }
+            }
+            ends.push(fit);
+        }
+        let did = delta(&before, &self.after(v6));
+        let counters: Vec<Vec<Counters>> = ends
+            .iter()
+            .zip(chunk)
+            .map(|(fit, (_, t))| fit.iter().map(|i| hits(node, &t.outcomes[*i])).collect())
+            .collect();
+        let chosen = super::combine::fit(&counters, &did)?;
+        let taken: Vec<usize> = ends.iter().zip(chosen).map(|(fit, i)| fit[i]).collect();
+        for (i, (_, t)) in taken.iter().zip(chunk) {
+            f.packets += 1;
+            count(node, &t.outcomes[*i], f);
+        }
+        Some(taken)
     }
 
     /// Whether a batch of packets with one end each went as simulated.
@@ -260,7 +355,7 @@ impl Case {
         }
         if first.is_none() {
             // No flow of before may be in the way: one that SNAT gave the same port, or another GRE packet.
-            let _ = super::sh::run(&["conntrack", "-F"], "");
+            connections::forget().expect("the table of connections");
         }
         f.packets += 1;
         f.singly += 1;
@@ -378,11 +473,28 @@ impl Case {
     ) -> Option<String> {
         let t = ask(node, p, None).ok()?;
         let mut seen = vec![0u32; t.outcomes.len()];
-        for _ in 0..times {
-            let p = self.packets.again(p);
-            let t = ask(node, &p, None).ok()?;
-            if let Ok((i, _)) = self.single(node, &p, None, &t, f) {
-                *seen.get_mut(i)? += 1;
+        // `FEW` at a time.
+        for _ in 0..times.div_ceil(10) {
+            let again = (0..10).map(|_| {
+                let p = self.packets.again(p);
+                let t = ask(node, &p, None)?;
+                Ok((p, t))
+            });
+            let chunk: Vec<(Probe, Trace)> = again.collect::<Result<_, String>>().ok()?;
+            f.forking += chunk.len() as u64;
+            if let Some(ends) = self.batch_of_forks(node, p.v6(), &chunk, f) {
+                for i in ends {
+                    *seen.get_mut(i)? += 1;
+                }
+                continue;
+            }
+            f.again += 1;
+            for (p, _) in &chunk {
+                let p = self.packets.again(p);
+                let t = ask(node, &p, None).ok()?;
+                if let Ok((i, _)) = self.single(node, &p, None, &t, f) {
+                    *seen.get_mut(i)? += 1;
+                }
             }
         }
         // Ends that look alike from outside are one.

@@ -8,6 +8,9 @@ use nfwhy::trace::{
 use nfwhy_parsers::iptables::Backend as ParsedBackend;
 use nfwhy_parsers::{Family, Proto};
 use nix::errno::Errno;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
 
 use super::frame::{ICMP, ICMPV6, TCP, UDP, Wire};
 use super::netns::DEVICES;
@@ -258,8 +261,26 @@ fn same_packet(o: &Outcome, w: &Wire, bad: &mut Vec<String>) {
     }
 }
 
+thread_local! {
+    /// Addresses of the thread's node that were looked up, and whether there is a way to them.
+    static ROUTES: RefCell<HashMap<IpAddr, bool>> = RefCell::default();
+}
+
+/// Forgets what was looked up on another node.
+pub fn new_node() {
+    ROUTES.with_borrow_mut(HashMap::clear);
+}
+
+fn has_route(to: IpAddr) -> bool {
+    ROUTES.with_borrow_mut(|known| {
+        *known
+            .entry(to)
+            .or_insert_with(|| super::sh::exists(&["ip", "route", "get", &to.to_string()]))
+    })
+}
+
 /// Whether an error message or reset for this packet has nowhere to go or must not be sent.
-fn unanswerable(p: &Probe, o: &Outcome) -> bool {
+pub fn unanswerable(p: &Probe, o: &Outcome) -> bool {
     let w = &p.wire;
     // "No RST for RST" (`nf_reject_ip_tcphdr_get`), no errors about errors (`icmp_send`).
     let reset = w.proto == TCP && w.flags & 4 != 0;
@@ -275,8 +296,7 @@ fn unanswerable(p: &Probe, o: &Outcome) -> bool {
         || w.src.is_unspecified()
         || w.src.is_multicast()
         || w.dst.is_multicast();
-    let nowhere = !matches!(p.from, From::Local { .. })
-        && !super::sh::exists(&["ip", "route", "get", &w.src.to_string()]);
+    let nowhere = !matches!(p.from, From::Local { .. }) && !has_route(w.src);
     reset && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere
 }
 

@@ -5,6 +5,8 @@
 //! answer against it; where they differ, [`shrink`] looks for the smallest node that still shows it.
 
 pub mod case;
+pub mod combine;
+pub mod connections;
 pub mod frame;
 pub mod judge;
 pub mod kube;

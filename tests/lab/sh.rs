@@ -59,6 +59,8 @@ pub fn exists(line: &[&str]) -> bool {
 
 fn lock_file() -> String {
     let mut p = std::env::temp_dir();
-    p.push(format!("nfwhy-lab-{}.lock", std::process::id()));
+    // One for each node: nodes are made in threads of their own.
+    let thread = nix::unistd::gettid();
+    p.push(format!("nfwhy-lab-{}-{thread}.lock", std::process::id()));
     p.display().to_string()
 }

@@ -116,6 +116,16 @@ impl Table {
         }
     }
 
+    /// Takes out what a call that was refused as a whole may have left (iptables-legacy-restore commits table by table).
+    fn unload(&self) {
+        let mut text = format!("*{}\n", self.name);
+        for (chain, policy) in &self.chains {
+            text += &format!(":{chain} {} [0:0]\n-F {chain}\n", policy.unwrap_or("-"));
+        }
+        let tool = tool(self.backend, self.v6, "restore");
+        sh::must(&[&tool, "-n", "-w"], &(text + "COMMIT\n"));
+    }
+
     fn load_singly(&mut self, tool: &str) -> Vec<(Rule, String)> {
         let rules = std::mem::take(&mut self.rules);
         let said = sh::run(&[tool, "-n", "-w"], &self.text());
@@ -149,8 +159,23 @@ impl Spec {
         wait_for_addresses();
         self.load_sets();
         let mut refused = Vec::new();
-        for t in &mut self.tables {
-            refused.extend(t.load());
+        // One call for all tables of a tool, unless it refuses something.
+        for tables in self
+            .tables
+            .chunk_by_mut(|a, b| (a.backend, a.v6) == (b.backend, b.v6))
+        {
+            let Some(first) = tables.first() else {
+                continue;
+            };
+            let tool = tool(first.backend, first.v6, "restore");
+            let text: String = tables.iter().map(Table::text).collect();
+            if sh::run(&[&tool, "-n", "-w"], &text).ok {
+                continue;
+            }
+            for t in tables {
+                t.unload();
+                refused.extend(t.load());
+            }
         }
         refused
     }

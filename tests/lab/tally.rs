@@ -15,6 +15,19 @@ pub struct Tally {
     pub targets: BTreeMap<String, u64>,
 }
 
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        for (name, (yes, no)) in other.matches {
+            let sum = self.matches.entry(name).or_default();
+            sum.0 += yes;
+            sum.1 += no;
+        }
+        for (name, n) in other.targets {
+            *self.targets.entry(name).or_default() += n;
+        }
+    }
+}
+
 impl Tally {
     /// Counts an outcome that the kernel confirmed.
     pub fn add(&mut self, node: &Node<'_>, o: &Outcome) {

@@ -43,6 +43,7 @@ impl<'a> Builder<'a> {
         let family = set.family.unwrap_or(Family::V4);
         let backend = set.backend.unwrap_or(Backend::Legacy);
         let info = self.files[usize::from(file.0)].clone();
+        let version = set.version;
         for t in set.tables {
             let name: Cow<'_, str> = if t.name.is_empty() {
                 let guess = guess_table(&t);
@@ -66,7 +67,15 @@ impl<'a> Builder<'a> {
                 continue;
             };
             let line = t.line;
-            let table = Table::new(t, kind, family, backend, set.form, (file, &info));
+            let table = Table::new(
+                t,
+                kind,
+                family,
+                backend,
+                set.form,
+                version.as_deref(),
+                (file, &info),
+            );
             let old = tables
                 .iter()
                 .position(|o| o.kind == kind && o.family == family && o.backend == backend);

@@ -142,6 +142,36 @@ impl Run<'_, '_> {
         Self::port(self.skb.sport, s, "source").and(|| Self::port(self.skb.dport, d, "destination"))
     }
 
+    /// As [`Self::ports`], but for what some releases of iptables-nft make of two inverted ports.
+    fn tcp_or_udp_ports(
+        &mut self,
+        t: &Table<'_>,
+        s: Option<Neg<Range<u16>>>,
+        d: Option<Neg<Range<u16>>>,
+    ) -> Tri {
+        let one_inverted =
+            |n: Neg<Range<u16>>| n.not && n.value.lo == n.value.hi && n.value.lo != 0;
+        let plain = self.ports(s, d);
+        let (Some(sport), Some(dport)) = (
+            s.filter(|n| one_inverted(*n)),
+            d.filter(|n| one_inverted(*n)),
+        ) else {
+            return plain;
+        };
+        if !t.joins_inverted_ports() {
+            return plain;
+        }
+        let yes = |n: Neg<Range<u16>>| Some(Neg::yes(n.value));
+        let joined = self.ports(yes(sport), yes(dport)).not(true);
+        if matches!((&plain, &joined), (Tri::No, Tri::Yes)) {
+            self.assume(format!(
+                "`! --sport {} ! --dport {}` was loaded by an iptables-nft of version 1.8.8 to 1.8.10, as its file says, and fits unless both ports are these",
+                sport.value.lo, dport.value.lo
+            ));
+        }
+        joined
+    }
+
     /// One match; random and stateful ones are handled by the caller.
     pub(super) fn match_one(
         &mut self,
@@ -161,10 +191,10 @@ impl Run<'_, '_> {
                 let flags = m
                     .flags
                     .is_none_or(|f| ((skb.flags.0 & f.value.mask) == f.value.value) != f.not);
-                let ports = self.ports(m.sport, m.dport);
                 if !flags {
                     return Ok(Tri::No);
                 }
+                let ports = self.tcp_or_udp_ports(t, m.sport, m.dport);
                 match m.option {
                     None => ports,
                     Some(o) => ports.and(|| {
@@ -176,7 +206,7 @@ impl Run<'_, '_> {
                 if skb.proto != Proto::UDP && skb.proto != Proto::UDPLITE {
                     return Ok(Tri::No);
                 }
-                self.ports(m.sport, m.dport)
+                self.tcp_or_udp_ports(t, m.sport, m.dport)
             }
             Match::Dccp(m, rest) => {
                 if skb.proto != Proto::DCCP {
