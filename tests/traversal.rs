@@ -357,3 +357,19 @@ fn an_ack_after_an_answer_that_conntrack_did_not_see_is_invalid() {
         &["dropped hit=filter/FORWARD/2 no=nat/PREROUTING/1"],
     );
 }
+
+/// `IPS_ASSURED` is set by the packet that completes the handshake, before the rules see it (`nf_conntrack_tcp_packet`).
+#[test]
+fn the_ack_of_the_handshake_is_of_an_assured_connection() {
+    let s = iptables()
+        .table(
+            "mangle",
+            "-A FORWARD -m conntrack --ctstatus ASSURED -j DROP",
+        )
+        .snapshot();
+    let first = walk_one(&s, TO_V, None);
+    let reply = r#"{"src":"10.233.98.39","sport":8080,"dst":"10.10.1.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#;
+    let answered = walk_one(&s, reply, first.conn.as_ref());
+    check_in(&s, reply, first.conn.as_ref(), &["forwarded"]);
+    check_in(&s, LATER, answered.conn.as_ref(), &["dropped"]);
+}

@@ -59,6 +59,8 @@ pub struct Conn {
     pub mark: u32,
     /// A reply was seen.
     pub replied: bool,
+    /// `IPS_ASSURED`: traffic went both ways, and not just a handshake.
+    pub assured: bool,
     /// State of a TCP connection; `None` where it is not known.
     pub tcp: Option<TcpState>,
     /// Known to IPVS, and as what.
@@ -82,6 +84,7 @@ impl Conn {
             dst_nat: ct.dst_nat,
             mark: ct.mark,
             replied: ct.replied || ct.is_reply,
+            assured: ct.assured,
             tcp: ct.tcp,
             ipvs: ct.ipvs,
             untracked: ct.state == CtState::Untracked,
@@ -103,6 +106,7 @@ pub(super) struct Ct {
     pub dst_nat: bool,
     pub mark: u32,
     pub replied: bool,
+    pub assured: bool,
     pub tcp: Option<TcpState>,
     pub confirmed: bool,
     pub ipvs: Option<IpvsConn>,
@@ -127,6 +131,7 @@ impl Ct {
             dst_nat: false,
             mark: 0,
             replied: false,
+            assured: false,
             tcp: None,
             confirmed: false,
             ipvs: None,
@@ -165,7 +170,7 @@ impl Run<'_, '_> {
         if !self.outer {
             let known = self.known_connection(tuple);
             let known = known.or_else(|| self.captured_connection(tuple));
-            if let Some(ct) = known.and_then(|ct| self.tcp_packet(ct, tuple)) {
+            if let Some(ct) = known.and_then(|ct| self.packet_of(ct, tuple)) {
                 return ct;
             }
         }
@@ -228,13 +233,26 @@ impl Run<'_, '_> {
         }
     }
 
-    /// `nf_conntrack_tcp_packet`: the connection with what this segment makes of it; `None` where the segment opens a new one.
-    fn tcp_packet(&self, mut ct: Ct, tuple: Tuple) -> Option<Ct> {
+    /// `nf_conntrack_handle_packet`: the connection with what this packet makes of it; `None` where a TCP segment opens a new one.
+    fn packet_of(&self, mut ct: Ct, tuple: Tuple) -> Option<Ct> {
+        // `nf_conntrack_gre_packet`. UDP's is set after two seconds of traffic both ways, which only a captured entry can tell.
+        if self.skb.proto == Proto(47) && ct.replied {
+            ct.assured = true;
+        }
         let Some(old) = ct.tcp else {
             return Some(ct);
         };
         match tcp::next(old, ct.is_reply, self.skb.flags) {
-            Segment::Takes(state) => ct.tcp = Some(state),
+            Segment::Takes(state) => {
+                // `nf_conntrack_tcp_packet`; IPS_SEEN_REPLY is of the packets before this one.
+                if ct.replied
+                    && matches!(old, TcpState::SynRecv | TcpState::Established)
+                    && state == TcpState::Established
+                {
+                    ct.assured = true;
+                }
+                ct.tcp = Some(state);
+            }
             Segment::Ignored => {}
             Segment::Invalid => return Some(Ct::fresh(tuple, CtState::Invalid)),
             Segment::Reopens => return None,
@@ -276,6 +294,7 @@ impl Run<'_, '_> {
         ct.dst_done = true;
         ct.mark = c.mark;
         ct.replied = c.replied;
+        ct.assured = c.assured;
         ct.tcp = c.tcp;
         ct.confirmed = true;
         ct.ipvs = c.ipvs;
@@ -337,6 +356,7 @@ fn from_entry(e: &CtEntry, is_reply: bool) -> Ct {
     ct.dst_done = true;
     ct.mark = e.mark;
     ct.replied = e.replied;
+    ct.assured = e.assured;
     ct.tcp = e.state.as_deref().and_then(TcpState::parse);
     ct.confirmed = true;
     ct.helper.clone_from(&e.helper);

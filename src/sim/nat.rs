@@ -374,6 +374,7 @@ impl Ct {
             dst_nat: false,
             mark: 0,
             replied: false,
+            assured: false,
             tcp: None,
             confirmed: false,
             ipvs: None,

@@ -120,10 +120,12 @@ impl Run<'_, '_> {
             if ct.replied || ct.is_reply {
                 have |= SEEN_REPLY;
             }
+            if ct.assured {
+                have |= ASSURED;
+            }
             if ct.confirmed {
                 have |= CONFIRMED;
             }
-            let _ = ASSURED;
             // NONE is 0 and asks for no bit at all: `(status_mask & ct->status) ^ !(invert)`.
             if (have & n.value != 0) == n.not {
                 return Tri::No;
