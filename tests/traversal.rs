@@ -373,3 +373,38 @@ fn the_ack_of_the_handshake_is_of_an_assured_connection() {
     check_in(&s, reply, first.conn.as_ref(), &["forwarded"]);
     check_in(&s, LATER, answered.conn.as_ref(), &["dropped"]);
 }
+
+/// A host that pings itself through a router: both tuples are the same but for the type of the message.
+#[test]
+fn the_answer_to_a_ping_of_oneself_is_an_answer() {
+    let s = iptables()
+        .table("filter", "-A FORWARD -m conntrack --ctstate NEW -j DROP")
+        .snapshot();
+    let ping = |ty: u8| {
+        format!(
+            r#"{{"src":"10.233.98.39","dst":"10.233.98.39","proto":"icmp","icmp_type":{ty},"iif":"cali1"}}"#
+        )
+    };
+    let asked = iptables().snapshot();
+    let first = walk_one(&asked, &ping(8), None);
+    check_in(&s, &ping(8), first.conn.as_ref(), &["dropped"]);
+    check_in(&s, &ping(0), first.conn.as_ref(), &["forwarded"]);
+}
+
+/// `tcpmss_mangle_packet`: a SYN without options gets one, and is four bytes longer for the rules behind.
+#[test]
+fn tcpmss_makes_a_bare_syn_longer() {
+    for (length, end) in [(40, "dropped"), (60, "forwarded"), (48, "forwarded")] {
+        let s = devices("dummy0 down kind=dummy")
+            .table(
+                "mangle",
+                "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1000",
+            )
+            .table("filter", "-A FORWARD -m length --length 44 -j DROP")
+            .snapshot();
+        let syn = format!(
+            r#"{{"src":"10.10.6.91","sport":40000,"dst":"10.233.98.39","dport":80,"iif":"ens4","length":{length}}}"#
+        );
+        check(&s, &syn, &[end]);
+    }
+}

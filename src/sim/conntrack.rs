@@ -219,13 +219,14 @@ impl Run<'_, '_> {
             },
             // Only requests open (`icmp_new`, valid_new[] in nf_conntrack_proto_icmp.c): echo, timestamp, info, address mask.
             Proto::ICMP => match self.skb.icmp {
-                Some((8 | 13 | 15 | 17, _)) | None => CtState::New,
-                _ => CtState::Invalid,
+                Some((ty, _)) if !asks(Proto::ICMP, ty) => CtState::Invalid,
+                _ => CtState::New,
             },
             // Echo and node information; neighbour discovery and MLD are not tracked
             // (`nf_conntrack_icmpv6_error`, noct_valid_new[] in nf_conntrack_proto_icmpv6.c).
             Proto::ICMPV6 => match self.skb.icmp {
-                Some((128 | 139, _)) | None => CtState::New,
+                Some((ty, _)) if asks(Proto::ICMPV6, ty) => CtState::New,
+                None => CtState::New,
                 Some((130..=137 | 143, _)) => CtState::Untracked,
                 _ => CtState::Invalid,
             },
@@ -271,9 +272,15 @@ impl Run<'_, '_> {
                 && ports_meet(a.sport, tuple.sport)
                 && ports_meet(a.dport, tuple.dport)
         };
-        let is_reply = if fits(c.orig, false) {
+        // The type of an ICMP message is part of the tuple: a host that pings itself tells its answers apart by nothing else.
+        let icmp = match self.skb.proto {
+            Proto::ICMP | Proto::ICMPV6 => self.skb.icmp,
+            _ => None,
+        };
+        let proto = self.skb.proto;
+        let is_reply = if fits(c.orig, false) && icmp.is_none_or(|(ty, _)| asks(proto, ty)) {
             false
-        } else if fits(c.reply, c.src_unknown) {
+        } else if fits(c.reply, c.src_unknown) && icmp.is_none_or(|(ty, _)| answers(proto, ty)) {
             true
         } else {
             return None;
@@ -327,6 +334,24 @@ impl Run<'_, '_> {
             }
         })?;
         Some(from_entry(e, is_reply))
+    }
+}
+
+/// Types that open a connection: echo, timestamp, information and address mask requests; echo and node information.
+fn asks(proto: Proto, ty: u8) -> bool {
+    if proto == Proto::ICMP {
+        matches!(ty, 8 | 13 | 15 | 17)
+    } else {
+        matches!(ty, 128 | 139)
+    }
+}
+
+/// The answers to these.
+fn answers(proto: Proto, ty: u8) -> bool {
+    if proto == Proto::ICMP {
+        matches!(ty, 0 | 14 | 16 | 18)
+    } else {
+        matches!(ty, 129 | 140)
     }
 }
 

@@ -222,7 +222,7 @@ impl Run<'_, '_> {
                     } else {
                         dst
                     },
-                    tos: 0,
+                    tos: self.skb.tos,
                     mark: if m.validmark { self.skb.mark } else { 0 },
                     iif: None,
                     oif: None,

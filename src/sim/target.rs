@@ -6,6 +6,7 @@ use crate::node::Table;
 use crate::trace::{CtState, Effect, Hit, Hook, NatKind, Reason, Verdict};
 use nfwhy_parsers::iptables::targets::{Connmark, TtlTarget};
 use nfwhy_parsers::iptables::{Rule, Target};
+use nfwhy_parsers::{Family, Proto};
 
 impl<'n> Run<'_, 'n> {
     pub(super) fn run_target<'r>(
@@ -21,7 +22,13 @@ impl<'n> Run<'_, 'n> {
             Ok(TargetVerdict::Continue)
         };
         match &rule.target {
-            Target::None | Target::Continue { .. } => go_on(self, Effect::None),
+            Target::Continue { name, .. } => {
+                if name == "TCPMSS" {
+                    self.add_mss();
+                }
+                go_on(self, Effect::None)
+            }
+            Target::None => go_on(self, Effect::None),
             Target::Set(_) => {
                 // add-set and del-set act on later packets.
                 go_on(self, Effect::None)
@@ -164,6 +171,18 @@ impl<'n> Run<'_, 'n> {
                     self.node.place(t.rule_origin(hit.chain, hit.rule))
                 )))
             }
+        }
+    }
+
+    /// TCPMSS puts its option into a header that has none, where no data follows (`tcpmss_mangle_packet`, `net/netfilter/xt_TCPMSS.c`);
+    /// a packet as long as the plain headers is such a one, and longer by four bytes from here on.
+    fn add_mss(&mut self) {
+        let headers = match self.family {
+            Family::V4 => 20 + 20,
+            Family::V6 => 40 + 20,
+        };
+        if self.skb.proto == Proto::TCP && self.skb.length == headers {
+            self.skb.length += 4;
         }
     }
 

@@ -463,57 +463,56 @@ impl Case {
             })
     }
 
-    /// How often each end of a packet with drawn forks occurs; a message where the share does not fit.
+    /// Sends a packet with drawn forks many times; a message where a rule's share of them does not fit the probabilities.
+    ///
+    /// Of several packets between two readings the ends cannot always be told apart, but their hits together can be counted.
     pub fn shares(
         &mut self,
         node: &Node<'_>,
         p: &Probe,
-        times: u32,
+        times: usize,
         f: &mut Figures,
     ) -> Option<String> {
-        let t = ask(node, p, None).ok()?;
-        let mut seen = vec![0u32; t.outcomes.len()];
-        // `FEW` at a time.
-        for _ in 0..times.div_ceil(10) {
-            let again = (0..10).map(|_| {
+        let ends: Vec<(f64, Counters)> = ask(node, p, None)
+            .ok()?
+            .outcomes
+            .iter()
+            .map(|o| (o.probability.unwrap_or(0.0), hits(node, o)))
+            .collect();
+        let mut seen = Counters::new();
+        let mut sent = 0u32;
+        while (sent as usize) < times {
+            let again = (0..FEW).map(|_| {
                 let p = self.packets.again(p);
                 let t = ask(node, &p, None)?;
                 Ok((p, t))
             });
             let chunk: Vec<(Probe, Trace)> = again.collect::<Result<_, String>>().ok()?;
             f.forking += chunk.len() as u64;
+            let mut taken: Vec<Counters> = Vec::new();
             if let Some(ends) = self.batch_of_forks(node, p.v6(), &chunk, f) {
-                for i in ends {
-                    *seen.get_mut(i)? += 1;
+                for (i, (_, t)) in ends.iter().zip(&chunk) {
+                    taken.push(hits(node, &t.outcomes[*i]));
                 }
-                continue;
-            }
-            f.again += 1;
-            for (p, _) in &chunk {
-                let p = self.packets.again(p);
-                let t = ask(node, &p, None).ok()?;
-                if let Ok((i, _)) = self.single(node, &p, None, &t, f) {
-                    *seen.get_mut(i)? += 1;
+            } else {
+                f.again += 1;
+                for (p, _) in &chunk {
+                    let p = self.packets.again(p);
+                    let t = ask(node, &p, None).ok()?;
+                    if let Ok((i, _)) = self.single(node, &p, None, &t, f) {
+                        taken.push(hits(node, &t.outcomes[i]));
+                    }
                 }
             }
-        }
-        // Ends that look alike from outside are one.
-        let mut groups: BTreeMap<String, (f64, u32)> = BTreeMap::new();
-        for (o, n) in t.outcomes.iter().zip(&seen) {
-            let g = groups.entry(format!("{:?}", hits(node, o))).or_default();
-            g.0 += o.probability.unwrap_or(0.0);
-            g.1 += n;
-        }
-        let n = f64::from(times);
-        for (k, (p, seen)) in &groups {
-            let sigma = (n * p * (1.0 - p)).sqrt();
-            if (f64::from(*seen) - n * p).abs() > 5.0 * sigma + 1.0 {
-                return Some(format!(
-                    "an end of probability {p:.3} came {seen} times of {times}: {k}"
-                ));
+            sent += u32::try_from(taken.len()).ok()?;
+            if taken.is_empty() {
+                return None;
+            }
+            for (rule, n) in taken.into_iter().flatten() {
+                *seen.entry(rule).or_default() += n;
             }
         }
-        None
+        judge::misfit(&ends, &seen, sent)
     }
 }
 

@@ -307,3 +307,28 @@ pub fn drawn(o: &Outcome) -> bool {
         _ => true,
     })
 }
+
+/// A rule that was counted more or less often in so many packets than the probabilities of their ends allow; by five standard
+/// deviations, and one packet for what is rounded.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a few hundred packets"
+)]
+pub fn misfit(ends: &[(f64, Counters)], seen: &Counters, packets: u32) -> Option<String> {
+    let rules: std::collections::BTreeSet<&RuleKey> =
+        ends.iter().flat_map(|(_, hits)| hits.keys()).collect();
+    rules.into_iter().find_map(|rule| {
+        let times = |hits: &Counters| hits.get(rule).copied().unwrap_or(0) as f64;
+        let mean: f64 = ends.iter().map(|(p, hits)| p * times(hits)).sum();
+        let square: f64 = ends.iter().map(|(p, hits)| p * times(hits).powi(2)).sum();
+        let n = f64::from(packets);
+        let sigma = (n * (square - mean * mean).max(0.0)).sqrt();
+        let counted = seen.get(rule).copied().unwrap_or(0) as f64;
+        ((counted - n * mean).abs() > 5.0 * sigma + 1.0).then(|| {
+            format!(
+                "a rule to be hit {:.1} times in {packets} packets was hit {counted} times: {rule:?}",
+                n * mean
+            )
+        })
+    })
+}

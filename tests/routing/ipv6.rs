@@ -191,3 +191,15 @@ fn rpfilter_asks_for_a_route_by_the_device() {
         check(&own(metric), &from_e, &["forwarded out=a0"]);
     }
 }
+
+/// The flow label that `rpfilter_lookup_reverse6` looks up with holds the traffic class as well.
+#[test]
+fn rpfilter_asks_with_the_traffic_class() {
+    let s = node()
+        .table6("raw", "-A PREROUTING -m rpfilter --invert -j DROP")
+        .rule6("100: not from all tos 0x10 blackhole")
+        .snapshot();
+    let with = |tos: u8| OUT.replace('}', &format!(r#","tos":{tos}}}"#));
+    check(&s, &with(0x10), &["forwarded no=raw/PREROUTING/1"]);
+    check(&s, &with(0), &["dropped hit=raw/PREROUTING/1"]);
+}
