@@ -85,10 +85,11 @@ fn draw(seed: u64) -> (Spec, bool, Prng) {
     let mut spec = topology::make(&mut r, plain);
     let (set_specs, lines) = sets::make(&mut r);
     spec.sets = lines;
-    let stateful = r.chance(10);
+    let stateful = r.chance(14);
     let mood = rules::Mood {
         random: r.chance(25),
         stateful,
+        odd: r.chance(22),
         rules: 12 + r.below(30),
     };
     if r.chance(25) {
@@ -120,8 +121,8 @@ fn judge(seed: u64, packets: usize, f: &mut Figures) -> (Vec<Divergence>, Option
     let mut probes: Vec<_> = (0..count).map(|_| case.packets.any(&mut r)).collect();
     if std::env::var(INSIDE).is_ok() {
         for p in &mut probes {
-            if let From::Local { uid, .. } = &mut p.from {
-                *uid = 0;
+            if let From::Local { uid, gid, .. } = &mut p.from {
+                (*uid, *gid) = (0, 0);
             }
         }
     }

@@ -5,6 +5,10 @@
 mod common;
 #[path = "traps/paths.rs"]
 mod paths;
+#[path = "traps/sets.rs"]
+mod sets;
+#[path = "traps/tracking.rs"]
+mod tracking;
 
 use common::{Files, check, walk};
 

@@ -93,6 +93,7 @@ fn push(list: &mut Vec<Hit>, hit: Hit) {
 fn again(node: &Node<'_>, packet: &Packet, without: &[Hit]) -> Option<Trace> {
     let what_if = WhatIf {
         without: without.to_vec(),
+        ..WhatIf::default()
     };
     simulate_what_if(node, packet, &what_if, LIMITS).ok()
 }

@@ -30,6 +30,8 @@ pub struct Fib {
     pub tables: BTreeMap<TableId, FibTable>,
     /// Names of tables whose number is not known.
     pub names: HashMap<TableId, String>,
+    /// There is a local route that somebody added, not the kernel for an address.
+    pub custom_local: bool,
 }
 
 /// One table: prefixes from the longest to the shortest.

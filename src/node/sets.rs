@@ -176,6 +176,8 @@ impl<'a> Set<'a> {
             }
             (Part::Mac(m), Value::Mac(x)) => m == x,
             (Part::Mark(m), Value::Mark(x)) => *m == x & self.record.markmask.unwrap_or(u32::MAX),
+            // A bridge port; rules ask for the device itself (`hash_netiface4_kadt`).
+            (Part::Iface { physdev: true, .. }, Value::Iface(_)) => false,
             (Part::Iface { name, wildcard, .. }, Value::Iface(x)) => {
                 if *wildcard {
                     x.starts_with(name.as_ref())

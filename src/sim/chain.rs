@@ -3,7 +3,7 @@
 use super::matches::Tri;
 use super::run::{End, Flow, Run};
 use crate::node::{ChainId, Table};
-use crate::trace::{Effect, ForkKind, Hit, Hook, Reason, StepKind};
+use crate::trace::{Effect, ForkKind, Hit, Hook, Miss, Reason, StepKind};
 use nfwhy_parsers::iptables::{Match, Policy, Rule};
 
 /// What a table says.
@@ -180,7 +180,7 @@ impl Run<'_, '_> {
     fn rule_matches(&mut self, t: &Table<'_>, rule: &Rule<'_>, hit: Hit) -> Flow<bool> {
         // The header first, cheapest test first: most rules end here.
         let mut unknown = match self.header_matches(rule) {
-            Tri::No => return Ok(false),
+            Tri::No => return Ok(self.miss(hit, None)),
             Tri::Yes => None,
             Tri::Unknown(u) => Some(u),
         };
@@ -206,20 +206,22 @@ impl Run<'_, '_> {
         }
         // What is certain first: an unknown beside a certain "no" is no fork. State that matches keep is touched in order.
         let mut later = Vec::new();
-        for m in &rule.matches {
+        let mut unknown_at = None;
+        for (i, m) in rule.matches.iter().enumerate() {
             match m {
                 Match::Comment(_) | Match::Nfacct(_) => {}
                 Match::StatisticRandom(_) | Match::StatisticNth { .. } | Match::Recent(_) => {
-                    later.push(m);
+                    later.push((i, m));
                 }
                 m => match self.match_one(t, rule, m, hit)? {
-                    Tri::No => return Ok(false),
+                    Tri::No => return Ok(self.miss(hit, Some(i))),
                     Tri::Yes => {}
                     Tri::Unknown(u) => {
                         if unknown.is_none() {
+                            unknown_at = Some(i);
                             unknown = Some(u);
                         } else {
-                            later.push(m);
+                            later.push((i, m));
                         }
                     }
                 },
@@ -228,16 +230,16 @@ impl Run<'_, '_> {
         if let Some(u) = unknown
             && !self.ask(hit, &u)
         {
-            return Ok(false);
+            return Ok(self.miss(hit, unknown_at));
         }
-        for m in later {
+        for (i, m) in later {
             match m {
                 Match::StatisticRandom(p) => {
                     // `get_random_u32() & 0x7FFFFFFF < threshold` (net/netfilter/xt_statistic.c).
                     let yes = f64::from(p.value.min(1 << 31)) / f64::from(1u32 << 31);
                     let yes = if p.not { 1.0 - yes } else { yes };
                     if self.fork(ForkKind::Statistic(hit), &[yes, 1.0 - yes]) == 1 {
-                        return Ok(false);
+                        return Ok(self.miss(hit, Some(i)));
                     }
                 }
                 Match::StatisticNth { not, every, .. } => {
@@ -249,26 +251,34 @@ impl Run<'_, '_> {
                     let yes = 1.0 / f64::from(every);
                     let yes = if *not { 1.0 - yes } else { yes };
                     if self.fork(ForkKind::Statistic(hit), &[yes, 1.0 - yes]) == 1 {
-                        return Ok(false);
+                        return Ok(self.miss(hit, Some(i)));
                     }
                 }
                 Match::Recent(r) => {
                     if !self.match_recent(r) {
-                        return Ok(false);
+                        return Ok(self.miss(hit, Some(i)));
                     }
                 }
                 m => match self.match_one(t, rule, m, hit)? {
-                    Tri::No => return Ok(false),
+                    Tri::No => return Ok(self.miss(hit, Some(i))),
                     Tri::Yes => {}
                     Tri::Unknown(u) => {
                         if !self.ask(hit, &u) {
-                            return Ok(false);
+                            return Ok(self.miss(hit, Some(i)));
                         }
                     }
                 },
             }
         }
         Ok(true)
+    }
+
+    /// Says no, and keeps why where that is asked for.
+    fn miss(&mut self, hit: Hit, by: Option<usize>) -> bool {
+        if self.what_if.note_misses {
+            self.misses.push(Miss { hit, by });
+        }
+        false
     }
 
     /// Takes both sides of an unknown match.

@@ -2,6 +2,7 @@
 
 use super::run::Run;
 use super::tcp::{self, Segment, TcpState};
+use super::zone::{Template, Zones};
 use crate::node::{CtEntry, CtTuple, Origin};
 use crate::trace::{CtState, Packet, Port, StepKind};
 use nfwhy_parsers::Proto;
@@ -69,11 +70,13 @@ pub struct Conn {
     pub untracked: bool,
     /// The source whose address could not be told after NAT.
     pub src_unknown: bool,
+    /// Its conntrack zones.
+    pub zones: Zones,
 }
 
 impl Conn {
     pub(super) fn of(ct: &Ct, packet: &Packet) -> Option<Self> {
-        if ct.state == CtState::Invalid {
+        if ct.state == CtState::Invalid || ct.template.is_some() {
             return None;
         }
         Some(Self {
@@ -89,6 +92,7 @@ impl Conn {
             ipvs: ct.ipvs,
             untracked: ct.state == CtState::Untracked,
             src_unknown: ct.src_unknown,
+            zones: ct.zones,
         })
     }
 }
@@ -116,10 +120,13 @@ pub(super) struct Ct {
     pub made_up: bool,
     pub helper: Option<String>,
     pub at: Option<Origin>,
+    pub zones: Zones,
+    /// No connection at all yet, only what `CT` asks of the one to come.
+    pub template: Option<Template>,
 }
 
 impl Ct {
-    fn fresh(tuple: Tuple, state: CtState) -> Self {
+    pub(super) fn fresh(tuple: Tuple, state: CtState) -> Self {
         Self {
             state,
             is_reply: false,
@@ -139,6 +146,8 @@ impl Ct {
             made_up: false,
             helper: None,
             at: None,
+            zones: Zones::default(),
+            template: None,
         }
     }
 }
@@ -148,28 +157,42 @@ impl Run<'_, '_> {
         Tuple {
             src: self.skb.src,
             dst: self.skb.dst,
-            sport: self.skb.sport,
-            dport: self.skb.dport,
+            sport: self.ct_port(self.skb.sport),
+            dport: self.ct_port(self.skb.dport),
+        }
+    }
+
+    /// A port as conntrack knows it: of DCCP it knows none (`nf_ct_get_tuple`, Linux 6.18).
+    pub(super) fn ct_port(&self, port: Port) -> Port {
+        if self.skb.proto == Proto::DCCP {
+            Port::None
+        } else {
+            port
         }
     }
 
     /// `nf_conntrack_in` (`net/netfilter/nf_conntrack_core.c`).
     pub(super) fn conntrack_in(&mut self) {
         // Seen before: looped back, or untracked by raw.
-        if self.ct.is_some() {
+        let Some(zones) = self.take_template() else {
             return;
-        }
-        let ct = self.resolve();
+        };
+        let mut ct = if self.looks_damaged() {
+            Ct::fresh(self.tuple(), CtState::Invalid)
+        } else {
+            self.resolve(zones)
+        };
+        ct.zones = zones;
         let (state, reply, at) = (ct.state, ct.is_reply, ct.at);
         self.ct = Some(ct);
         self.step(StepKind::Conntrack { state, reply, at });
     }
 
-    fn resolve(&mut self) -> Ct {
+    fn resolve(&mut self, zones: Zones) -> Ct {
         let tuple = self.tuple();
         if !self.outer {
-            let known = self.known_connection(tuple);
-            let known = known.or_else(|| self.captured_connection(tuple));
+            let known = self.known_connection(tuple, zones);
+            let known = known.or_else(|| self.captured_connection(tuple, zones));
             if let Some(ct) = known.and_then(|ct| self.packet_of(ct, tuple)) {
                 return ct;
             }
@@ -208,6 +231,19 @@ impl Run<'_, '_> {
             .sysctls
             .get("net/netfilter/nf_conntrack_tcp_loose");
         loose.is_none_or(|(n, _)| n != 0)
+    }
+
+    /// UDP-Lite that comes in is INVALID, whatever its checksum: `udplite_error` (`net/netfilter/nf_conntrack_proto_udp.c`)
+    /// computes it as if the pseudo header said UDP. Only `nf_conntrack_checksum=0` keeps it from looking.
+    fn looks_damaged(&self) -> bool {
+        self.skb.proto == Proto::UDPLITE
+            && self.packet.origin != crate::trace::Origin::Local
+            && self.packet.ct_state.is_none()
+            && self
+                .node
+                .sysctls
+                .get("net/netfilter/nf_conntrack_checksum")
+                .is_none_or(|(n, _)| n != 0)
     }
 
     /// Whether a packet of no known connection may open one: `tcp_new` and the others in `nf_conntrack_proto`_*.c.
@@ -261,7 +297,7 @@ impl Run<'_, '_> {
         Some(ct)
     }
 
-    fn known_connection(&mut self, tuple: Tuple) -> Option<Ct> {
+    fn known_connection(&mut self, tuple: Tuple, zones: Zones) -> Option<Ct> {
         let c = self.packet.conn.clone()?;
         if c.proto != self.skb.proto || c.untracked {
             return None;
@@ -278,9 +314,15 @@ impl Run<'_, '_> {
             _ => None,
         };
         let proto = self.skb.proto;
-        let is_reply = if fits(c.orig, false) && icmp.is_none_or(|(ty, _)| asks(proto, ty)) {
+        let is_reply = if zones.orig == c.zones.orig
+            && fits(c.orig, false)
+            && icmp.is_none_or(|(ty, _)| asks(proto, ty))
+        {
             false
-        } else if fits(c.reply, c.src_unknown) && icmp.is_none_or(|(ty, _)| answers(proto, ty)) {
+        } else if zones.reply == c.zones.reply
+            && fits(c.reply, c.src_unknown)
+            && icmp.is_none_or(|(ty, _)| answers(proto, ty))
+        {
             true
         } else {
             return None;
@@ -309,7 +351,7 @@ impl Run<'_, '_> {
         Some(ct)
     }
 
-    fn captured_connection(&mut self, tuple: Tuple) -> Option<Ct> {
+    fn captured_connection(&mut self, tuple: Tuple, zones: Zones) -> Option<Ct> {
         let fits = |t: &CtTuple| {
             t.src == tuple.src
                 && t.dst == tuple.dst
@@ -321,13 +363,9 @@ impl Run<'_, '_> {
             if e.proto != self.skb.proto || !icmp_ok {
                 return None;
             }
-            // Zones are set by rules; without one the packet is in zone 0.
-            if e.zone != 0 {
-                return None;
-            }
-            if fits(&e.orig) {
+            if e.zone == zones.orig && fits(&e.orig) {
                 Some((e, false))
-            } else if fits(&e.reply) {
+            } else if e.zone == zones.reply && fits(&e.reply) {
                 Some((e, true))
             } else {
                 None

@@ -23,10 +23,12 @@ mod set;
 mod target;
 mod tcp;
 mod tunnel;
+mod zone;
 
 pub use conntrack::{Conn, IpvsConn, Tuple};
 pub use route::{Lookup, NoWay, RouteKey, RouteResult};
 pub use tcp::TcpState;
+pub use zone::Zones;
 
 use crate::node::Node;
 use crate::trace::{Hit, Outcome, Packet, StepKind, Trace};
@@ -70,6 +72,8 @@ impl Default for Limits {
 pub struct WhatIf {
     /// Rules taken as absent.
     pub without: Vec<Hit>,
+    /// Keep which rules did not match, and why.
+    pub note_misses: bool,
 }
 
 /// Walks a packet through a node.

@@ -70,11 +70,15 @@ impl Run<'_, '_> {
         let before = self.tuple();
         if source {
             self.skb.src = target.src;
-            self.skb.sport = target.sport;
+            if target.sport != Port::None {
+                self.skb.sport = target.sport;
+            }
             self.skb.src_unknown = unknown && !was_reply;
         } else {
             self.skb.dst = target.dst;
-            self.skb.dport = target.dport;
+            if target.dport != Port::None {
+                self.skb.dport = target.dport;
+            }
         }
         if self.tuple() == before {
             return;
@@ -102,15 +106,16 @@ impl Run<'_, '_> {
     ) {
         let view_before = self.steps.len();
         self.hit(hit, depth, Effect::None);
+        let ct_port = self.ct_port(port);
         let Some(ct) = &mut self.ct else { return };
         let new: Tuple = {
             let mut t = ct.reply.inverted();
             if source {
                 t.src = addr;
-                t.sport = port;
+                t.sport = ct_port;
             } else {
                 t.dst = addr;
-                t.dport = port;
+                t.dport = ct_port;
             }
             t
         };
@@ -166,10 +171,9 @@ impl Run<'_, '_> {
             }
             (Some(r), _) if r.lo == r.hi => Port::Known(r.lo),
             (Some(r), _) => match current {
-                // `nf_nat_l4proto_unique_tuple`: a source port already in range is kept unless --random.
-                Port::Known(p) if source && r.contains(&p) && !n.random && !n.random_fully => {
-                    current
-                }
+                // `get_unique_tuple`: a port already in range is kept unless --random. Which one it is otherwise is drawn for
+                // sources, and depends on the kernel's version for destinations.
+                Port::Known(p) if r.contains(&p) && !n.random && !n.random_fully => current,
                 _ => Port::Random,
             },
             (None, _) if source && (n.random || n.random_fully) => Port::Random,
@@ -228,6 +232,15 @@ impl Run<'_, '_> {
             (self.skb.dst, self.skb.dport)
         };
         let addr = match n.addrs {
+            // `get_unique_tuple`: a source that is in the range already stays as it is.
+            Some(r)
+                if source && r.contains(&addr) && !n.random && !n.random_fully && {
+                    let port = self.ct_port(port);
+                    n.ports.is_none_or(|want| port.within(&want) == Some(true))
+                } =>
+            {
+                addr
+            }
             Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
             None => addr,
         };
@@ -382,6 +395,8 @@ impl Ct {
             made_up: true,
             helper: None,
             at: None,
+            zones: super::Zones::default(),
+            template: None,
         }
     }
 }

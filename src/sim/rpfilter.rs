@@ -156,10 +156,12 @@ impl Run<'_, '_> {
         End::dropped(Reason::Martian { why })
     }
 
-    /// `fib4_has_custom_rules`: any rule beyond the three defaults, or any local route the kernel did not make.
+    /// `fib_validate_source` looks routes up in full where there is any rule beyond the three defaults (`fib4_has_custom_rules`),
+    /// or any local route the kernel did not make itself (`fib_has_custom_local_routes`, set by `inet_rtm_newroute`).
     fn has_policy_routing(&self) -> bool {
         let fib = self.node.fib(Family::V4);
-        fib.rules.len() != 3
+        fib.custom_local
+            || fib.rules.len() != 3
             || fib.rules.iter().any(|r| {
                 r.from.is_some() || r.to.is_some() || r.fwmark.is_some() || r.iif.is_some()
             })

@@ -5,8 +5,8 @@ use super::conntrack::{Conn, Ct};
 use super::hooks::Hooks;
 use crate::node::{DevId, Node};
 use crate::trace::{
-    Effect, ForkKind, Hit, Missing, NatKind, Origin, Out, Outcome, Packet, Port, Reason, Rewrite,
-    Step, StepKind, TcpFlags, Verdict, View,
+    Effect, ForkKind, Hit, Miss, Missing, NatKind, Origin, Out, Outcome, Packet, Port, Reason,
+    Rewrite, Step, StepKind, TcpFlags, Verdict, View,
 };
 use nfwhy_parsers::common::bits;
 use nfwhy_parsers::{Family, Proto};
@@ -87,7 +87,10 @@ pub(super) struct Run<'s, 'n> {
     pub probability: Option<f64>,
     /// Entries of `recent` lists made by this packet.
     pub recent: HashSet<(String, IpAddr)>,
+    /// Sets that a rule has changed on the way.
+    pub changed_sets: HashSet<String>,
     pub tested: u64,
+    pub misses: Vec<Miss>,
     pub dnat: Option<Rewrite>,
     pub snat: Option<Rewrite>,
     pub masq_mark: bool,
@@ -146,7 +149,9 @@ impl<'s, 'n> Run<'s, 'n> {
             facts: HashMap::new(),
             probability: Some(1.0),
             recent: HashSet::new(),
+            changed_sets: HashSet::new(),
             tested: 0,
+            misses: Vec::new(),
             dnat: None,
             snat: None,
             masq_mark: false,
@@ -194,6 +199,7 @@ impl<'s, 'n> Run<'s, 'n> {
             steps,
             tested: self.tested,
             conn,
+            misses: self.misses,
         }
     }
 

@@ -137,6 +137,9 @@ impl Run<'_, '_> {
                 set.record.type_name
             ));
         };
+        if self.changed_sets.contains(set.record.name.as_ref()) {
+            return Membership::Unknown("a rule before has changed it".into());
+        }
         if kind.method == Method::List {
             if depth > 7 {
                 return Membership::Unknown("list:set in a circle".into());
@@ -192,13 +195,20 @@ impl Run<'_, '_> {
                     let a = set.record.bitmask.map_or(a, |m| masked(a, m));
                     SetValue::Addr(a)
                 }
+                // Of protocols other than these a set of ports alone knows nothing (`ip_set_get_ip_port`).
+                Dim::Port
+                    if kind.method == Method::Bitmap
+                        && !matches!(self.skb.proto, Proto::TCP | Proto::UDP) =>
+                {
+                    return Membership::No;
+                }
                 Dim::Port => match self.set_port(from_src) {
                     Ok(Some((p, n))) => SetValue::Port(p, n),
                     Ok(None) => return Membership::No,
                     Err(port) => {
                         // Not known which port: if no member has this address and protocol at all, the port does not matter.
                         let _ = port;
-                        return self.membership_any_port(set, src, d, depth);
+                        return self.membership_any_port(set, from_src, d);
                     }
                 },
                 // Only the source's, and only of packets that came in (`bitmap_ipmac_kadt`).
@@ -241,16 +251,15 @@ impl Run<'_, '_> {
     }
 
     /// The port is not known: no member of this protocol means no, else it cannot be told.
-    fn membership_any_port(
-        &self,
-        set: &Set<'_>,
-        _src: &[bool],
-        dim: usize,
-        _depth: usize,
-    ) -> Membership {
+    fn membership_any_port(&self, set: &Set<'_>, from_src: bool, dim: usize) -> Membership {
+        let port = if from_src {
+            self.skb.sport
+        } else {
+            self.skb.dport
+        };
         let any = set.record.members.iter().any(|m| match &m.parts[dim] {
             Part::Port(p, r) => {
-                p.is_none_or(|p| p == self.skb.proto) && self.skb.sport.within(r) != Some(false)
+                p.is_none_or(|p| p == self.skb.proto) && port.within(r) != Some(false)
             }
             _ => false,
         });

@@ -29,8 +29,16 @@ impl<'n> Run<'_, 'n> {
                 go_on(self, Effect::None)
             }
             Target::None => go_on(self, Effect::None),
-            Target::Set(_) => {
-                // add-set and del-set act on later packets.
+            Target::Set(args) => {
+                // add-set and del-set act at once: a later rule sees it (`set_target_v3` in net/netfilter/xt_set.c).
+                let mut words = args.split_ascii_whitespace();
+                while let Some(w) = words.next() {
+                    if matches!(w, "--add-set" | "--del-set")
+                        && let Some(name) = words.next()
+                    {
+                        self.changed_sets.insert(name.to_owned());
+                    }
+                }
                 go_on(self, Effect::None)
             }
             Target::Accept => {
@@ -106,13 +114,15 @@ impl<'n> Run<'_, 'n> {
             }
             Target::Ct(c) => {
                 if self.ct.is_some() {
-                    // Only before conntrack (raw); later it does nothing (`xt_ct_target`: "Previously seen (loopback)? Ignore").
+                    // Only before conntrack (raw) and only the first; later it does nothing (`xt_ct_target`: "Previously seen
+                    // (loopback)? Ignore").
                     return go_on(self, Effect::None);
                 }
                 if c.notrack {
                     self.make_untracked();
                     return go_on(self, Effect::Notrack);
                 }
+                self.hang_template(c.zone.as_deref());
                 if c.zone.is_some() {
                     self.assume(format!(
                         "no connection is known in the conntrack zone that {} sets",

@@ -180,6 +180,17 @@ pub struct Outcome {
     pub tested: u64,
     /// The connection as the kernel would keep it.
     pub conn: Option<crate::sim::Conn>,
+    /// Rules that were tested and did not match, in order; only where asked for.
+    pub misses: Vec<Miss>,
+}
+
+/// A rule that was tested and did not match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// The rule.
+    pub hit: Hit,
+    /// Index of the match that said no; `None` = the rule's own part, addresses, protocol and devices.
+    pub by: Option<usize>,
 }
 
 impl Outcome {

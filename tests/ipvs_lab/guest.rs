@@ -90,6 +90,7 @@ fn warm_up(s: &Scenario, node: &Node) {
             ttl: 63,
             id,
             payload: 16,
+            split: false,
         };
         for from_node in [false, true] {
             if from_node {

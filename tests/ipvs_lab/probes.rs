@@ -154,6 +154,7 @@ pub fn draw(
                 ttl: 63,
                 id,
                 payload: if proto == TCP { 0 } else { 16 },
+                split: false,
             },
         });
     }

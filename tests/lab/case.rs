@@ -132,6 +132,7 @@ impl Case {
         let net = Netns::new()?;
         judge::new_node();
         let log = Nflog::new()?;
+        super::nfacct::make();
         let mut ip = spec.ip.iter().chain(&spec.ip6);
         let policy = ip.any(|l| l.starts_with("rule "));
         let mut spec = spec.clone();
@@ -213,7 +214,7 @@ impl Case {
                     Ok(t)
                         if t.outcomes.len() == 1
                             && !self.fresh
-                            && p.wire.proto != super::frame::GRE =>
+                            && super::frame::is_flow(p.wire.proto) =>
                     {
                         plain.push((p.clone(), t));
                     }
@@ -526,7 +527,7 @@ const REPLY_SEQ: u32 = 5000;
 
 /// The answer of the far end to a packet that left.
 fn reply_to(dev: usize, left: &super::frame::Wire) -> Option<Probe> {
-    use super::frame::{ICMP, ICMPV6, TCP, UDP};
+    use super::frame::{AH, DCCP, ESP, GRE, ICMP, ICMPV6, TCP, UDP, UDPLITE};
     let mut w = left.clone();
     std::mem::swap(&mut w.src, &mut w.dst);
     std::mem::swap(&mut w.sport, &mut w.dport);
@@ -543,7 +544,7 @@ fn reply_to(dev: usize, left: &super::frame::Wire) -> Option<Probe> {
             w.flags = 0x12;
             w.payload = 0;
         }
-        UDP => {}
+        UDP | UDPLITE | DCCP | ESP | AH | GRE => {}
         ICMP if w.icmp.0 == 8 => {
             w.icmp = (0, 0);
             std::mem::swap(&mut w.sport, &mut w.dport);

@@ -1,7 +1,7 @@
 //! The simulator's answer beside the kernel's.
 
 use nfwhy::node::Node;
-use nfwhy::sim::{Conn, simulate};
+use nfwhy::sim::{Conn, Limits, WhatIf, simulate_what_if};
 use nfwhy::trace::{
     ForkKind, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Trace, Verdict,
 };
@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::frame::{ICMP, ICMPV6, TCP, UDP, Wire};
+use super::frame::{ICMP, ICMPV6, TCP, Wire, has_ports};
 use super::netns::DEVICES;
 use super::probe::{From, Observed, Probe};
 use super::spec::{Backend, Counters, RuleKey};
@@ -20,16 +20,16 @@ use super::spec::{Backend, Counters, RuleKey};
 /// The packet as the simulator takes it.
 pub fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Packet {
     let w = &p.wire;
-    let ports = matches!(w.proto, TCP | UDP);
+    let ports = has_ports(w.proto);
     let port = |n: u16| if ports { Port::Known(n) } else { Port::None };
-    let (origin, mark, mac, uid) = match p.from {
+    let (origin, mark, mac, owner) = match p.from {
         From::Device { dev, mac } => {
             let dev = node
                 .device_by_name(DEVICES[dev])
                 .expect("the capture has all devices");
             (Origin::Device(dev), 0, Some(mac), None)
         }
-        From::Local { mark, uid, .. } => (Origin::Local, mark, None, Some(uid)),
+        From::Local { mark, uid, gid, .. } => (Origin::Local, mark, None, Some((uid, gid))),
     };
     let bound = !matches!(p.from, From::Local { bound: false, .. });
     // A connecting socket sends options: 20 bytes of them.
@@ -54,15 +54,20 @@ pub fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Packet {
         flags: TcpFlags(w.flags),
         length: u32::try_from(length).unwrap_or(0),
         mac,
-        uid,
-        gid: uid.map(|_| 0),
+        uid: owner.map(|(u, _)| u),
+        gid: owner.map(|(_, g)| g),
         conn,
     }
 }
 
 /// All ends that the simulator gives a packet.
 pub fn ask(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Result<Trace, String> {
-    simulate(node, &packet(node, p, conn)).map_err(|e| e.to_string())
+    let noting = WhatIf {
+        note_misses: true,
+        ..WhatIf::default()
+    };
+    simulate_what_if(node, &packet(node, p, conn), &noting, Limits::default())
+        .map_err(|e| e.to_string())
 }
 
 /// The rules an outcome says were counted.
@@ -249,7 +254,7 @@ fn same_packet(o: &Outcome, w: &Wire, bad: &mut Vec<String>) {
             d.dst, w.dst
         ));
     }
-    if matches!(w.proto, TCP | UDP) {
+    if has_ports(w.proto) {
         for (what, said, did) in [
             ("source", d.sport, w.sport),
             ("destination", d.dport, w.dport),

@@ -1,17 +1,19 @@
 //! The kernel lab: random nodes and random packets, the running kernel beside the simulator, rule hit by rule hit.
 //!
-//! In the order of use: a [`spec`] of a node is drawn ([`topology`], [`sets`], [`rules`], [`kube`]), made in a [`netns`] by the ordinary tools
+//! In the order of use: a [`spec`] of a node is drawn ([`topology`], [`sets`], [`rules`] of [`matches`] and [`targets`], [`kube`]), made in a [`netns`] by the ordinary tools
 //! and captured by them; [`packets`] are sent and watched by [`probe`] with the help of [`nflog`]; [`judge`] holds the simulator's
 //! answer against it; where they differ, [`shrink`] looks for the smallest node that still shows it.
 
 pub mod case;
 pub mod combine;
 pub mod connections;
+pub mod expected;
 pub mod frame;
 pub mod judge;
 pub mod kube;
 pub mod matches;
 pub mod netns;
+pub mod nfacct;
 pub mod nflog;
 pub mod packets;
 pub mod pool;
@@ -23,4 +25,5 @@ pub mod sh;
 pub mod shrink;
 pub mod spec;
 pub mod tally;
+pub mod targets;
 pub mod topology;

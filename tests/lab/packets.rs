@@ -1,6 +1,6 @@
 //! Random packets over the same pools as the rules.
 
-use super::frame::{ICMP, ICMPV6, TCP, UDP, Wire};
+use super::frame::{AH, DCCP, ESP, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, Wire, has_ports};
 use super::netns::DEVICES;
 use super::pool;
 use super::prng::Prng;
@@ -23,13 +23,14 @@ impl Packets {
         let mut p = p.clone();
         self.next = self.next.wrapping_add(1);
         let band = p.wire.sport / 1000;
-        let low = match p.wire.proto {
-            TCP | UDP => match band {
+        let low = if has_ports(p.wire.proto) {
+            match band {
                 0 => 1 + self.next % 1000,
                 20..25 => 20_000 + self.next % 5000,
                 _ => 25_000 + self.next % 5000,
-            },
-            _ => self.next,
+            }
+        } else {
+            self.next
         };
         p.wire.sport = low;
         p.wire.id = u32::from(self.next) + 1;
@@ -67,12 +68,18 @@ impl Packets {
             8 if v6 => ICMPV6,
             8 => ICMP,
             _ if local => UDP,
-            _ => r.one(&[TCP, UDP, 47, if v6 { ICMPV6 } else { ICMP }]),
+            _ => {
+                let ah = if v6 { ESP } else { AH };
+                let icmp = if v6 { ICMPV6 } else { ICMP };
+                r.one(&[TCP, UDP, icmp, SCTP, SCTP, UDPLITE, DCCP, GRE, ESP, ah])
+            }
         };
         let flags = if local || r.chance(75) {
             2
         } else {
-            r.one(&[0x10, 0x12, 0x04, 0x03, 0x00, 0x29, 0x11, 0x18, 0x14])
+            r.one(&[
+                0x10, 0x12, 0x04, 0x03, 0x00, 0x29, 0x11, 0x18, 0x14, 0x3f, 0xc2, 0x20, 0x01, 0x06,
+            ])
         };
         let echo = if v6 { (128, 0) } else { (8, 0) };
         let icmp = if local || r.chance(80) {
@@ -101,12 +108,13 @@ impl Packets {
             3 => 255,
             _ => 64,
         };
+        let payload = r.one(&[8, 8, 20, 100, 1200]);
         let wire = Wire {
             src,
             dst,
             proto,
-            sport: if matches!(proto, TCP | UDP) { sport } else { 0 },
-            dport: if matches!(proto, TCP | UDP) {
+            sport: if has_ports(proto) { sport } else { 0 },
+            dport: if has_ports(proto) {
                 r.one(&pool::PORTS)
             } else {
                 0
@@ -122,12 +130,14 @@ impl Packets {
             tos: r.one(&pool::TOSES),
             ttl,
             id: 0,
-            payload: r.one(&[8, 8, 20, 100, 1200]),
+            payload,
+            split: !local && payload >= 100 && r.chance(20),
         };
         let from = if local {
             From::Local {
                 mark: if r.chance(60) { 0 } else { r.one(&pool::MARKS) },
                 uid: r.one(&[0, 0, 1000]),
+                gid: r.one(&[0, 0, 1000]),
                 bound: r.chance(60),
             }
         } else {

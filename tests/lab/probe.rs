@@ -5,7 +5,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect,
     sendto, setsockopt, socket, sockopt,
 };
-use nix::unistd::{Uid, setfsuid};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub enum From {
         mark: u32,
         /// The process's user.
         uid: u32,
+        /// And group.
+        gid: u32,
         /// Bound to the source address; else the kernel chooses, and the packet's `src` says nothing.
         bound: bool,
     },
@@ -87,10 +89,17 @@ impl Probe {
                     }
                     _ => mac_of(*dev),
                 };
-                o.error = net.inject(*dev, &self.wire.frame(to, *mac)).err();
+                for frame in self.wire.frames(to, *mac) {
+                    o.error = net.inject(*dev, &frame).err();
+                }
             }
-            From::Local { mark, uid, bound } => {
-                o.error = self.send_locally(*mark, *uid, *bound).err();
+            From::Local {
+                mark,
+                uid,
+                gid,
+                bound,
+            } => {
+                o.error = self.send_locally(*mark, (*uid, *gid), *bound).err();
             }
         }
         for wait in [0, 100, 200, 1000, 5000, 20_000] {
@@ -136,7 +145,7 @@ impl Probe {
     }
 
     /// As a process would: an ordinary socket, so that routing sees ports and protocol.
-    fn send_locally(&self, mark: u32, uid: u32, bound: bool) -> Result<(), Errno> {
+    fn send_locally(&self, mark: u32, (uid, gid): (u32, u32), bound: bool) -> Result<(), Errno> {
         let w = &self.wire;
         let v4 = w.dst.is_ipv4();
         let family = if v4 {
@@ -151,6 +160,7 @@ impl Probe {
             _ => (SockType::Raw, SockProtocol::IcmpV6),
         };
         // The owner of a socket is the one who opened it (`sk_uid`, `f_cred->fsuid`).
+        setfsgid(Gid::from_raw(gid));
         setfsuid(Uid::from_raw(uid));
         let fd = socket(
             family,
@@ -159,6 +169,7 @@ impl Probe {
             proto,
         );
         setfsuid(Uid::from_raw(0));
+        setfsgid(Gid::from_raw(0));
         let fd: OwnedFd = fd?;
         setsockopt(&fd, sockopt::Mark, &mark)?;
         if v4 {

@@ -34,6 +34,26 @@ const ALL: &[(SetSpec, &str)] = &[
         "hash:ip family inet timeout 600",
     ),
     (
+        spec("hipc", Some(false), &["ip"], false),
+        "hash:ip family inet counters comment",
+    ),
+    (
+        spec("hipb", Some(false), &["ip"], false),
+        "hash:ip family inet bitmask 255.255.0.255",
+    ),
+    (
+        spec("hip6m", Some(true), &["ip"], false),
+        "hash:ip family inet6 netmask 64",
+    ),
+    (
+        spec("hippm", Some(false), &["ip", "port"], false),
+        "hash:ip,port family inet netmask 24",
+    ),
+    (
+        spec("hnett", Some(false), &["ip"], true),
+        "hash:net family inet timeout 600 counters",
+    ),
+    (
         spec("hnet", Some(false), &["ip"], true),
         "hash:net family inet",
     ),
@@ -62,6 +82,10 @@ const ALL: &[(SetSpec, &str)] = &[
         "hash:ip,port,net family inet",
     ),
     (
+        spec("hippn6", Some(true), &["ip", "port", "ip"], true),
+        "hash:ip,port,net family inet6",
+    ),
+    (
         spec("hnp", Some(false), &["ip", "port"], true),
         "hash:net,port family inet",
     ),
@@ -86,6 +110,10 @@ const ALL: &[(SetSpec, &str)] = &[
         "bitmap:ip,mac range 10.1.0.0/24",
     ),
     (
+        spec("bipn", Some(false), &["ip"], false),
+        "bitmap:ip range 10.1.0.0/16 netmask 28 timeout 600",
+    ),
+    (
         spec("bport", None, &["port"], false),
         "bitmap:port range 0-65535",
     ),
@@ -94,6 +122,8 @@ const ALL: &[(SetSpec, &str)] = &[
 const LISTS: &[SetSpec] = &[
     spec("list4", Some(false), &["ip"], false),
     spec("list4p", Some(false), &["ip", "port"], false),
+    spec("list6", Some(true), &["ip"], false),
+    spec("list46", None, &["ip"], false),
 ];
 
 const fn spec(
@@ -127,12 +157,14 @@ pub fn make(r: &mut Prng) -> (Vec<SetSpec>, Vec<String>) {
     for list in LISTS {
         let fit: Vec<&SetSpec> = specs
             .iter()
-            .filter(|s| s.v6 == Some(false) && s.dims.len() <= list.dims.len())
+            .filter(|s| list.v6.is_none_or(|v6| s.v6 == Some(v6)))
+            .filter(|s| s.dims.len() <= list.dims.len() && !s.name.starts_with("list"))
             .collect();
         if fit.len() < 2 || !r.chance(50) {
             continue;
         }
-        lines.push(format!("create {} list:set", list.name));
+        let timeout = if r.chance(30) { " timeout 600" } else { "" };
+        lines.push(format!("create {} list:set{timeout}", list.name));
         for _ in 0..2 {
             lines.push(format!(
                 "add {} {}",
@@ -147,7 +179,7 @@ pub fn make(r: &mut Prng) -> (Vec<SetSpec>, Vec<String>) {
 
 fn member(r: &mut Prng, s: &SetSpec) -> String {
     let v6 = s.v6 == Some(true);
-    if s.name == "bip" {
+    if s.name.starts_with("bip") {
         return r
             .one(&[
                 "10.1.0.1",
@@ -182,10 +214,28 @@ fn member(r: &mut Prng, s: &SetSpec) -> String {
                     icmp,
                     "udp:5000",
                     "80",
+                    "sctp:80",
+                    "udplite:443",
+                    "gre:0",
+                    "esp:0",
                 ])
                 .to_owned()
             }
-            "iface" => r.one(&["ext0", "pod0", "ext1", "pod1"]).to_owned(),
+            "iface" => r
+                .one(&[
+                    "ext0",
+                    "pod0",
+                    "ext1",
+                    "pod1",
+                    "ext0",
+                    "pod0",
+                    "physdev:ext0",
+                ])
+                .to_owned(),
+            // Only hash:net,iface takes all addresses at once.
+            "ip" if s.dims.contains(&"iface") && r.chance(20) => {
+                if v6 { "::/0" } else { "0.0.0.0/0" }.to_owned()
+            }
             // In hash:ip,port,net only the last is a network.
             _ if net && (s.dims.len() < 3 || i == 2) => pool::prefix(r, v6).to_owned(),
             _ => loop {
@@ -197,8 +247,25 @@ fn member(r: &mut Prng, s: &SetSpec) -> String {
         });
     }
     let mut out = parts.join(",");
-    if s.name == "hipt" {
+    if matches!(s.name, "hipt" | "hnett" | "bipn") {
         out += r.one(&["", " timeout 0", " timeout 900"]);
+    }
+    if s.name == "hipc" {
+        out += r.one(&[
+            "",
+            " comment \"a b\"",
+            " packets 3 bytes 100",
+            " comment \"nomatch\"",
+        ]);
+    }
+    // An interface known by the beginning of its name.
+    if s.dims.contains(&"iface")
+        && out.ends_with("ext0")
+        && !out.contains("physdev")
+        && r.chance(20)
+    {
+        out.truncate(out.len() - 1);
+        out += " wildcard";
     }
     if net && r.chance(25) {
         out += " nomatch";

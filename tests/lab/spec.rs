@@ -208,6 +208,13 @@ impl Spec {
     /// Loads the rules once more, which sets counters and all state of matches to their beginning. The tables themselves stay,
     /// and with them the order of the hooks.
     pub fn reload_rules(&mut self) {
+        let mut rules = self.tables.iter().flat_map(|t| &t.rules);
+        if rules.any(|r| r.text.contains("-j SET ")) {
+            sh::must(&["ipset", "flush"], "");
+            let adds = self.sets.iter().filter(|l| l.starts_with("add "));
+            let text: Vec<&str> = adds.map(String::as_str).collect();
+            sh::must(&["ipset", "restore", "-exist"], &(text.join("\n") + "\n"));
+        }
         for again in [false, true] {
             for t in &self.tables {
                 let mut text = format!("*{}\n", t.name);

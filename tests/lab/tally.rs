@@ -1,8 +1,10 @@
 //! How often each match and target decided, on both sides: a match that only ever says yes is not tested.
+//!
+//! The simulator tells which rules it tested and which match of them said no; where the kernel's counters agree with the rest of
+//! the outcome, so does the kernel.
 
-use nfwhy::node::{ChainId, Node};
-use nfwhy::trace::{Effect, Hit, Outcome, StepKind};
-use nfwhy_parsers::iptables::{Rule, Target};
+use nfwhy::node::Node;
+use nfwhy::trace::{Hit, Outcome};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -13,6 +15,8 @@ pub struct Tally {
     pub matches: BTreeMap<String, (u64, u64)>,
     /// Hits per target.
     pub targets: BTreeMap<String, u64>,
+    /// Hits of rules per table and match, and per table and target.
+    pub places: BTreeMap<String, std::collections::BTreeSet<&'static str>>,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -25,89 +29,80 @@ impl std::ops::AddAssign for Tally {
         for (name, n) in other.targets {
             *self.targets.entry(name).or_default() += n;
         }
+        for (name, tables) in other.places {
+            self.places.entry(name).or_default().extend(tables);
+        }
     }
 }
+
+/// Options that say how the others are meant and cannot fail alone.
+const MODIFIERS: [&str; 24] = [
+    "--limit-iface-in",
+    "--limit-iface-out",
+    "--return-nomatch",
+    "--update-counters",
+    "--update-subcounters",
+    "--dir",
+    "--suppl-groups",
+    "--mode",
+    "--packet",
+    "--limit-burst",
+    "--hashlimit-burst",
+    "--hashlimit-mode",
+    "--hashlimit-name",
+    "--hashlimit-srcmask",
+    "--hashlimit-dstmask",
+    "--hashlimit-htable-expire",
+    "--connlimit-mask",
+    "--connlimit-saddr",
+    "--connlimit-daddr",
+    "--name",
+    "--mask",
+    "--rsource",
+    "--rdest",
+    "--algo",
+];
 
 impl Tally {
     /// Counts an outcome that the kernel confirmed.
     pub fn add(&mut self, node: &Node<'_>, o: &Outcome) {
-        // Where the walk stands in each chain that it will come back to.
-        let mut stack: Vec<(usize, ChainId, usize)> = Vec::new();
-        for s in &o.steps {
-            match &s.kind {
-                StepKind::Chain { table, chain, .. } => {
-                    self.leave(node, &mut stack);
-                    stack.push((*table, *chain, 0));
+        for hit in o.hits() {
+            let (table, text) = rule(node, hit);
+            let r = Words::of(text);
+            for name in r.header.iter().chain(r.matches.iter().flatten()) {
+                self.matches.entry(name.clone()).or_default().0 += 1;
+            }
+            *self.targets.entry(r.target.clone()).or_default() += 1;
+            self.places
+                .entry(format!("target {}", r.target))
+                .or_default()
+                .insert(table);
+            for name in r.matches.iter().flatten() {
+                self.places.entry(name.clone()).or_default().insert(table);
+            }
+        }
+        for m in &o.misses {
+            let r = Words::of(rule(node, &m.hit).1);
+            let failed = match m.by {
+                None => &r.header,
+                Some(i) => {
+                    let before = r.matches.iter().take(i).flatten();
+                    for name in r.header.iter().chain(before) {
+                        self.matches.entry(name.clone()).or_default().0 += 1;
+                    }
+                    let Some(m) = r.matches.get(i) else { continue };
+                    m
                 }
-                StepKind::Policy { .. } => self.leave(node, &mut stack),
-                StepKind::Hit { hit, effect, .. } => self.hit(node, &mut stack, hit, effect),
-                _ => {}
-            }
-        }
-    }
-
-    fn leave(&mut self, node: &Node<'_>, stack: &mut Vec<(usize, ChainId, usize)>) {
-        while let Some((t, c, at)) = stack.pop() {
-            self.missed(node, t, c, at, usize::MAX);
-        }
-    }
-
-    fn hit(
-        &mut self,
-        node: &Node<'_>,
-        stack: &mut Vec<(usize, ChainId, usize)>,
-        hit: &Hit,
-        effect: &Effect,
-    ) {
-        // Chains that came to their end before this hit.
-        while let Some((t, c, at)) = stack.last().copied() {
-            if t == hit.table && c == hit.chain && at <= hit.rule {
-                break;
-            }
-            self.missed(node, t, c, at, usize::MAX);
-            stack.pop();
-        }
-        let Some((t, c, at)) = stack.pop() else {
-            return;
-        };
-        self.missed(node, t, c, at, hit.rule);
-        let table = &node.netfilter.tables[hit.table];
-        let Some(rule) = table.rules(hit.chain).get(hit.rule) else {
-            return;
-        };
-        for name in names(rule, table.rule_text(hit.chain, hit.rule)) {
-            self.matches.entry(name).or_default().0 += 1;
-        }
-        *self
-            .targets
-            .entry(target_name(table.rule_text(hit.chain, hit.rule)))
-            .or_default() += 1;
-        stack.push((t, c, hit.rule + 1));
-        if *effect == Effect::Jump {
-            let (name, goto) = match &rule.target {
-                Target::Goto(name) => (name, true),
-                Target::Jump(name) => (name, false),
-                _ => return,
             };
-            if goto {
-                stack.pop();
-            }
-            if let Some(next) = table.chain(name) {
-                stack.push((t, next, 0));
-            }
-        }
-        if *effect == Effect::Return {
-            stack.pop();
-        }
-    }
-
-    /// Rules that were tested and said no; only a single match can be held responsible.
-    fn missed(&mut self, node: &Node<'_>, table: usize, chain: ChainId, from: usize, to: usize) {
-        let t = &node.netfilter.tables[table];
-        for (i, rule) in t.rules(chain).iter().enumerate().take(to).skip(from) {
-            let names = names(rule, t.rule_text(chain, i));
-            if let [one] = names.as_slice() {
-                self.matches.entry(one.clone()).or_default().1 += 1;
+            // Of several tests in one match it is not known which one failed.
+            let tests = failed
+                .iter()
+                .filter(|n| !MODIFIERS.iter().any(|m| n.ends_with(m)));
+            let whole = m.by.is_some() && is_whole(failed);
+            if whole || tests.count() == 1 {
+                for name in failed {
+                    self.matches.entry(name.clone()).or_default().1 += 1;
+                }
             }
         }
     }
@@ -116,60 +111,128 @@ impl Tally {
     pub fn text(&self) -> String {
         let mut out = String::new();
         for (k, (y, n)) in &self.matches {
-            let _ = writeln!(out, "  {k:<28} yes {y:>7}  no {n:>7}");
+            let places = self.places.get(k).map_or(String::new(), places);
+            let _ = writeln!(out, "  {k:<40} yes {y:>7}  no {n:>7}  {places}");
         }
         for (k, n) in &self.targets {
-            let _ = writeln!(out, "  target {k:<21} hit {n:>7}");
+            let places = self
+                .places
+                .get(&format!("target {k}"))
+                .map_or(String::new(), places);
+            let _ = writeln!(out, "  target {k:<46} hit {n:>7}  {places}");
         }
+        let list = |what: &str, names: Vec<&str>, out: &mut String| {
+            let _ = writeln!(out, "  {what}: {}", names.join(", "));
+        };
+        let count = |k: &str| self.matches.get(k).copied().unwrap_or_default();
+        let rows: Vec<String> = super::expected::matches();
+        let pick = |test: &dyn Fn((u64, u64)) -> bool| {
+            rows.iter()
+                .map(String::as_str)
+                .filter(|k| test(count(k)))
+                .collect()
+        };
+        list("never tested", pick(&|c| c == (0, 0)), &mut out);
+        list("never yes", pick(&|(y, n)| y == 0 && n > 0), &mut out);
+        list("never no", pick(&|(y, n)| y > 0 && n == 0), &mut out);
+        let hit = super::expected::TARGETS.iter().copied();
+        let missing = hit.filter(|t| !self.targets.contains_key(*t)).collect();
+        list("targets never hit", missing, &mut out);
         out
     }
 }
 
-/// The matches of a rule by their options, the header's included.
-fn names(rule: &Rule<'_>, text: &str) -> Vec<String> {
-    let _ = rule;
-    let words: Vec<&str> = text.split(' ').collect();
-    let mut out = Vec::new();
-    let mut module = "";
-    let mut i = 0;
-    while i < words.len() {
-        let w = words[i];
-        let not = if i > 0 && words[i - 1] == "!" {
-            "! "
-        } else {
-            ""
-        };
-        match w {
-            "-j" | "-g" => break,
-            "-m" => module = words.get(i + 1).copied().unwrap_or_default(),
-            "-s" | "-d" | "-i" | "-o" => out.push(format!("{not}{w}")),
-            "-p" if not == "! " => out.push("! -p".into()),
-            "-p" if !text.contains(&format!(
-                "-m {}",
-                words.get(i + 1).copied().unwrap_or_default()
-            )) =>
-            {
-                out.push("-p".into());
-            }
-            _ if w.starts_with("--") && module != "comment" => {
-                out.push(format!("{module} {not}{w}"));
-            }
-            _ => {}
-        }
-        i += 1;
-    }
-    out
+fn places(p: &std::collections::BTreeSet<&'static str>) -> String {
+    p.iter().copied().collect::<Vec<_>>().join(" ")
 }
 
-fn target_name(text: &str) -> String {
-    let mut words = text.split(' ').skip_while(|w| *w != "-j" && *w != "-g");
-    let (Some(verb), Some(name)) = (words.next(), words.next()) else {
+/// Matches whose options are one question.
+fn is_whole(names: &[String]) -> bool {
+    names.first().is_some_and(|n| {
+        [
+            "rpfilter",
+            "recent",
+            "hashlimit",
+            "policy",
+            "statistic",
+            "string",
+            "set",
+        ]
+        .iter()
+        .any(|m| n.starts_with(&format!("{m} ")))
+    })
+}
+
+fn rule<'n>(node: &Node<'n>, hit: &Hit) -> (&'static str, &'n str) {
+    let t = &node.netfilter.tables[hit.table];
+    (t.kind.name(), t.rule_text(hit.chain, hit.rule))
+}
+
+/// A rule's options: those of its own, those of each match, and its target with its options.
+#[derive(Default)]
+struct Words {
+    header: Vec<String>,
+    matches: Vec<Vec<String>>,
+    target: String,
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let words: Vec<&str> = text.split(' ').collect();
+        let mut out = Self::default();
+        let mut module = "";
+        let mut i = 0;
+        while i < words.len() {
+            let w = words[i];
+            let not = if i > 0 && words[i - 1] == "!" {
+                "! "
+            } else {
+                ""
+            };
+            match w {
+                "-j" | "-g" => {
+                    out.target = target_name(w, &words[i + 1..]);
+                    return out;
+                }
+                "-m" => {
+                    module = words.get(i + 1).copied().unwrap_or_default();
+                    out.matches.push(Vec::new());
+                }
+                "-s" | "-d" | "-i" | "-o" | "-p" | "-f" if out.matches.is_empty() => {
+                    out.header.push(format!("{not}{w}"));
+                }
+                _ if w.starts_with("--") && module != "comment" => {
+                    if let Some(m) = out.matches.last_mut() {
+                        m.push(format!("{module} {not}{w}"));
+                    }
+                }
+                _ => {}
+            }
+            i += 1;
+        }
+        "(none)".clone_into(&mut out.target);
+        out
+    }
+}
+
+/// `-j` or `-g` for chains; targets with the names of their options, and what REJECT says.
+fn target_name(verb: &str, rest: &[&str]) -> String {
+    let Some(name) = rest.first() else {
         return "(none)".into();
     };
-    let known = name.chars().all(|c| c.is_ascii_uppercase());
-    if known {
-        name.to_owned()
-    } else {
-        verb.to_owned()
+    if !name.chars().all(|c| c.is_ascii_uppercase()) {
+        return verb.to_owned();
     }
+    let mut out = (*name).to_owned();
+    for (i, w) in rest.iter().enumerate() {
+        if w.starts_with("--") {
+            out += " ";
+            out += w;
+        }
+        if *w == "--reject-with" {
+            out += " ";
+            out += rest.get(i + 1).copied().unwrap_or_default();
+        }
+    }
+    out
 }

@@ -199,3 +199,16 @@ fn only_groups_that_all_hosts_join_are_surely_delivered() {
         &["local p=? sure=no", "dropped p=? sure=no"],
     );
 }
+
+#[test]
+fn a_local_route_of_ones_own_makes_every_source_be_looked_up() {
+    // `fib_has_custom_local_routes` in `fib_validate_source`: a broadcast address as source is found out only then.
+    let odd = r#"{"src":"10.1.0.255","dst":"198.51.100.7","dport":80,"iif":"b0"}"#;
+    let quiet = |files: Files| files.sysctl("net.ipv4.conf.all.rp_filter = 0").snapshot();
+    check(&quiet(node()), odd, &["forwarded out=a0"]);
+    check(
+        &quiet(node().route("local 10.96.0.10 dev lo table local scope host")),
+        odd,
+        &["dropped"],
+    );
+}

@@ -103,6 +103,9 @@ impl<'a> Builder<'a> {
             };
             let target = fib.tables.entry(table).or_default();
             for r in best {
+                // `ip` leaves "proto boot" out, which is what a route of the command line has.
+                let made_by_kernel = r.proto.as_deref() == Some("kernel");
+                fib.custom_local |= r.ty == route::RouteType::Local && !made_by_kernel;
                 let r = self.lower_route(&r, family, table, file, objects);
                 target.insert(r);
             }

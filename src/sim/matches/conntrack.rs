@@ -64,9 +64,12 @@ impl Run<'_, '_> {
         if c.dir_original.is_some_and(|d| d == ct.is_reply) {
             return Tri::No;
         }
-        if c.proto
-            .is_some_and(|n| (n.value == self.skb.proto) == n.not)
-        {
+        let proto = if ct.template.is_some() {
+            nfwhy_parsers::Proto(0)
+        } else {
+            self.skb.proto
+        };
+        if c.proto.is_some_and(|n| (n.value == proto) == n.not) {
             return Tri::No;
         }
         for (want, have) in [

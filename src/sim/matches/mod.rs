@@ -427,13 +427,14 @@ impl Run<'_, '_> {
                 };
                 Tri::of((ty == n.value) != n.not)
             }
-            Match::Helper(n) => {
-                let have = self.ct.as_ref().and_then(|c| c.helper.clone());
-                match have {
-                    Some(h) => Tri::of((n.value.is_empty() || h == n.value) != n.not),
-                    None => Tri::of(n.not),
+            // The helper of the connection that this one was expected by, never its own (`helper_mt`,
+            // net/netfilter/xt_helper.c); a connection that a helper follows was itself expected by none.
+            Match::Helper(n) => match &self.ct {
+                Some(c) if c.at.is_some() && c.helper.is_none() => {
+                    fact(&format!("helper {} expected the connection", n.value), None).not(n.not)
                 }
-            }
+                _ => Tri::of(n.not),
+            },
             Match::Devgroup { src, dst } => {
                 let group = |d: Option<crate::node::DevId>| -> Option<u32> {
                     match d.and_then(|d| self.node.device(d).group.clone()) {

@@ -1,0 +1,197 @@
+//! What conntrack knows of a packet, and from when on.
+
+use crate::common::{check, check_in, walk_one};
+use crate::{IN, node};
+
+#[test]
+fn after_ct_in_raw_the_packet_has_a_connection_without_addresses() {
+    // Seen on Linux 6.18: `CT` hangs a template on the packet (`xt_ct_target`), which is NEW and matches 0.0.0.0.
+    let rules = "\
+-A PREROUTING -m conntrack --ctstate INVALID
+-A PREROUTING -p tcp -j CT --helper ftp
+-A PREROUTING -m conntrack --ctstate INVALID
+-A PREROUTING -m conntrack --ctstate NEW
+-A PREROUTING -m conntrack ! --ctstate DNAT --ctorigdst 10.244.0.0/16
+-A PREROUTING -m conntrack --ctorigdst 0.0.0.0/32
+-A PREROUTING -m conntrack --ctproto 6
+";
+    check(
+        &node().table("raw", rules).snapshot(),
+        IN,
+        &[
+            "forwarded hit=raw/PREROUTING/1 hit=raw/PREROUTING/2 no=raw/PREROUTING/3 hit=raw/PREROUTING/4 \
+             no=raw/PREROUTING/5 hit=raw/PREROUTING/6 no=raw/PREROUTING/7",
+        ],
+    );
+}
+
+#[test]
+fn notrack_after_another_ct_comes_too_late() {
+    let rules = |first: &str| {
+        node()
+            .table(
+                "raw",
+                &format!("-A PREROUTING -j CT{first}\n-A PREROUTING -j NOTRACK\n"),
+            )
+            .table(
+                "filter",
+                "-A FORWARD -m conntrack --ctstate UNTRACKED -j DROP",
+            )
+            .snapshot()
+    };
+    check(&rules(" --zone 5"), IN, &["forwarded"]);
+    check(&rules(""), IN, &["forwarded"]);
+    check(&rules(" --notrack"), IN, &["dropped why=filter/FORWARD/1"]);
+}
+
+#[test]
+fn a_connection_of_another_zone_is_another_connection() {
+    let rules = "-A PREROUTING -i eth0 -j CT --zone 5";
+    let snapshot = node()
+        .table("raw", rules)
+        .table("filter", "-A FORWARD -m conntrack --ctstate ESTABLISHED")
+        .snapshot();
+    let first = walk_one(&snapshot, IN, None);
+    // The answer comes by cni0, where no rule names the zone.
+    let answer = r#"{"src":"10.244.0.4","sport":80,"dst":"192.168.0.99","dport":40000,"iif":"cni0","flags":["syn","ack"]}"#;
+    check_in(
+        &snapshot,
+        answer,
+        first.conn.as_ref(),
+        &["forwarded no=filter/FORWARD/1"],
+    );
+    let both = node()
+        .table("raw", "-A PREROUTING -j CT --zone 5")
+        .table("filter", "-A FORWARD -m conntrack --ctstate ESTABLISHED")
+        .snapshot();
+    let first = walk_one(&both, IN, None);
+    check_in(
+        &both,
+        answer,
+        first.conn.as_ref(),
+        &["forwarded hit=filter/FORWARD/1"],
+    );
+}
+
+#[test]
+fn an_echo_reply_to_oneself_is_a_reply() {
+    // Both directions have the same addresses; the types tell them apart.
+    let snapshot = node()
+        .table(
+            "filter",
+            "-A FORWARD -m conntrack --ctstate NEW\n-A FORWARD -m conntrack --ctstate ESTABLISHED\n",
+        )
+        .snapshot();
+    let echo = |ty: u8| {
+        format!(
+            r#"{{"src":"10.244.0.4","dst":"10.244.0.4","proto":"icmp","icmp_type":{ty},"icmp_code":0,"iif":"cni0"}}"#
+        )
+    };
+    let first = walk_one(&snapshot, &echo(8), None);
+    check_in(
+        &snapshot,
+        &echo(0),
+        first.conn.as_ref(),
+        &["forwarded no=filter/FORWARD/1 hit=filter/FORWARD/2"],
+    );
+    check_in(
+        &snapshot,
+        &echo(8),
+        first.conn.as_ref(),
+        &["forwarded hit=filter/FORWARD/1 no=filter/FORWARD/2"],
+    );
+}
+
+#[test]
+fn dccp_is_tracked_without_ports() {
+    let rules = "\
+-A FORWARD -m conntrack --ctorigdstport 80
+-A FORWARD -m conntrack --ctorigdstport 0
+-A FORWARD -p dccp -m dccp --dport 80
+";
+    let packet = IN.replace('}', r#","proto":"33"}"#);
+    check(
+        &node().table("filter", rules).snapshot(),
+        &packet,
+        &["forwarded no=filter/FORWARD/1 hit=filter/FORWARD/2 hit=filter/FORWARD/3"],
+    );
+}
+
+#[test]
+fn udp_lite_from_outside_is_invalid() {
+    // `udplite_error` computes the checksum as if it were UDP's.
+    let files = node().table(
+        "filter",
+        "-A FORWARD -m conntrack --ctstate INVALID -j DROP",
+    );
+    let packet = IN.replace('}', r#","proto":"136"}"#);
+    check(
+        &files.snapshot(),
+        &packet,
+        &["dropped why=filter/FORWARD/1"],
+    );
+    check(
+        &files
+            .sysctl("net.netfilter.nf_conntrack_checksum = 0")
+            .snapshot(),
+        &packet,
+        &["forwarded"],
+    );
+}
+
+#[test]
+fn the_helper_match_asks_who_expected_the_connection() {
+    // `helper_mt` looks at the master of the connection, not at the helper that follows it.
+    let files = node()
+        .table(
+            "filter",
+            "-A FORWARD -m helper --helper ftp\n-A FORWARD -m helper ! --helper ftp\n",
+        )
+        .file(
+            "conntrack.txt",
+            "tcp      6 431999 ESTABLISHED src=192.168.0.99 dst=10.244.0.4 sport=40000 dport=80 src=10.244.0.4 \
+             dst=192.168.0.99 sport=80 dport=40000 [ASSURED] mark=0 helper=ftp use=1\n",
+        );
+    check(
+        &files.snapshot(),
+        &IN.replace('}', r#","flags":["ack"]}"#),
+        &["forwarded no=filter/FORWARD/1 hit=filter/FORWARD/2"],
+    );
+}
+
+#[test]
+fn a_destination_port_that_is_in_the_range_is_kept() {
+    let rules = |extra: &str| {
+        node()
+            .table(
+                "nat",
+                &format!("-A PREROUTING -p tcp -j DNAT --to-destination 10.244.0.4:80-90{extra}"),
+            )
+            .snapshot()
+    };
+    check(&rules(""), IN, &["forwarded dst=10.244.0.4:80"]);
+    check(&rules(" --random"), IN, &["forwarded dst=10.244.0.4:*"]);
+}
+
+#[test]
+fn a_source_that_is_in_the_range_is_kept() {
+    let rules = |extra: &str| {
+        node()
+            .table(
+                "nat",
+                &format!(
+                    "-A POSTROUTING -p tcp -j SNAT --to-source 192.168.0.98-192.168.0.99{extra}"
+                ),
+            )
+            .snapshot()
+    };
+    check(&rules(""), IN, &["forwarded src=192.168.0.99:40000"]);
+    check(
+        &rules(" --random"),
+        IN,
+        &[
+            "forwarded src=192.168.0.98:* p=1/2",
+            "forwarded src=192.168.0.99:* p=1/2",
+        ],
+    );
+}
