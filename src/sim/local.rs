@@ -180,7 +180,7 @@ impl Run<'_, '_> {
                     s.src != before.0
                         || s.dst != before.1
                         || s.mark != before.2
-                        || (s.tos != before.3 && self.family == Family::V4)
+                        || s.tos != before.3
                         || (s.ttl != before.4 && self.family == Family::V6)
                 }
                 // `nf_nat_ipv4_local_fn`.

@@ -203,3 +203,22 @@ fn rpfilter_asks_with_the_traffic_class() {
     check(&s, &with(0x10), &["forwarded no=raw/PREROUTING/1"]);
     check(&s, &with(0), &["dropped hit=raw/PREROUTING/1"]);
 }
+
+/// `ip6t_mangle_out` compares the flow label with the traffic class in it: what `TOS` changes is routed again.
+#[test]
+fn a_traffic_class_set_in_output_routes_again() {
+    let s = node()
+        .table6("mangle", "-A OUTPUT -p udp -j TOS --set-tos 0x10/0xff")
+        .rule6("100: from all tos 0x10 lookup 100")
+        .route("default via 2001:db8:7::fe dev b0 table 100 metric 1024 pref medium")
+        .snapshot();
+    let sent =
+        r#"{"origin":"local","dst":"2001:db8:99::7","proto":"PROTO","sport":40000,"dport":53}"#;
+    // The source stays as the first lookup chose it.
+    check(
+        &s,
+        &sent.replace("PROTO", "udp"),
+        &["forwarded out=b0 src=2001:db8:5::1"],
+    );
+    check(&s, &sent.replace("PROTO", "tcp"), &["forwarded out=a0"]);
+}
