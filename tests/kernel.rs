@@ -129,7 +129,8 @@ fn judge(seed: u64, packets: usize, f: &mut Figures) -> (Vec<Divergence>, Option
     let mut found = case.judge(&node, &probes, f);
     let mut share = None;
     if !fresh {
-        for p in probes.iter().take(packets / 12) {
+        let leaving: Vec<_> = probes.iter().filter(|p| case.leaves(&node, p)).collect();
+        for p in leaving.into_iter().take(packets / 12) {
             found.extend(case.follow(&node, p, f));
         }
         let drawn = probes.iter().find(|p| case.is_drawn(&node, p));

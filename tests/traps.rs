@@ -476,3 +476,35 @@ fn two_inverted_ports_are_one_comparison_in_some_releases_of_iptables_nft() {
         check(&s, &to(4000, 81), &["dropped sure=yes"]);
     }
 }
+
+#[test]
+fn owner_with_suppl_groups_never_matches_what_no_socket_sent() {
+    // `owner_mt`: all bits of the match would have to be inverted, and that one cannot be.
+    let rules = "\
+-A POSTROUTING -m owner ! --gid-owner 1000
+-A POSTROUTING -m owner ! --gid-owner 1000 --suppl-groups
+";
+    let s = node().table("mangle", rules).snapshot();
+    check(
+        &s,
+        IN,
+        &["forwarded hit=mangle/POSTROUTING/1 no=mangle/POSTROUTING/2"],
+    );
+    let own = |gid: u32| {
+        format!(r#"{{"dst":"198.51.100.7","dport":80,"origin":"local","uid":0,"gid":{gid}}}"#)
+    };
+    check(
+        &s,
+        &own(1000),
+        &["forwarded no=mangle/POSTROUTING/1 no=mangle/POSTROUTING/2"],
+    );
+    // Whether the process has group 1000 beside its own is not known.
+    check(
+        &s,
+        &own(0),
+        &[
+            "forwarded hit=mangle/POSTROUTING/1 hit=mangle/POSTROUTING/2 p=?",
+            "forwarded hit=mangle/POSTROUTING/1 no=mangle/POSTROUTING/2 p=?",
+        ],
+    );
+}

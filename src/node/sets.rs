@@ -148,14 +148,24 @@ impl<'a> Set<'a> {
                         }
                     }
                     // hash:net,iface: the longest network that the set has decides, whatever its devices (`multi` in
-                    // `mtype_test_cidrs`, IP_SET_HASH_WITH_MULTI).
-                    if kind.dims.contains(&Some(Dim::Iface)) {
+                    // `mtype_test_cidrs`, IP_SET_HASH_WITH_MULTI). Members of bridge ports hash otherwise and are not met.
+                    if kind.dims.contains(&Some(Dim::Iface))
+                        && list.iter().any(|i| !self.is_bridge_port(*i as usize))
+                    {
                         return None;
                     }
                 }
             }
         }
         None
+    }
+
+    fn is_bridge_port(&self, member: usize) -> bool {
+        let port = |p: &Part<'_>| matches!(p, Part::Iface { physdev: true, .. });
+        let members = &self.record.members;
+        members
+            .get(member)
+            .is_some_and(|m| m.parts.iter().any(port))
     }
 
     fn fits(&self, member: usize, values: &[Value<'_>; 3]) -> bool {

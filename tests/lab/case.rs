@@ -364,9 +364,13 @@ impl Case {
         let seen = self.send(p, t);
         let did = delta(&before, &self.after(p.v6()));
         let mut best: Option<Vec<String>> = None;
-        for (i, o) in t.outcomes.iter().enumerate() {
+        // Ends that are told wholly come first: the others fit more than they say.
+        let open = |o: &Outcome| matches!(o.verdict, Verdict::Unknown | Verdict::Queued);
+        let mut ends: Vec<(usize, &Outcome)> = t.outcomes.iter().enumerate().collect();
+        ends.sort_by_key(|(_, o)| open(o));
+        for (i, o) in ends {
             // Whether somebody listens to a queue is not in a capture.
-            if matches!(o.verdict, Verdict::Unknown | Verdict::Queued) {
+            if open(o) {
                 // The hits up to there must still be among the kernel's.
                 let early = hits(node, o);
                 if early
@@ -374,6 +378,7 @@ impl Case {
                     .all(|(k, n)| did.get(k).copied().unwrap_or(0) >= *n)
                 {
                     f.unknown += 1;
+                    f.tally.add(node, o);
                     return Ok((i, seen));
                 }
             }
@@ -402,6 +407,12 @@ impl Case {
             seen,
             counted: did,
         }))
+    }
+
+    /// Whether the packet may leave the node, so that there can be an answer.
+    pub fn leaves(&self, node: &Node<'_>, p: &Probe) -> bool {
+        let forwarded = |o: &Outcome| o.verdict == Verdict::Forwarded;
+        ask(node, p, None).is_ok_and(|t| t.outcomes.iter().any(forwarded))
     }
 
     /// A first packet, its reply, and a later packet of the same flow.
@@ -435,7 +446,8 @@ impl Case {
         };
         let mut conn = conn;
         let local = matches!(p.from, From::Local { .. });
-        for next in [Some(reply), (!local).then_some(later)]
+        let last = (!local).then(|| last_of(&p, &reply)).flatten();
+        for next in [Some(reply), (!local).then_some(later), last]
             .into_iter()
             .flatten()
         {
@@ -520,6 +532,28 @@ impl Case {
 fn count(node: &Node<'_>, o: &Outcome, f: &mut Figures) {
     *f.verdicts.entry(o.verdict.name()).or_default() += 1;
     f.tally.add(node, o);
+}
+
+/// How a TCP connection that was opened ends or goes on: a FIN or a RST of the client, or data or a RST of the server.
+fn last_of(p: &Probe, reply: &Probe) -> Option<Probe> {
+    if p.wire.proto != super::frame::TCP || p.wire.flags != 2 {
+        return None;
+    }
+    let (mut next, flags) = match p.wire.id % 4 {
+        0 => (p.clone(), 0x11),
+        1 => (p.clone(), 0x04),
+        2 => (reply.clone(), 0x14),
+        _ => (reply.clone(), 0x18),
+    };
+    if p.wire.id % 4 < 2 {
+        next.wire.seq = reply.wire.ack;
+        next.wire.ack = REPLY_SEQ + 1;
+    } else {
+        next.wire.seq = REPLY_SEQ + 1;
+    }
+    next.wire.flags = flags;
+    next.wire.payload = 8;
+    Some(next)
 }
 
 /// Where the far ends' sequence numbers begin.

@@ -46,6 +46,21 @@ fn a_member_of_a_bridge_port_is_none_of_the_device_of_that_name() {
         .table("filter", "-A FORWARD -m set --match-set IFACES src,src -j DROP")
         .snapshot();
     check(&s, IN, &["forwarded no=filter/FORWARD/1"]);
+    // Nor does it hide a wider network, as one of another device does.
+    let wider = |member: &str| {
+        let sets = format!(
+            "create IFACES hash:net,iface family inet hashsize 1024 maxelem 65536\nadd IFACES 0.0.0.0/0,eth0\n\
+             add IFACES 192.168.0.0/24,{member}\n"
+        );
+        let rule = "-A FORWARD -m set --match-set IFACES src,src -j DROP";
+        node().ipset(&sets).table("filter", rule).snapshot()
+    };
+    check(
+        &wider("physdev:eth0"),
+        IN,
+        &["dropped why=filter/FORWARD/1"],
+    );
+    check(&wider("cni0"), IN, &["forwarded no=filter/FORWARD/1"]);
 }
 
 #[test]

@@ -13,8 +13,8 @@ impl Run<'_, '_> {
             && o.gid.is_none_or(|n| n.not)
             && o.socket_exists.is_none_or(|n| n.not);
         if !self.skb.local {
-            // `(info->match ^ info->invert) == 0` (net/netfilter/xt_owner.c).
-            return Tri::of(inverted_all && o.unresolved.is_none());
+            // `(info->match ^ info->invert) == 0` (net/netfilter/xt_owner.c); `--suppl-groups` is a bit that nothing inverts.
+            return Tri::of(inverted_all && !o.suppl_groups && o.unresolved.is_none());
         }
         if o.socket_exists.is_some_and(|n| n.not) {
             return Tri::No;
@@ -31,7 +31,13 @@ impl Run<'_, '_> {
                 fact(&format!("the sending process has {what} {r}"), None).not(n.not)
             }
         };
-        let out = id(o.uid, self.skb.uid, "user id").and(|| id(o.gid, self.skb.gid, "group id"));
+        // A process has further groups, of which a packet does not tell.
+        let in_range = |n: Neg<Range<u32>>| self.skb.gid.is_some_and(|g| n.value.contains(&g));
+        let gid = match o.gid {
+            Some(n) if o.suppl_groups && !in_range(n) => id(Some(n), None, "a group"),
+            gid => id(gid, self.skb.gid, "group id"),
+        };
+        let out = id(o.uid, self.skb.uid, "user id").and(|| gid);
         match &o.unresolved {
             None => out,
             Some(name) => out.and(|| fact(&format!("the sending process belongs to {name}"), None)),

@@ -90,7 +90,6 @@ pub fn mangle(r: &mut Prng, p: &Place<'_>) -> String {
         7 => " -j CHECKSUM --checksum-fill".into(),
         8 if p.only(FWD | OUT | POST) => " -j CLASSIFY --set-class 1:1".into(),
         9 if p.only(PRE | IN | FWD) => " -p tcp -j TCPOPTSTRIP --strip-options 8".into(),
-        10 => super::tproxy(r, p).unwrap_or_else(|| mark(r)),
         _ => mark(r),
     }
 }

@@ -21,6 +21,12 @@ pub fn target(r: &mut Prng, p: &Place<'_>, all: &[(String, u8)], first: usize) -
             return format!(" {verb} {}", fit[r.below(fit.len())]);
         }
     }
+    if p.table == "mangle"
+        && r.chance(12)
+        && let Some(t) = tproxy(r, p)
+    {
+        return t;
+    }
     match n {
         0..42 => " -j RETURN".into(),
         42..50 => " -j ACCEPT".into(),
