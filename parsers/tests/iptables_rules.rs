@@ -441,3 +441,16 @@ fn spans_count_from_the_start_of_the_source() {
     let spans: Vec<_> = diagnostics.iter().map(|d| (d.line, d.span)).collect();
     assert_eq!(spans, [(2, Span::new(16, 20))]);
 }
+
+/// Where iproute2's own files are, iptables-save prints their names for 0: `xtables_lmap_id2name` in `libxt_devgroup.c`, `libxt_realm.c`.
+#[test]
+fn the_names_of_group_and_realm_0() {
+    check(
+        "-A X -m devgroup --src-group default -j ACCEPT",
+        "-A X -m devgroup --src-group 0x0 -j ACCEPT",
+    );
+    check(
+        "-A X -m realm ! --realm cosmos -j ACCEPT",
+        "-A X -m realm ! --realm 0x0 -j ACCEPT",
+    );
+}

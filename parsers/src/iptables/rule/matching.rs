@@ -10,7 +10,10 @@ use crate::iptables::matches::{
     Owner, Physdev, PolicyMatch, Ports, Recent, RecentMode, Rpfilter, Sctp, SetMatch, SocketMatch,
     Tcp, TtlMatch,
 };
-use crate::iptables::value::{ip_range, mac, mark, masked, port_list, ports, range, uint, whole};
+use crate::iptables::value::{
+    COSMOS, DEFAULT_GROUP, ip_range, mac, mark, masked, named_mark, port_list, ports, range, uint,
+    whole,
+};
 use std::borrow::Cow;
 
 const NO_MARK: crate::common::MarkMask = crate::common::MarkMask { value: 0, mask: 0 };
@@ -373,10 +376,14 @@ pub(super) fn option<'a>(m: &mut Match<'a>, at: &mut Cursor<'a>) -> Result<bool,
                 "--dst-group" => dst,
                 _ => return Ok(false),
             };
-            *slot = Some(at.neg("a device group: value or value/mask", |s| whole(mark, s))?);
+            *slot = Some(at.neg("a device group: value or value/mask", |s| {
+                named_mark(s, DEFAULT_GROUP)
+            })?);
         }
         Match::Realm(realm) => match name {
-            "--realm" => *realm = at.neg("a realm: value or value/mask", |s| whole(mark, s))?,
+            "--realm" => {
+                *realm = at.neg("a realm: value or value/mask", |s| named_mark(s, COSMOS))?
+            }
             _ => return Ok(false),
         },
         Match::Opaque { .. } => return Ok(false),

@@ -182,6 +182,22 @@ pub(crate) fn mark(i: &str) -> Res<'_, MarkMask> {
     .parse(i)
 }
 
+/// What `/etc/iproute2/group` calls the group 0 that every device is in at first.
+pub(crate) const DEFAULT_GROUP: &str = "default";
+/// What `/etc/iproute2/rt_realms` calls realm 0.
+pub(crate) const COSMOS: &str = "cosmos";
+
+/// As [`mark`], or the name that iproute2's own files give to 0, which is printed where these files are there.
+pub(crate) fn named_mark(text: &str, zero: &str) -> Option<MarkMask> {
+    if text == zero {
+        return Some(MarkMask {
+            value: 0,
+            mask: u32::MAX,
+        });
+    }
+    whole(mark, text)
+}
+
 /// `value` or `value/mask` of one byte; without a mask, all bits.
 pub(crate) fn byte_mask(i: &str) -> Res<'_, ByteMask> {
     map((uint, opt(preceded(char('/'), uint))), |(value, mask)| {
