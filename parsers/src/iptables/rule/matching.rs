@@ -382,7 +382,7 @@ pub(super) fn option<'a>(m: &mut Match<'a>, at: &mut Cursor<'a>) -> Result<bool,
         }
         Match::Realm(realm) => match name {
             "--realm" => {
-                *realm = at.neg("a realm: value or value/mask", |s| named_mark(s, COSMOS))?
+                *realm = at.neg("a realm: value or value/mask", |s| named_mark(s, COSMOS))?;
             }
             _ => return Ok(false),
         },
