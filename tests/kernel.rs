@@ -171,17 +171,34 @@ fn told(what: &str, d: &Divergence) -> String {
     )
 }
 
+/// Whether the test goes on here; if not, why is said, or the test is run again as root of a user namespace.
+fn goes_on(test: &str) -> bool {
+    let Some(why) = obstacle() else {
+        return true;
+    };
+    if why.starts_with("no network namespaces") && again_as_root(test) {
+        return false;
+    }
+    let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
+    assert!(!required, "the kernel lab cannot run: {why}");
+    say(&format!("skipped: {why}"));
+    false
+}
+
+#[test]
+fn flows_share_next_hops_and_addresses_as_they_are_said_to() {
+    if !goes_on("flows_share_next_hops_and_addresses_as_they_are_said_to") {
+        return;
+    }
+    for v6 in [false, true] {
+        let bad = lab::hashes::misfits(v6).unwrap_or_else(|e| panic!("v6={v6}: {e}"));
+        assert_eq!(bad, Vec::<String>::new());
+    }
+}
+
 #[test]
 fn random_nodes_do_as_the_kernel_does() {
-    if let Some(why) = obstacle() {
-        if why.starts_with("no network namespaces")
-            && again_as_root("random_nodes_do_as_the_kernel_does")
-        {
-            return;
-        }
-        let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
-        assert!(!required, "the kernel lab cannot run: {why}");
-        say(&format!("skipped: {why}"));
+    if !goes_on("random_nodes_do_as_the_kernel_does") {
         return;
     }
     let nodes = knob("NFWHY_LAB_NODES", 24);

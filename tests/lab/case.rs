@@ -267,7 +267,7 @@ impl Case {
     }
 
     /// An end for each packet of a batch that is as the kernel's, with all their hits as counted.
-    fn batch_of_forks(
+    pub fn batch_of_forks(
         &mut self,
         node: &Node<'_>,
         v6: bool,

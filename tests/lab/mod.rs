@@ -9,6 +9,7 @@ pub mod combine;
 pub mod connections;
 pub mod expected;
 pub mod frame;
+pub mod hashes;
 pub mod judge;
 pub mod kube;
 pub mod matches;
