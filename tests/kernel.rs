@@ -129,7 +129,10 @@ fn judge(seed: u64, packets: usize, f: &mut Figures) -> (Vec<Divergence>, Option
     let mut found = case.judge(&node, &probes, f);
     let mut share = None;
     if !fresh {
-        let leaving: Vec<_> = probes.iter().filter(|p| case.leaves(&node, p)).collect();
+        let leaving: Vec<_> = probes
+            .iter()
+            .filter(|p| lab::judge::leaves(&node, p))
+            .collect();
         for p in leaving.into_iter().take(packets / 12) {
             found.extend(case.follow(&node, p, f));
         }

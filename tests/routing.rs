@@ -52,6 +52,24 @@ fn rules_select_by_source_destination_and_negation() {
 }
 
 #[test]
+fn a_tos_selector_looks_at_three_bits_of_ipv4_and_at_all_of_ipv6() {
+    let tos = |n: u8| out(&format!(r#""tos":{n}"#));
+    goes("100: from all tos 0x10 lookup 100", &tos(0x10), "b0");
+    goes("100: from all tos 0x10 lookup 100", &tos(0xb0), "b0");
+    goes("100: from all tos 0x10 lookup 100", &tos(0xb8), "a0");
+    goes("100: from all tos 0xb0 lookup 100", &tos(0xb0), "a0");
+    let six = Files::new(&["lan0 fd01::1/64", "a0 fd02::1/64", "b0 fd03::1/64"])
+        .route("default via fd02::fe dev a0 metric 1024 pref medium\ndefault via fd03::fe dev b0 table 100 metric 1024 pref medium")
+        .rule6("100: from all tos 0x10 lookup 100")
+        .snapshot();
+    let packet = |n: u8| {
+        format!(r#"{{"src":"fd01::9","dst":"2001:db8::7","dport":80,"iif":"lan0","tos":{n}}}"#)
+    };
+    check(&six, &packet(0x10), &["forwarded out=b0"]);
+    check(&six, &packet(0xb0), &["forwarded out=a0"]);
+}
+
+#[test]
 fn rules_select_by_the_masked_mark() {
     let marked = |m: &str| out(&format!(r#""mark":"{m}""#));
     goes("100: from all fwmark 0x1 lookup 100", &marked("0x1"), "b0");

@@ -314,7 +314,11 @@ impl Run<'_, '_> {
             _ => None,
         };
         let proto = self.skb.proto;
+        // From a host to itself without ports both directions are the same tuple, and the reply's is found: it was put into the
+        // list last (`__nf_conntrack_hash_insert`).
+        let same = icmp.is_none() && c.orig == c.reply && zones.reply == c.zones.reply;
         let is_reply = if zones.orig == c.zones.orig
+            && !same
             && fits(c.orig, false)
             && icmp.is_none_or(|(ty, _)| asks(proto, ty))
         {
@@ -363,7 +367,7 @@ impl Run<'_, '_> {
             if e.proto != self.skb.proto || !icmp_ok {
                 return None;
             }
-            if e.zone == zones.orig && fits(&e.orig) {
+            if e.zone == zones.orig && e.orig != e.reply && fits(&e.orig) {
                 Some((e, false))
             } else if e.zone == zones.reply && fits(&e.reply) {
                 Some((e, true))

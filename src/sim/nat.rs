@@ -157,6 +157,7 @@ impl Run<'_, '_> {
         if current == Port::None {
             return Port::None;
         }
+        let drawn = |r: Range<u16>| Port::Random { lo: r.lo, hi: r.hi };
         match (n.ports, n.base) {
             (Some(r), Some(base)) if r.lo != r.hi || base != 0 => {
                 // `--to-destination a-b/base`: dport - base + min (NF_NAT_RANGE_PROTO_OFFSET).
@@ -166,7 +167,7 @@ impl Run<'_, '_> {
                         let off = u32::from(p.wrapping_sub(base)) % span;
                         Port::Known(r.lo.wrapping_add(u16::try_from(off).unwrap_or(0)))
                     }
-                    _ => Port::Random,
+                    _ => drawn(r),
                 }
             }
             (Some(r), _) if r.lo == r.hi => Port::Known(r.lo),
@@ -174,9 +175,19 @@ impl Run<'_, '_> {
                 // `get_unique_tuple`: a port already in range is kept unless --random. Which one it is otherwise is drawn for
                 // sources, and depends on the kernel's version for destinations.
                 Port::Known(p) if r.contains(&p) && !n.random && !n.random_fully => current,
-                _ => Port::Random,
+                _ => drawn(r),
             },
-            (None, _) if source && (n.random || n.random_fully) => Port::Random,
+            (None, _) if source && (n.random || n.random_fully) => {
+                // `nf_nat_l4proto_unique_tuple` stays among the ports of the same privilege.
+                let (lo, hi) = match current {
+                    Port::Known(0..512) => (1, 511),
+                    Port::Known(512..1024) => (600, 1023),
+                    Port::Known(_) | Port::Ephemeral => (1024, 65535),
+                    Port::Random { lo: 1024.., .. } => (1024, 65535),
+                    _ => (1, 65535),
+                };
+                Port::Random { lo, hi }
+            }
             (None, _) => current,
         }
     }

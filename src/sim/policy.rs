@@ -40,7 +40,7 @@ impl Run<'_, '_> {
             && r.uidrange.is_none_or(|u| u.contains(&key.uid))
             && net(r.from, key.src)
             && net(r.to, key.dst)
-            && r.tos.is_none_or(|t| t == 0 || t & 0xfc == key.tos & 0xfc)
+            && r.tos.is_none_or(|t| key.tos_fits(t))
             && r.ipproto.is_none_or(|p| key.proto == Some(p));
         if ok {
             for (want, have, what) in [

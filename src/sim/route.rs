@@ -37,6 +37,15 @@ pub struct RouteKey {
     pub uid: u32,
 }
 
+impl RouteKey {
+    /// Whether a `tos` selector fits; 0 asks for none. IPv4 looks at three bits only, as it always did
+    /// (`fib_dscp_masked_match` in include/net/ip_fib.h), IPv6 at the whole DSCP (`fib6_rule_match`).
+    pub(super) fn tos_fits(&self, want: u8) -> bool {
+        let bits = if self.dst.is_ipv4() { 0x1c } else { 0xfc };
+        want == 0 || want & 0xfc == self.tos & bits
+    }
+}
+
 /// A lookup's result.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -319,7 +328,7 @@ impl Run<'_, '_> {
                 return TableResult::Found(l);
             }
             for r in routes.iter().filter(|r| of_source(r)) {
-                if r.tos != 0 && r.tos & 0xfc != key.tos & 0xfc {
+                if !key.tos_fits(r.tos) {
                     continue;
                 }
                 if let Some(result) = self.try_route(r, key, ignore_linkstate) {

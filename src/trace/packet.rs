@@ -13,7 +13,12 @@ pub enum Port {
     /// The client's choice, not given: one of 32768 to 60999 (the default of `net.ipv4.ip_local_port_range`).
     Ephemeral,
     /// The kernel's choice in NAT.
-    Random,
+    Random {
+        /// The lowest it can be.
+        lo: u16,
+        /// The highest.
+        hi: u16,
+    },
     /// Not given.
     Unknown,
     /// The protocol has none.
@@ -43,7 +48,7 @@ impl Port {
         match self {
             Self::Known(n) => Some(r.contains(&n)),
             Self::Ephemeral => over(32768, 60999),
-            Self::Random => over(1024, 65535),
+            Self::Random { lo, hi } => over(lo, hi),
             Self::Unknown => over(0, 65535),
             Self::None => Some(false),
         }
@@ -54,7 +59,7 @@ impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Known(n) => write!(f, ":{n}"),
-            Self::Ephemeral | Self::Random | Self::Unknown => f.write_str(":*"),
+            Self::Ephemeral | Self::Random { .. } | Self::Unknown => f.write_str(":*"),
             Self::None => Ok(()),
         }
     }

@@ -409,12 +409,6 @@ impl Case {
         }))
     }
 
-    /// Whether the packet may leave the node, so that there can be an answer.
-    pub fn leaves(&self, node: &Node<'_>, p: &Probe) -> bool {
-        let forwarded = |o: &Outcome| o.verdict == Verdict::Forwarded;
-        ask(node, p, None).is_ok_and(|t| t.outcomes.iter().any(forwarded))
-    }
-
     /// A first packet, its reply, and a later packet of the same flow.
     pub fn follow(&mut self, node: &Node<'_>, p: &Probe, f: &mut Figures) -> Option<Divergence> {
         let p = self.packets.again(p);

@@ -182,7 +182,7 @@ impl Wire {
                 b.extend_from_slice(&self.dport.to_be_bytes());
                 // 16 bytes of header, a REQUEST with a long sequence number.
                 b.extend_from_slice(&[4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
-                None
+                Some(6)
             }
             ESP => {
                 b.extend_from_slice(&SPI.to_be_bytes());

@@ -97,7 +97,7 @@ pub const PORTS: [u16; 6] = [53, 80, 443, 8080, 30080, 5000];
 /// Marks.
 pub const MARKS: [u32; 6] = [0, 1, 0x10, 0x4000, 0x8000, 0xc001];
 /// TOS bytes.
-pub const TOSES: [u8; 5] = [0, 0, 0x10, 0xb8, 0x28];
+pub const TOSES: [u8; 6] = [0, 0, 0x10, 0xb8, 0x28, 0x50];
 
 /// Any address.
 pub fn addr(r: &mut Prng, v6: bool) -> &'static str {

@@ -204,6 +204,10 @@ impl Words {
                 _ if w.starts_with("--") && module != "comment" => {
                     if let Some(m) = out.matches.last_mut() {
                         m.push(format!("{module} {not}{w}"));
+                        if w == "--match-set" {
+                            // By the set's name, which tells its type.
+                            m.push(format!("set {not}{}", words.get(i + 1).unwrap_or(&"")));
+                        }
                     }
                 }
                 _ => {}

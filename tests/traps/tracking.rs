@@ -103,6 +103,23 @@ fn an_echo_reply_to_oneself_is_a_reply() {
 }
 
 #[test]
+fn without_ports_the_second_packet_to_oneself_is_a_reply() {
+    // Both directions are one tuple, and the reply's is found first.
+    let snapshot = node()
+        .table("filter", "-A FORWARD -m conntrack --ctdir REPLY")
+        .snapshot();
+    let esp = r#"{"src":"10.244.0.4","dst":"10.244.0.4","proto":"50","iif":"cni0"}"#;
+    let first = walk_one(&snapshot, esp, None);
+    check(&snapshot, esp, &["forwarded no=filter/FORWARD/1"]);
+    check_in(
+        &snapshot,
+        esp,
+        first.conn.as_ref(),
+        &["forwarded hit=filter/FORWARD/1"],
+    );
+}
+
+#[test]
 fn dccp_is_tracked_without_ports() {
     let rules = "\
 -A FORWARD -m conntrack --ctorigdstport 80
@@ -193,5 +210,45 @@ fn a_source_that_is_in_the_range_is_kept() {
             "forwarded src=192.168.0.98:* p=1/2",
             "forwarded src=192.168.0.99:* p=1/2",
         ],
+    );
+}
+
+#[test]
+fn a_port_that_is_drawn_stays_in_its_range() {
+    // Ports below 512 are drawn below 512, those below 1024 from 600 on (`nf_nat_l4proto_unique_tuple`).
+    let rules = |target: &str| {
+        node()
+            .table("nat", &format!("-A POSTROUTING -p tcp -j {target}"))
+            .table(
+                "security",
+                "-A INPUT -p tcp -m tcp --sport 1:511\n-A INPUT -p tcp -m tcp --sport 1024:65535\n",
+            )
+            .snapshot()
+    };
+    let to_self = |sport: u16| {
+        format!(
+            r#"{{"origin":"local","src":"192.168.0.10","sport":{sport},"dst":"192.168.0.10","dport":80}}"#
+        )
+    };
+    let random = rules("MASQUERADE --random");
+    check(
+        &random,
+        &to_self(84),
+        &["local hit=security/INPUT/1 no=security/INPUT/2"],
+    );
+    check(
+        &random,
+        &to_self(700),
+        &["local no=security/INPUT/1 no=security/INPUT/2"],
+    );
+    check(
+        &random,
+        &to_self(40000),
+        &["local no=security/INPUT/1 hit=security/INPUT/2"],
+    );
+    check(
+        &rules("MASQUERADE --to-ports 100-200"),
+        &to_self(40000),
+        &["local hit=security/INPUT/1 no=security/INPUT/2"],
     );
 }

@@ -6,7 +6,7 @@ use super::{IN, PRE, Place};
 /// One of them.
 pub fn any(r: &mut Prng, p: &Place<'_>, proto: &str) -> String {
     let not = r.not(30);
-    match r.below(16) {
+    match r.below(18) {
         0 => " -m bpf --bytecode \"1,6 0 0 65535\"".into(),
         // The protocol in the IPv4 header is TCP.
         1 => " -m bpf --bytecode \"4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0\"".into(),
@@ -17,9 +17,12 @@ pub fn any(r: &mut Prng, p: &Place<'_>, proto: &str) -> String {
             " -m string {not}--hex-string \"|6c6162|\" --algo kmp --from 20 --to 60 --icase"
         ),
         6 => " -m time --timestart 00:00:00 --timestop 12:00:00".into(),
-        7 => " -m time --weekdays Mon,Tue,Wed,Sun".into(),
-        8 => format!(" -m cpu {not}--cpu {}", r.one(&[0, 1])),
-        9 | 10 if p.only(PRE | IN) => format!(
+        7 => format!(
+            " -m time --weekdays {}",
+            r.one(&["Mon,Tue,Wed,Sun", "Thu,Fri,Sat"])
+        ),
+        8 | 17 => format!(" -m cpu {not}--cpu {}", r.one(&[0, 1])),
+        9 | 10 | 16 if p.only(PRE | IN) => format!(
             " -m socket{}",
             r.one(&[
                 "",

@@ -7,11 +7,12 @@ use super::Place;
 /// A protocol for `-p`, `! -p NAME`, or nothing.
 pub fn name(r: &mut Prng, p: &Place<'_>) -> &'static str {
     let icmp = if p.v6 { "ipv6-icmp" } else { "icmp" };
-    match r.below(44) {
+    match r.below(46) {
         0..10 => "tcp",
         10..16 => "udp",
         16..18 => icmp,
-        18 => "sctp",
+        18 | 44 => "sctp",
+        45 => "dccp",
         19 => r.one(&["udplite", "dccp"]),
         20 => r.one(&["esp", if p.v6 { "esp" } else { "ah" }]),
         21 => r.one(&["47", "all"]),
@@ -43,10 +44,10 @@ pub fn of(r: &mut Prng, p: &Place<'_>, proto: &str) -> String {
 fn ports(r: &mut Prng, p: &Place<'_>, proto: &str) -> String {
     let mut s = format!(" -m {proto}");
     let what = r.below(10);
-    if what < 6 || proto == "dccp" {
+    if what < 5 {
         s += &format!(" {}--dport {}", r.not(25), pool::port(r));
     }
-    if (5..8).contains(&what) {
+    if (4..8).contains(&what) {
         s += &format!(" {}--sport {}", r.not(35), pool::sport(r));
     }
     if what < 8 {
@@ -70,7 +71,7 @@ fn ports(r: &mut Prng, p: &Place<'_>, proto: &str) -> String {
             let v = r.one(&["any INIT", "all DATA,INIT", "only INIT", "any DATA:Be"]);
             s += &format!(" {}--chunk-types {v}", r.not(30));
         }
-        _ => s += " --dport 80",
+        _ => s += &format!(" {}--dport 80:443", r.not(40)),
     }
     s
 }

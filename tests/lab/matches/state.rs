@@ -27,7 +27,7 @@ pub fn statistic(r: &mut Prng) -> String {
 
 /// Any match with state; a node with such rules gets them afresh for every packet.
 pub fn any(r: &mut Prng, p: &Place<'_>) -> String {
-    let n = r.below(3);
+    let n = r.below(2);
     let not = r.not(20);
     let to = r.one(&["", " --rsource", " --rdest"]);
     match r.below(12) {
