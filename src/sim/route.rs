@@ -39,7 +39,7 @@ pub struct RouteKey {
 
 impl RouteKey {
     /// Whether a `tos` selector fits; 0 asks for none. IPv4 looks at three bits only, as it always did
-    /// (`fib_dscp_masked_match` in include/net/ip_fib.h), IPv6 at the whole DSCP (`fib6_rule_match`).
+    /// (`fib_dscp_masked_match` in `include/net/ip_fib.h`), IPv6 at the whole DSCP (`fib6_rule_match`).
     pub(super) fn tos_fits(&self, want: u8) -> bool {
         let bits = if self.dst.is_ipv4() { 0x1c } else { 0xfc };
         want == 0 || want & 0xfc == self.tos & bits
