@@ -75,6 +75,16 @@ pub enum PacketError {
         /// Source.
         src: IpAddr,
     },
+    /// The routes that would tell where it comes in were not captured.
+    #[error(
+        "where {src} comes in is not known, since no routes were captured: say --in DEV (JSON: \"iif\"), or add `{command}`"
+    )]
+    NoRoutes {
+        /// Source.
+        src: IpAddr,
+        /// What prints them.
+        command: &'static str,
+    },
     /// No source, and not from the node.
     #[error(
         "the source is missing (only a packet of the node itself may leave it out: --from-node, JSON: \"origin\":\"local\")"
@@ -351,7 +361,17 @@ impl PacketSpec {
                 match sim::way_back(node, src, dst) {
                     sim::WayBack::Local => Ok(Origin::Local),
                     sim::WayBack::Device(d) => Ok(Origin::Device(d)),
-                    sim::WayBack::None => Err(PacketError::NoReverse { src }),
+                    sim::WayBack::None => Err(match Family::of(src) {
+                        Family::V4 if !node.captured.route4 => PacketError::NoRoutes {
+                            src,
+                            command: "ip route show table all",
+                        },
+                        Family::V6 if !node.captured.route6 => PacketError::NoRoutes {
+                            src,
+                            command: "ip -6 route show table all",
+                        },
+                        _ => PacketError::NoReverse { src },
+                    }),
                 }
             }
         }

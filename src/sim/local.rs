@@ -19,8 +19,13 @@ impl Run<'_, '_> {
         if let Some(src) = given
             && !self.is_local_addr(src)
         {
-            // `ip_route_output_key_hash_rcu`: the source must be the node's own.
-            return Err(End::rejected(Reason::NoSuchSource));
+            if self.knows_addresses(src) {
+                // `ip_route_output_key_hash_rcu`: the source must be the node's own.
+                return Err(End::rejected(Reason::NoSuchSource));
+            }
+            self.assume(format!(
+                "{src} is an address of this node (none were captured)"
+            ));
         }
         let mut key = self.key_out(given.unwrap_or(any));
         let mut found = self.fib_lookup(&key);

@@ -248,14 +248,18 @@ impl Run<'_, '_> {
         })
     }
 
-    /// Where neither addresses nor the local table were captured, the destination may be the node's own: both are followed.
-    fn perhaps_local(&mut self, addr: IpAddr) -> Option<Lookup> {
+    /// Whether the capture tells which addresses of this one's family are the node's own.
+    pub(super) fn knows_addresses(&self, addr: IpAddr) -> bool {
         let c = self.node.captured;
-        let captured = match Family::of(addr) {
+        match Family::of(addr) {
             Family::V4 => c.addr4 || c.local4,
             Family::V6 => c.addr6 || c.local6,
-        };
-        if captured || addr != self.packet.dst || self.outer {
+        }
+    }
+
+    /// Where neither addresses nor the local table were captured, the destination may be the node's own: both are followed.
+    fn perhaps_local(&mut self, addr: IpAddr) -> Option<Lookup> {
+        if self.knows_addresses(addr) || addr != self.packet.dst || self.outer {
             return None;
         }
         let own = self.fork_unknown(

@@ -390,6 +390,7 @@ fn back(answer: &Answer<'_, '_, '_>, t: &crate::trace::Trace) -> String {
             });
             format!("{by}{out}: {who} gets it from {}", names::source(&d))
         }
+        (Verdict::Unknown, _) => format!("{by}; {}", super::fate::fate(answer.node, o)),
         _ => format!("{by} and is {}", super::fate::fate(answer.node, o)),
     }
 }
