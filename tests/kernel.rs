@@ -117,6 +117,11 @@ fn judge(seed: u64, packets: usize, f: &mut Figures) -> (Vec<Divergence>, Option
         .map(|t| t.rules.len() as u64)
         .sum::<u64>();
     f.rules.1 += case.refused.len() as u64;
+    if knob("NFWHY_LAB_VERBOSE", 0) != 0 {
+        for r in &case.refused {
+            say(&format!("seed {seed}, refused: {r}"));
+        }
+    }
     let count = if fresh { packets / 8 } else { packets };
     let mut probes: Vec<_> = (0..count).map(|_| case.packets.any(&mut r)).collect();
     if std::env::var(INSIDE).is_ok() {

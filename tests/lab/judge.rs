@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::frame::{ICMP, ICMPV6, TCP, Wire, has_ports};
+use super::frame::{DCCP, ICMP, ICMPV6, TCP, Wire, has_ports};
 use super::netns::DEVICES;
 use super::probe::{From, Observed, Probe};
 use super::spec::{Backend, Counters, RuleKey};
@@ -309,7 +309,9 @@ pub fn unanswerable(p: &Probe, o: &Outcome) -> bool {
         || w.src.is_multicast()
         || w.dst.is_multicast();
     let nowhere = !matches!(p.from, From::Local { .. }) && !has_route(w.src);
-    reset && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere
+    // REJECT looks at the checksum first, which NAT does not mend for DCCP (`nf_reject_verify_csum`).
+    let damaged = w.proto == DCCP && o.dnat.is_some();
+    damaged || reset && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere
 }
 
 /// Whether the path forks only where a number is drawn for every packet anew.

@@ -252,3 +252,21 @@ fn a_port_that_is_drawn_stays_in_its_range() {
         &["local hit=security/INPUT/1 no=security/INPUT/2"],
     );
 }
+
+#[test]
+fn the_timeout_of_a_connection_is_asked_anew_once_it_is_confirmed() {
+    let rule = |chain: &str| format!("-A {chain} -m conntrack --ctexpire 10:40\n");
+    let s = node()
+        .table("filter", &(rule("OUTPUT") + &rule("INPUT")))
+        .snapshot();
+    check(
+        &s,
+        r#"{"origin":"local","src":"192.168.0.10","dst":"192.168.0.10","dport":80}"#,
+        &[
+            "local hit=filter/OUTPUT/1 hit=filter/INPUT/1",
+            "local hit=filter/OUTPUT/1 no=filter/INPUT/1",
+            "local no=filter/OUTPUT/1 hit=filter/INPUT/1",
+            "local no=filter/OUTPUT/1 no=filter/INPUT/1",
+        ],
+    );
+}

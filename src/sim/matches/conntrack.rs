@@ -134,11 +134,18 @@ impl Run<'_, '_> {
                 return Tri::No;
             }
         }
-        if c.expire.is_some() {
+        if let Some(n) = c.expire {
+            // A connection that is not confirmed has no end yet: `nf_ct_expires` takes the time from a duration then, and what
+            // comes out depends on how long the node is up.
+            let which = if ct.confirmed { "" } else { "unconfirmed " };
             return fact(
-                "the connection's timeout is in the range of --ctexpire",
+                &format!(
+                    "the {which}connection's timeout is in {}:{}",
+                    n.value.lo, n.value.hi
+                ),
                 Some(("conntrack entry", "conntrack -L")),
-            );
+            )
+            .not(n.not);
         }
         out
     }

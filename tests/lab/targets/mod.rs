@@ -57,7 +57,8 @@ fn onlooker(r: &mut Prng, p: &Place<'_>) -> String {
         7 => format!(" -j AUDIT --type {}", r.one(&["accept", "drop", "reject"])),
         8 => " -j IDLETIMER --timeout 600 --label lab".into(),
         _ if p.table == "raw" => " -j TRACE".into(),
-        9 => " -j CONNSECMARK --save".into(),
+        // The kernel takes it in the mangle or the security table, not in both.
+        9 if p.table == "security" => " -j CONNSECMARK --save".into(),
         _ => " -j NFLOG --nflog-group 9".into(),
     }
 }
