@@ -309,9 +309,10 @@ pub fn unanswerable(p: &Probe, o: &Outcome) -> bool {
         || w.src.is_multicast()
         || w.dst.is_multicast();
     let nowhere = !matches!(p.from, From::Local { .. }) && !has_route(w.src);
-    // REJECT looks at the checksum first, which NAT does not mend for DCCP (`nf_reject_verify_csum`).
-    let damaged = w.proto == DCCP && o.dnat.is_some();
-    damaged || reset && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere
+    // REJECT looks at the checksum first, and for protocols it does not know without the pseudo header that DCCP's covers
+    // (`nf_reject_verify_csum`, `nf_ip_checksum`).
+    let silent = reset || w.proto == DCCP;
+    silent && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere
 }
 
 /// Whether the path forks only where a number is drawn for every packet anew.
