@@ -358,21 +358,7 @@ impl Run<'_, '_> {
 
     /// The route of a real server is looked up by its address alone: no mark, no source (`do_output_route4`).
     fn route_to_server(&mut self, server: IpAddr) -> super::route::RouteResult {
-        let key = RouteKey {
-            dst: server,
-            src: Family::of(server).unspecified(),
-            tos: 0,
-            mark: 0,
-            iif: None,
-            oif: None,
-            prefer: None,
-            l3: None,
-            proto: None,
-            sport: Port::None,
-            dport: Port::None,
-            uid: 0,
-        };
-        self.fib_lookup(&key)
+        self.fib_lookup(&RouteKey::bare(server))
     }
 
     /// `net.ipv4.vs.conntrack` holds for both families.

@@ -388,26 +388,10 @@ impl Run<'_, '_> {
 impl Ct {
     pub(super) fn untracked(t: Tuple) -> Self {
         Self {
-            state: CtState::Untracked,
-            is_reply: false,
-            orig: t,
-            reply: t.inverted(),
             src_done: true,
             dst_done: true,
-            src_nat: false,
-            dst_nat: false,
-            mark: 0,
-            replied: false,
-            assured: false,
-            tcp: None,
-            confirmed: false,
-            ipvs: None,
-            src_unknown: false,
             made_up: true,
-            helper: None,
-            at: None,
-            zones: super::Zones::default(),
-            template: None,
+            ..Self::fresh(t, CtState::Untracked)
         }
     }
 }

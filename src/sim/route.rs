@@ -46,6 +46,26 @@ impl RouteKey {
     }
 }
 
+impl RouteKey {
+    /// By the destination alone.
+    pub(super) fn bare(dst: IpAddr) -> Self {
+        Self {
+            dst,
+            src: Family::of(dst).unspecified(),
+            tos: 0,
+            mark: 0,
+            iif: None,
+            oif: None,
+            prefer: None,
+            l3: None,
+            proto: None,
+            sport: Port::None,
+            dport: Port::None,
+            uid: 0,
+        }
+    }
+}
+
 /// A lookup's result.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -477,20 +497,7 @@ impl Run<'_, '_> {
 
     /// The route for an address in table local alone.
     pub(super) fn local_table(&mut self, addr: IpAddr) -> Option<Lookup> {
-        let key = RouteKey {
-            dst: addr,
-            src: Family::of(addr).unspecified(),
-            tos: 0,
-            mark: 0,
-            iif: None,
-            oif: None,
-            prefer: None,
-            l3: None,
-            proto: None,
-            sport: Port::None,
-            dport: Port::None,
-            uid: 0,
-        };
+        let key = RouteKey::bare(addr);
         match self.table_lookup(TableId::LOCAL, &key, false) {
             TableResult::Found(l) => Some(l),
             _ => self.perhaps_local(addr),

@@ -3,7 +3,7 @@
 use super::route::{Lookup, NoWay, RouteKey};
 use super::run::{End, Flow, Run};
 use crate::node::DevId;
-use crate::trace::{ForkKind, Port, Reason, StepKind};
+use crate::trace::{ForkKind, Reason, StepKind};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::iptables::matches::Rpfilter;
@@ -185,21 +185,15 @@ impl Run<'_, '_> {
                     return true ^ m.invert;
                 }
                 let key = RouteKey {
-                    dst: src,
                     src: match dst {
                         d if is_multicast_or_broadcast(d) => Family::V4.unspecified(),
                         d => d,
                     },
                     tos: self.skb.tos,
                     mark: if m.validmark { self.skb.mark } else { 0 },
-                    iif: None,
                     oif: self.node.l3_master(dev),
-                    prefer: None,
                     l3: self.node.l3_master(dev),
-                    proto: None,
-                    sport: Port::None,
-                    dport: Port::None,
-                    uid: 0,
+                    ..RouteKey::bare(src)
                 };
                 match self.fib_lookup(&key) {
                     Err(way) => way == NoWay::NotCaptured,
@@ -218,7 +212,6 @@ impl Run<'_, '_> {
                     return true ^ m.invert;
                 }
                 let key = RouteKey {
-                    dst: src,
                     src: if is_multicast_or_broadcast(dst) {
                         Family::V6.unspecified()
                     } else {
@@ -226,14 +219,9 @@ impl Run<'_, '_> {
                     },
                     tos: self.skb.tos,
                     mark: if m.validmark { self.skb.mark } else { 0 },
-                    iif: None,
-                    oif: None,
-                    prefer: None,
                     l3: self.node.l3_master(dev),
                     proto: Some(self.skb.proto),
-                    sport: Port::None,
-                    dport: Port::None,
-                    uid: 0,
+                    ..RouteKey::bare(src)
                 };
                 self.reverse6(m, key, dev)
             }

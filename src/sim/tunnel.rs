@@ -27,20 +27,11 @@ impl Run<'_, '_> {
             return Ok(());
         }
         let local = d.info.local.filter(|l| !l.is_unspecified());
-        let key = RouteKey {
-            dst: remote,
-            src: local.unwrap_or(Family::V4.unspecified()),
-            tos: 0,
-            mark: self.skb.mark,
-            iif: None,
-            oif: None,
-            prefer: None,
-            l3: None,
-            proto: None,
-            sport: Port::None,
-            dport: Port::None,
-            uid: 0,
-        };
+        let mut key = RouteKey::bare(remote);
+        key.mark = self.skb.mark;
+        if let Some(local) = local {
+            key.src = local;
+        }
         let inner_family = self.family;
         self.family = Family::V4;
         let l = match self.fib_lookup(&key) {

@@ -2,8 +2,7 @@
 
 use super::super::run::Run;
 use super::{Tri, fact};
-use crate::trace::Port;
-use nfwhy_parsers::Family;
+use crate::sim::RouteKey;
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::iptables::matches::Addrtype;
 use std::net::IpAddr;
@@ -98,19 +97,9 @@ impl Run<'_, '_> {
                 return out;
             }
         }
-        let key = crate::sim::route::RouteKey {
-            dst: addr,
-            src: Family::V6.unspecified(),
-            tos: 0,
-            mark: 0,
-            iif: None,
+        let key = RouteKey {
             oif: dev,
-            prefer: None,
-            l3: None,
-            proto: None,
-            sport: Port::None,
-            dport: Port::None,
-            uid: 0,
+            ..RouteKey::bare(addr)
         };
         match self.fib_lookup(&key) {
             Err(_) => out | UNREACHABLE,
