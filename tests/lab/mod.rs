@@ -1,9 +1,11 @@
 //! The kernel lab: random nodes and random packets, the running kernel beside the simulator, rule hit by rule hit.
 //!
-//! In the order of use: a [`spec`] of a node is drawn ([`topology`], [`sets`], [`rules`] of [`matches`] and [`targets`], [`kube`]), made in a [`netns`] by the ordinary tools
-//! and captured by them; [`packets`] are sent and watched by [`probe`] with the help of [`nflog`]; [`judge`] holds the simulator's
-//! answer against it; where they differ, [`shrink`] looks for the smallest node that still shows it.
+//! In the order of use: a [`spec`] of a node is drawn ([`topology`], [`sets`], [`rules`] of [`matches`] and [`targets`], [`kube`]), made in a
+//! [`netns`] by the ordinary tools and captured by them; [`packets`] are sent and watched by [`probe`] with the help of [`nflog`], and
+//! [`answers`] go back; [`judge`] holds the simulator's answer against it; where they differ, [`shrink`] looks for the smallest node that
+//! still shows it. [`tally`] counts what decided; COVERAGE.md lists what is made.
 
+pub mod answers;
 pub mod case;
 pub mod combine;
 pub mod connections;

@@ -77,7 +77,7 @@ fn any(r: &mut Prng, p: &Place<'_>, proto: &str) -> String {
     if p.random && r.chance(20) {
         return state::statistic(r);
     }
-    if p.odd && r.chance(8) {
+    if p.odd && r.chance(12) {
         return odd::any(r, p, proto);
     }
     let not = r.not(30);

@@ -27,9 +27,10 @@ pub fn statistic(r: &mut Prng) -> String {
 
 /// Any match with state; a node with such rules gets them afresh for every packet.
 pub fn any(r: &mut Prng, p: &Place<'_>) -> String {
-    let n = r.below(2);
+    // Mostly one list, so that one rule meets what another has put into it.
+    let n = usize::from(r.chance(25));
     let not = r.not(20);
-    let to = r.one(&["", " --rsource", " --rdest"]);
+    let to = r.one(&["", "", " --rsource", " --rdest"]);
     match r.below(12) {
         0 => " -m limit --limit 5/min --limit-burst 2".into(),
         1 => " -m limit --limit 1/hour --limit-burst 1".into(),
