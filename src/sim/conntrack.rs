@@ -162,9 +162,16 @@ impl Run<'_, '_> {
         }
     }
 
-    /// A port as conntrack knows it: of DCCP it knows none (`nf_ct_get_tuple`, Linux 6.18).
+    /// A port as conntrack knows it. Of DCCP it knows none any more (`nf_ct_get_tuple`, Linux 6.18); kernels that do have a
+    /// setting for it.
     pub(super) fn ct_port(&self, port: Port) -> Port {
-        if self.skb.proto == Proto::DCCP {
+        let sysctls = &self.node.sysctls;
+        if self.skb.proto == Proto::DCCP
+            && sysctls.any_below("net/netfilter/")
+            && sysctls
+                .get("net/netfilter/nf_conntrack_dccp_loose")
+                .is_none()
+        {
             Port::None
         } else {
             port

@@ -332,6 +332,8 @@ fn sysctls() -> String {
     add("ipv4/ip_forward");
     add("ipv4/fib_multipath_hash_policy");
     add("netfilter/nf_conntrack_tcp_loose");
+    add("netfilter/nf_conntrack_dccp_loose");
+    add("netfilter/nf_conntrack_checksum");
     let mut devices = vec!["all", "default", "lo"];
     devices.extend(super::netns::DEVICES);
     for dev in devices {

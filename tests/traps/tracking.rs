@@ -120,17 +120,26 @@ fn without_ports_the_second_packet_to_oneself_is_a_reply() {
 }
 
 #[test]
-fn dccp_is_tracked_without_ports() {
+fn dccp_is_tracked_without_ports_unless_the_kernel_has_a_setting_for_it() {
     let rules = "\
 -A FORWARD -m conntrack --ctorigdstport 80
 -A FORWARD -m conntrack --ctorigdstport 0
 -A FORWARD -p dccp -m dccp --dport 80
 ";
     let packet = IN.replace('}', r#","proto":"33"}"#);
+    let on = |setting: &str| {
+        let setting = format!("net.netfilter.{setting} = 1");
+        node().table("filter", rules).sysctl(&setting).snapshot()
+    };
     check(
-        &node().table("filter", rules).snapshot(),
+        &on("nf_conntrack_tcp_loose"),
         &packet,
         &["forwarded no=filter/FORWARD/1 hit=filter/FORWARD/2 hit=filter/FORWARD/3"],
+    );
+    check(
+        &on("nf_conntrack_dccp_loose"),
+        &packet,
+        &["forwarded hit=filter/FORWARD/1 no=filter/FORWARD/2 hit=filter/FORWARD/3"],
     );
 }
 
