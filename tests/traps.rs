@@ -508,3 +508,23 @@ fn owner_with_suppl_groups_never_matches_what_no_socket_sent() {
         ],
     );
 }
+
+#[test]
+fn a_packet_that_asks_a_limit_again_takes_from_it_again() {
+    let rules = "\
+-A FORWARD -m hashlimit --hashlimit-upto 5/min --hashlimit-burst 2 --hashlimit-mode srcip --hashlimit-name h
+-A FORWARD -m hashlimit --hashlimit-upto 5/min --hashlimit-burst 2 --hashlimit-mode srcip --hashlimit-name h
+-A FORWARD -m hashlimit --hashlimit-above 5/min --hashlimit-burst 2 --hashlimit-mode srcip --hashlimit-name h
+-A FORWARD -j ONCE
+-A FORWARD -j ONCE
+-A ONCE -m limit --limit 1/hour --limit-burst 1 -j RETURN
+-A ONCE -j DROP
+";
+    check(
+        &node().table("filter", rules).snapshot(),
+        IN,
+        &[
+            "dropped why=filter/ONCE/2 hit=filter/FORWARD/1 hit=filter/FORWARD/2 hit=filter/FORWARD/3 hit=filter/ONCE/1",
+        ],
+    );
+}

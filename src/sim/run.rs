@@ -87,6 +87,8 @@ pub(super) struct Run<'s, 'n> {
     pub probability: Option<f64>,
     /// Entries of `recent` lists made by this packet.
     pub recent: HashSet<(String, IpAddr)>,
+    /// How often this packet passed each limit.
+    pub passed: HashMap<String, u32>,
     /// Sets that a rule has changed on the way.
     pub changed_sets: HashSet<String>,
     pub tested: u64,
@@ -149,6 +151,7 @@ impl<'s, 'n> Run<'s, 'n> {
             facts: HashMap::new(),
             probability: Some(1.0),
             recent: HashSet::new(),
+            passed: HashMap::new(),
             changed_sets: HashSet::new(),
             tested: 0,
             misses: Vec::new(),

@@ -299,7 +299,7 @@ impl Run<'_, '_> {
             Match::Physdev(p) => self.match_physdev(p),
             Match::Rpfilter(r) => Tri::of(self.match_rpfilter(*r)),
             Match::Ipvs(i) => self.match_ipvs(i),
-            Match::Limit(_) => {
+            Match::Limit(l) => {
                 // Of a rule that only logs nothing depends.
                 if !only_logs(&rule.target) {
                     self.assume(format!(
@@ -307,14 +307,21 @@ impl Run<'_, '_> {
                         self.node.place(t.rule_origin(hit.chain, hit.rule))
                     ));
                 }
-                Tri::Yes
+                Tri::of(self.passes(format!("limit {hit:?}"), l.burst))
             }
             Match::Hashlimit(h) => {
                 self.assume(format!(
                     "hashlimit {} is not used up by this client",
                     h.name
                 ));
-                Tri::of(h.upto)
+                // Bytes are not counted here; a number of packets is 5 where none is written (`XT_HASHLIMIT_BURST`).
+                let burst = match h.burst.as_deref() {
+                    None if h.rate.contains("b/") => u32::MAX,
+                    None => 5,
+                    Some(n) => n.parse().unwrap_or(u32::MAX),
+                };
+                let within = self.passes(format!("hashlimit {}", h.name), burst);
+                Tri::of(within == h.upto)
             }
             Match::Connlimit(c) => {
                 self.assume("this is the client's only connection (connlimit)".to_owned());
@@ -475,6 +482,15 @@ impl Run<'_, '_> {
                 )
             }
         })
+    }
+
+    /// A packet that asks a limit again, in another rule or from another hook, takes from it again (`limit_mt`,
+    /// `hashlimit_mt_common`).
+    fn passes(&mut self, limit: String, burst: u32) -> bool {
+        let n = self.passed.entry(limit).or_default();
+        let within = *n < burst;
+        *n = n.saturating_add(1);
+        within
     }
 
     fn icmp(&self, n: Neg<IcmpType>, proto: Proto) -> Tri {
