@@ -14,9 +14,9 @@ pub fn any(r: &mut Prng, p: &Place<'_>, proto: &str) -> String {
         3 => format!(" -m u32 {not}--u32 \"0x0>>0x16&0x3c@0x0>>0x10=0x50\""),
         4 => format!(" -m string {not}--string \"lab\" --algo bm"),
         5 => format!(
-            " -m string {not}--hex-string \"|6c6162|\" --algo kmp --from 20 --to 60 --icase"
+            " -m string {not}--hex-string \"|6c61622100|\" --algo kmp --from 20 --to 60 --icase"
         ),
-        6 => " -m time --timestart 00:00:00 --timestop 12:00:00".into(),
+        6 => " -m time --timestart 01:00:00 --timestop 12:00:00".into(),
         7 => format!(
             " -m time --weekdays {}",
             r.one(&["Mon,Tue,Wed,Sun", "Thu,Fri,Sat"])
