@@ -11,7 +11,8 @@
 
 mod lab;
 
-use lab::case::{Case, Divergence, Figures};
+use lab::case::{Case, Divergence};
+use lab::figures::Figures;
 use lab::prng::Prng;
 use lab::probe::From;
 use lab::spec::{Backend, Spec};

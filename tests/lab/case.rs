@@ -9,87 +9,19 @@ use std::net::IpAddr;
 
 use super::answers;
 use super::connections;
+use super::figures::{Figures, count};
 use super::judge::{self, ask, delta, end_differences, hit_differences, hits};
 use super::netns::Netns;
 use super::nflog::Nflog;
 use super::packets::Packets;
 use super::probe::{From, Observed, Probe};
 use super::spec::{Counters, Spec};
-use super::tally::Tally;
 
 /// Packets between two readings of the counters.
 const BATCH: usize = 40;
 
 /// The same for packets with several ends.
 const FEW: usize = 10;
-
-/// Figures over nodes.
-#[derive(Clone, Debug, Default)]
-pub struct Figures {
-    /// Nodes.
-    pub nodes: u64,
-    /// Packets sent and judged.
-    pub packets: u64,
-    /// Of these, judged one by one.
-    pub singly: u64,
-    /// Packets with more than one end.
-    pub forking: u64,
-    /// Packets for which an end is unknown to the simulator.
-    pub unknown: u64,
-    /// Replies and later packets.
-    pub followed: u64,
-    /// Batches whose packets were judged again one by one.
-    pub again: u64,
-    /// Rules loaded, and refused by the tools.
-    pub rules: (u64, u64),
-    /// By verdict.
-    pub verdicts: BTreeMap<&'static str, u64>,
-    /// What decided.
-    pub tally: Tally,
-}
-
-impl Figures {
-    /// In words; with the counts per match if asked for.
-    pub fn text(&self, counts: bool) -> String {
-        let tally = if counts {
-            self.tally.text()
-        } else {
-            String::new()
-        };
-        format!(
-            "{tally}{} nodes, {} packets ({} singly, {} with several ends, {} replies and later ones; {} batches again one by one), \
-             {} unknown, {} rules ({} refused by the tools), {:?}",
-            self.nodes,
-            self.packets,
-            self.singly,
-            self.forking,
-            self.followed,
-            self.again,
-            self.unknown,
-            self.rules.0,
-            self.rules.1,
-            self.verdicts
-        )
-    }
-}
-
-impl std::ops::AddAssign for Figures {
-    fn add_assign(&mut self, other: Self) {
-        self.nodes += other.nodes;
-        self.packets += other.packets;
-        self.singly += other.singly;
-        self.forking += other.forking;
-        self.unknown += other.unknown;
-        self.followed += other.followed;
-        self.again += other.again;
-        self.rules.0 += other.rules.0;
-        self.rules.1 += other.rules.1;
-        for (verdict, n) in other.verdicts {
-            *self.verdicts.entry(verdict).or_default() += n;
-        }
-        self.tally += other.tally;
-    }
-}
 
 /// A packet on which the two disagree.
 #[derive(Clone, Debug)]
@@ -522,9 +454,4 @@ impl Case {
         }
         judge::misfit(&ends, &seen, sent)
     }
-}
-
-fn count(node: &Node<'_>, o: &Outcome, f: &mut Figures) {
-    *f.verdicts.entry(o.verdict.name()).or_default() += 1;
-    f.tally.add(node, o);
 }

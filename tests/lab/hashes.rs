@@ -5,7 +5,8 @@ use nfwhy::node::Node;
 use nfwhy::sim::Conn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::case::{Case, Figures};
+use super::case::Case;
+use super::figures::Figures;
 use super::frame::{UDP, Wire};
 use super::judge::ask;
 use super::probe::{From, Probe};

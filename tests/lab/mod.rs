@@ -10,6 +10,7 @@ pub mod case;
 pub mod combine;
 pub mod connections;
 pub mod expected;
+pub mod figures;
 pub mod frame;
 pub mod hashes;
 pub mod judge;

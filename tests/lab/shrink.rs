@@ -4,7 +4,8 @@ use nfwhy::node::Node;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::case::{Case, Divergence, Figures};
+use super::case::{Case, Divergence};
+use super::figures::Figures;
 use super::judge::kernel_verdict;
 use super::netns::DEVICES;
 use super::probe::{From, Probe};
