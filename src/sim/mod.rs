@@ -4,6 +4,7 @@
 //! `choices::Choices`; the walk is repeated until every combination of choices has been taken. Nothing is undone and no
 //! state is shared between branches, so the code of a walk reads as the kernel's own functions do.
 
+mod addresses;
 mod chain;
 mod choices;
 mod conntrack;

@@ -139,7 +139,7 @@ impl NoWay {
 /// Either a route or why there is none.
 pub type RouteResult = Result<Lookup, NoWay>;
 
-enum TableResult {
+pub(super) enum TableResult {
     Found(Lookup),
     Error(NoWay),
     /// Nothing here, or `throw`: the next rule.
@@ -268,42 +268,8 @@ impl Run<'_, '_> {
         })
     }
 
-    /// Whether the capture tells which addresses of this one's family are the node's own.
-    pub(super) fn knows_addresses(&self, addr: IpAddr) -> bool {
-        let c = self.node.captured;
-        match Family::of(addr) {
-            Family::V4 => c.addr4 || c.local4,
-            Family::V6 => c.addr6 || c.local6,
-        }
-    }
-
-    /// Where neither addresses nor the local table were captured, the destination may be the node's own: both are followed.
-    fn perhaps_local(&mut self, addr: IpAddr) -> Option<Lookup> {
-        if self.knows_addresses(addr) || addr != self.packet.dst || self.outer {
-            return None;
-        }
-        let own = self.fork_unknown(
-            ForkKind::Unknown(format!("whether {addr} is this node's")),
-            &format!("local {addr}"),
-            false,
-            &format!("{addr} is an address of this node (none were captured)"),
-            &format!("{addr} is not an address of this node (none were captured)"),
-        );
-        own.then(|| Lookup {
-            ty: RouteType::Local,
-            nexthops: Vec::new(),
-            all_devs: Vec::new(),
-            prefsrc: None,
-            scope: Scope::HOST,
-            dst_len: Family::of(addr).bits(),
-            table: TableId::LOCAL,
-            mtu: None,
-            origin: Origin::default(),
-        })
-    }
-
     /// `fib_table_lookup`.
-    fn table_lookup(
+    pub(super) fn table_lookup(
         &mut self,
         table: TableId,
         key: &RouteKey,
@@ -469,44 +435,5 @@ impl Run<'_, '_> {
                 many.get(i).cloned()
             }
         }
-    }
-
-    /// `__inet_dev_addr_type` (`net/ipv4/fib_frontend.c)`: what the local table says of an address, on `dev` if given.
-    pub(super) fn addr_type4(&mut self, addr: IpAddr, dev: Option<DevId>) -> RouteType {
-        let IpAddr::V4(a) = addr else {
-            return RouteType::Unicast;
-        };
-        if a.octets()[0] == 0 || a.is_broadcast() {
-            return RouteType::Broadcast;
-        }
-        if a.is_multicast() {
-            return RouteType::Multicast;
-        }
-        match self.local_table(addr) {
-            Some(l) => {
-                let on = l.all_devs.first().copied();
-                if dev.is_none() || dev == on {
-                    l.ty
-                } else {
-                    RouteType::Unicast
-                }
-            }
-            None => RouteType::Unicast,
-        }
-    }
-
-    /// The route for an address in table local alone.
-    pub(super) fn local_table(&mut self, addr: IpAddr) -> Option<Lookup> {
-        let key = RouteKey::bare(addr);
-        match self.table_lookup(TableId::LOCAL, &key, false) {
-            TableResult::Found(l) => Some(l),
-            _ => self.perhaps_local(addr),
-        }
-    }
-
-    /// Whether an address is one of the node's own.
-    pub(super) fn is_local_addr(&mut self, addr: IpAddr) -> bool {
-        self.local_table(addr)
-            .is_some_and(|l| matches!(l.ty, RouteType::Local | RouteType::Anycast))
     }
 }
