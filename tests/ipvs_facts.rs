@@ -127,3 +127,281 @@ fn a_client_may_be_its_own_real_server() {
         &["forwarded out=ens4 dst=10.10.6.91:80"],
     );
 }
+
+const REPLY: &str = r#"{"src":"10.233.98.39","sport":80,"dst":"10.10.6.91","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#;
+const NEXT: &str = r#"{"src":"10.10.6.91","sport":40000,"dst":"172.19.100.2","dport":80,"iif":"ens4","flags":["ack"]}"#;
+const ONE: &str = "TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 Masq 1";
+
+fn counted(s: &nfwhy::capture::Snapshot, o: &nfwhy::trace::Outcome, rules: &[&str]) -> Vec<bool> {
+    let all = hits(&Node::new(s), o);
+    rules.iter().map(|r| all.iter().any(|h| h == r)).collect()
+}
+
+/// `ip_vs_route_me_harder` in `handle_response`: a reply goes the way of packets from the virtual address.
+#[test]
+fn replies_leave_by_the_way_of_the_virtual_address() {
+    for (reroute, out) in [("1", "ens3"), ("0", "ens4")] {
+        let s = Files::new(&[
+            "ens3 10.10.1.142/24",
+            "ens4 10.10.4.142/24",
+            "kube-ipvs0 down kind=dummy 172.19.100.2/32",
+            "cali1",
+        ])
+        .route(
+            "default via 10.10.4.1 dev ens4
+10.233.98.39 dev cali1 scope link
+default via 10.10.1.1 dev ens3 table 100",
+        )
+        .rule("100: from 172.19.100.2 lookup 100")
+        .sysctl(&format!("net.ipv4.vs.snat_reroute = {reroute}"))
+        .ipvs(ONE)
+        .snapshot();
+        let first = walk_one(&s, TO_V, None);
+        check_in(
+            &s,
+            REPLY,
+            first.conn.as_ref(),
+            &[&format!("forwarded out={out} src=172.19.100.2:80")],
+        );
+    }
+}
+
+/// `nf_nat_ipv4_local_fn` looks at the connection, whose destination IPVS has changed: the request is routed again with its mark.
+/// `nf_nat_oif_changed`: the next packet has no mark, takes the other way, and is dropped.
+#[test]
+fn a_mark_routes_what_ipvs_sends_on_and_ends_the_connection() {
+    let node = |conntrack: &str| {
+        Files::new(&[
+            "ens3 10.10.1.142/24",
+            "ens4 10.10.4.142/24",
+            "kube-ipvs0 down kind=dummy 172.19.100.2/32",
+            "cali1",
+        ])
+        .route(
+            "default via 10.10.4.1 dev ens4
+10.233.98.39 dev cali1 scope link
+default via 10.10.1.1 dev ens3 table 100",
+        )
+        .rule("100: from all fwmark 0x4000/0x4000 lookup 100")
+        .table(
+            "nat",
+            "-A PREROUTING -j MARK --set-xmark 0x4000/0x4000\n-A POSTROUTING -j MASQUERADE\n",
+        )
+        .sysctl(&format!("net.ipv4.vs.conntrack = {conntrack}"))
+        .ipvs(ONE)
+        .snapshot()
+    };
+    let s = node("1");
+    let first = walk_one(&s, TO_V, None);
+    check(
+        &s,
+        TO_V,
+        &["forwarded out=ens3 src=10.10.1.142 dst=10.233.98.39:80"],
+    );
+    let reply = r#"{"src":"10.233.98.39","sport":80,"dst":"10.10.1.142","dport":40000,"iif":"ens3","flags":["syn","ack"]}"#;
+    let second = walk_one(&s, reply, first.conn.as_ref());
+    // No mark this time: the nat chain is for first packets.
+    check_in(
+        &s,
+        NEXT,
+        second.conn.as_ref(),
+        &["dropped why=masquerade-elsewhere"],
+    );
+    // Without conntrack there is no connection to ask.
+    check(
+        &node("0"),
+        TO_V,
+        &["forwarded out=cali1 dst=10.233.98.39:80"],
+    );
+}
+
+/// `ipvs_mt` asks `ip_vs_conn_out_get` for the packet turned round: it finds requests that carry the client's address still, those
+/// of NAT by the real server and the others by the virtual address. Replies it never finds. `--ipvs` beside others says nothing.
+#[test]
+fn the_ipvs_match_finds_requests_before_masquerading() {
+    let rules = "-A POSTROUTING -m ipvs --vaddr 172.19.100.2 --vdir ORIGINAL
+-A POSTROUTING -m ipvs --ipvs --vport 80
+-A POSTROUTING -m ipvs ! --vmethod MASQ
+-A POSTROUTING -m ipvs ! --vportctl 443
+-A POSTROUTING -m ipvs --ipvs
+";
+    let names = [1, 2, 3, 4, 5].map(|n| format!("mangle/POSTROUTING/{n}"));
+    let names = names.each_ref().map(String::as_str);
+    for (method, route) in [("Masq", false), ("Route", true)] {
+        let s = node(
+            VIP,
+            &format!("TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 {method} 1"),
+        )
+        .table("mangle", rules)
+        .snapshot();
+        let first = walk_one(&s, TO_V, None);
+        assert_eq!(
+            counted(&s, &first, &names),
+            [true, true, route, true, true],
+            "{method}"
+        );
+        if !route {
+            let reply = walk_one(&s, REPLY, first.conn.as_ref());
+            assert_eq!(
+                counted(&s, &reply, &names),
+                [false, false, false, false, true]
+            );
+        }
+    }
+}
+
+/// `ip_vs_conn_hash` and `ip_vs_update_conntrack`: with one-packet scheduling each packet is scheduled, and the reply is nobody's.
+#[test]
+fn one_packet_scheduling_keeps_nothing() {
+    let s = node(VIP, "")
+        .file(
+            "ipvsadm-save.txt",
+            "-A -u 172.19.100.2:53 -s rr -o\n-a -u 172.19.100.2:53 -r 10.233.98.39:53 -m -w 1\n",
+        )
+        .snapshot();
+    let ask = r#"{"src":"10.10.6.91","sport":40000,"dst":"172.19.100.2","dport":53,"proto":"udp","iif":"ens4"}"#;
+    let first = walk_one(&s, ask, None);
+    check(&s, ask, &["forwarded out=cali1 dst=10.233.98.39:53"]);
+    assert!(
+        first
+            .conn
+            .as_ref()
+            .is_some_and(|c| c.ipvs.is_none() && !c.dst_nat)
+    );
+    check_in(
+        &s,
+        r#"{"src":"10.233.98.39","sport":53,"dst":"10.10.6.91","dport":40000,"proto":"udp","iif":"cali1"}"#,
+        first.conn.as_ref(),
+        &["forwarded out=ens4 src=10.233.98.39:53"],
+    );
+}
+
+/// `ip_vs_out_hook` with `nat_icmp_send`: a real server of NAT that IPVS has not asked is answered.
+#[test]
+fn real_servers_that_speak_first_may_be_refused() {
+    let speaks = r#"{"src":"10.233.98.39","sport":80,"dst":"10.10.6.91","dport":40000,"iif":"cali1","flags":["ack"]}"#;
+    for (on, end) in [
+        ("1", "rejected why=ipvs-not-asked"),
+        ("0", "forwarded out=ens4"),
+    ] {
+        let s = node(VIP, ONE)
+            .sysctl(&format!("net.ipv4.vs.nat_icmp_send = {on}"))
+            .snapshot();
+        check(&s, speaks, &[end]);
+    }
+}
+
+/// `ip_vs_notrack` takes a connection off; a packet that has none stays INVALID.
+#[test]
+fn replies_that_conntrack_does_not_know_stay_invalid() {
+    let s = node(VIP, ONE)
+        .table(
+            "mangle",
+            "-A POSTROUTING -m conntrack --ctstate INVALID\n-A POSTROUTING -m conntrack --ctstate UNTRACKED\n",
+        )
+        .sysctl("net.ipv4.vs.conntrack = 0")
+        .snapshot();
+    let both = ["mangle/POSTROUTING/1", "mangle/POSTROUTING/2"];
+    let first = walk_one(&s, TO_V, None);
+    assert_eq!(counted(&s, &first, &both), [false, true]);
+    // SYN+ACK opens no connection in conntrack, and none of this one is known there.
+    let reply = walk_one(&s, REPLY, first.conn.as_ref());
+    assert_eq!(counted(&s, &reply, &both), [true, false]);
+    check_in(
+        &s,
+        NEXT,
+        reply.conn.as_ref(),
+        &["forwarded out=cali1 dst=10.233.98.39:80"],
+    );
+}
+
+/// `ip_vs_tunnel_xmit`: the outer packet keeps IPVS's flag, which a tunnel device would take off (`skb_scrub_packet`); nat rules
+/// see the first one only.
+#[test]
+fn outer_packets_of_an_ipvs_tunnel_are_ipvs_and_meet_nat_once() {
+    let s = node(VIP, "TCP 172.19.100.2:80 rr\n-> 10.10.4.143:80 Tunnel 1")
+        .table("raw", "-A OUTPUT -m ipvs --ipvs\n")
+        .snapshot();
+    let first = walk_one(&s, TO_V, None);
+    let two = ["raw/OUTPUT/1", "nat/POSTROUTING/2"];
+    assert_eq!(counted(&s, &first, &two), [true, true]);
+    let next = walk_one(&s, NEXT, first.conn.as_ref());
+    assert_eq!(counted(&s, &next, &two), [true, false]);
+}
+
+/// `ip_vs_out_hook` leaves connections without NAT alone, and `ip_vs_conn_in_get` does not take an answer for a request.
+#[test]
+fn answers_of_servers_without_nat_are_no_business_of_ipvs() {
+    let s = node("", "TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 Route 1").snapshot();
+    let ask = r#"{"dst":"172.19.100.2","dport":80,"sport":40000,"origin":"local"}"#;
+    let first = walk_one(&s, ask, None);
+    check(&s, ask, &["forwarded out=cali1 dst=172.19.100.2:80"]);
+    check_in(
+        &s,
+        r#"{"src":"172.19.100.2","sport":80,"dst":"10.10.4.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#,
+        first.conn.as_ref(),
+        &["local src=172.19.100.2:80 dst=10.10.4.142:40000"],
+    );
+}
+
+/// `ip_vs_conn_in_get`: IPVS has a table of its own, and sends on what conntrack finds INVALID (here an ACK before any answer).
+#[test]
+fn ipvs_knows_its_connections_without_conntrack() {
+    let s = node(VIP, ONE)
+        .table("mangle", "-A POSTROUTING -m conntrack --ctstate INVALID\n")
+        .snapshot();
+    let first = walk_one(&s, TO_V, None);
+    let next = walk_one(&s, NEXT, first.conn.as_ref());
+    assert_eq!(counted(&s, &next, &["mangle/POSTROUTING/1"]), [true]);
+    check_in(
+        &s,
+        NEXT,
+        first.conn.as_ref(),
+        &["forwarded out=cali1 dst=10.233.98.39:80"],
+    );
+}
+
+/// `ip_vs_fo_schedule` and `ip_vs_ovf_schedule`: the heaviest server; ovf passes over who has more active connections than weight.
+#[test]
+fn fo_and_ovf_take_the_heaviest() {
+    for (scheduler, active, chosen) in [
+        ("fo", 0, "10.233.98.40"),
+        ("fo", 9, "10.233.98.40"),
+        ("ovf", 5, "10.233.98.40"),
+        ("ovf", 6, "10.233.98.39"),
+    ] {
+        let s = node(VIP, "")
+            .file(
+                "ipvsadm.txt",
+                &format!(
+                    "IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn
+TCP  172.19.100.2:80 {scheduler}
+  -> 10.233.98.39:80              Masq    2      0          0
+  -> 10.233.98.40:80              Masq    5      {active}          0
+"
+                ),
+            )
+            .snapshot();
+        check(&s, TO_V, &[&format!("forwarded dst={chosen}:80 p=1")]);
+    }
+}
+
+/// `ip -6 rule` without an address in it and without a default table is told by the name of its file.
+#[test]
+fn ip_6_rules_are_told_by_the_file() {
+    let s = Files::new(&["ens3 fd10:1::142/64", "ens4 fd10:4::142/64"])
+        .route("default via fd10:4::1 dev ens4 metric 1024 pref medium\ndefault via fd10:1::1 dev ens3 table 100 metric 1024 pref medium")
+        .without("ip-rule")
+        .file(
+            "ip-6-rule.txt",
+            "0:\tfrom all lookup local\n100:\tfrom all iif lo lookup 100\n32766:\tfrom all lookup main\n",
+        )
+        .snapshot();
+    check(
+        &s,
+        r#"{"dst":"fd72::1","dport":80,"origin":"local"}"#,
+        &["forwarded out=ens3"],
+    );
+}

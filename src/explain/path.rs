@@ -136,6 +136,18 @@ pub(super) fn failure(
             f.advise("give the device it leaves by, or any other, a global address");
             f
         }
+        Reason::MasqueradeElsewhere { then, now } => {
+            let (then, now) = (&node.device(*then).name, &node.device(*now).name);
+            let mut f = Finding::new(
+                "masquerade-elsewhere",
+                Severity::Error,
+                format!(
+                    "the connection was masqueraded to leave by {then}; its later packets leave by {now}, and the kernel drops them"
+                ),
+            );
+            f.advise("route every packet of a connection alike: a mark of the first packet alone must choose no route");
+            f
+        }
         Reason::NoRedirectAddress(hit) => rule_finding(
             node,
             "no-redirect-address",
@@ -161,6 +173,16 @@ pub(super) fn failure(
             Severity::Error,
             "IPVS does not send a packet from a loopback address to a real server elsewhere".into(),
         ),
+        Reason::IpvsNotAsked => {
+            let mut f = Finding::new(
+                "ipvs-not-asked",
+                Severity::Error,
+                "the sender is a real server of IPVS, and IPVS knows no connection of which this is a part"
+                    .into(),
+            );
+            f.advise("sysctl -w net.ipv4.vs.nat_icmp_send=0");
+            f
+        }
         Reason::TooBig { mtu } => {
             let mut f = Finding::new(
                 "too-big",

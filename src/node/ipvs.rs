@@ -43,6 +43,8 @@ pub struct RealServer {
     pub method: Forwarding,
     /// Weight; `None` where the capture does not show it.
     pub weight: Option<u32>,
+    /// Active connections, where the capture shows them.
+    pub active: Option<u32>,
     /// Where it was read.
     pub origin: Origin,
 }

@@ -54,6 +54,11 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::NoMasqAddress(h) => {
             format!("MASQUERADE found no address ({})", rule(node, *h))
         }
+        Reason::MasqueradeElsewhere { then, now } => format!(
+            "the connection was masqueraded to leave by {} and now leaves by {}",
+            node.device(*then).name,
+            node.device(*now).name
+        ),
         Reason::NoRedirectAddress(h) => format!(
             "REDIRECT found no address on the ingress device ({})",
             rule(node, *h)
@@ -68,6 +73,9 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         ),
         Reason::IpvsLoopback => {
             "IPVS does not send a loopback source to a real server elsewhere".into()
+        }
+        Reason::IpvsNotAsked => {
+            "IPVS: a real server speaks on its own, and net.ipv4.vs.nat_icmp_send is on".into()
         }
         Reason::TooBig { mtu } => format!("larger than the MTU of the way out ({mtu} bytes)"),
         Reason::NoSuchSource => "the source is not an address of this node".into(),

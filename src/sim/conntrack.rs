@@ -3,7 +3,7 @@
 use super::run::Run;
 use super::tcp::{self, Segment, TcpState};
 use super::zone::{Template, Zones};
-use crate::node::{CtEntry, CtTuple, Origin};
+use crate::node::{CtEntry, CtTuple, DevId, Origin};
 use crate::trace::{CtState, Packet, Port, StepKind};
 use nfwhy_parsers::Proto;
 use std::net::IpAddr;
@@ -41,6 +41,8 @@ pub struct IpvsConn {
     pub service: usize,
     /// Index of the real server.
     pub server: usize,
+    /// The client and the virtual address, as the packet that opened the connection came to IPVS.
+    pub opened: Tuple,
 }
 
 /// A connection as an earlier packet left it.
@@ -70,13 +72,15 @@ pub struct Conn {
     pub untracked: bool,
     /// The source whose address could not be told after NAT.
     pub src_unknown: bool,
+    /// The device by which it left when MASQUERADE chose its source (`masq_index`).
+    pub masqueraded_on: Option<DevId>,
     /// Its conntrack zones.
     pub zones: Zones,
 }
 
 impl Conn {
     pub(super) fn of(ct: &Ct, packet: &Packet) -> Option<Self> {
-        if ct.state == CtState::Invalid || ct.template.is_some() {
+        if ct.state == CtState::Invalid && ct.ipvs.is_none() || ct.template.is_some() {
             return None;
         }
         Some(Self {
@@ -90,8 +94,10 @@ impl Conn {
             assured: ct.assured,
             tcp: ct.tcp,
             ipvs: ct.ipvs,
-            untracked: ct.state == CtState::Untracked,
+            // IPVS keeps connections that conntrack finds INVALID.
+            untracked: matches!(ct.state, CtState::Untracked | CtState::Invalid),
             src_unknown: ct.src_unknown,
+            masqueraded_on: ct.masqueraded_on,
             zones: ct.zones,
         })
     }
@@ -116,6 +122,7 @@ pub(super) struct Ct {
     pub ipvs: Option<IpvsConn>,
     /// The reply tuple's destination is not known.
     pub src_unknown: bool,
+    pub masqueraded_on: Option<DevId>,
     /// Tuples are the packet's own and tell nothing (state given by the user without an entry).
     pub made_up: bool,
     pub helper: Option<String>,
@@ -143,6 +150,7 @@ impl Ct {
             confirmed: false,
             ipvs: None,
             src_unknown: false,
+            masqueraded_on: None,
             made_up: false,
             helper: None,
             at: None,
@@ -359,6 +367,7 @@ impl Run<'_, '_> {
         ct.confirmed = true;
         ct.ipvs = c.ipvs;
         ct.src_unknown = c.src_unknown;
+        ct.masqueraded_on = c.masqueraded_on;
         Some(ct)
     }
 

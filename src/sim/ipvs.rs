@@ -4,7 +4,7 @@ use super::conntrack::{Ct, IpvsConn};
 use super::path::Dst;
 use super::route::{NoWay, RouteKey};
 use super::run::{End, Flow, Run};
-use crate::node::{Forwarding, VirtualKey, VirtualService};
+use crate::node::{Forwarding, RealServer, VirtualKey, VirtualService};
 use crate::trace::{CtState, ForkKind, NatKind, Out, Port, Reason, StepKind, TcpFlags, Verdict};
 use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
@@ -25,10 +25,13 @@ impl Run<'_, '_> {
             return self.ipvs_not_captured();
         }
         if let Some(c) = self.known_ipvs() {
+            // `ip_vs_conn_in_get`.
+            if c.opened == self.tuple() {
+                return self.ipvs_send(c);
+            }
             if self.is_ipvs_reply(c) {
                 return Ok(());
             }
-            return self.ipvs_send(c);
         }
         let Some(service) = self.find_service() else {
             return Ok(());
@@ -46,37 +49,42 @@ impl Run<'_, '_> {
             }
         }
         let server = self.schedule(service)?;
-        self.ipvs_send(IpvsConn { service, server })
+        self.ipvs_send(IpvsConn {
+            service,
+            server,
+            opened: self.tuple(),
+        })
     }
 
-    fn known_ipvs(&self) -> Option<IpvsConn> {
+    pub(super) fn known_ipvs(&self) -> Option<IpvsConn> {
         if let Some(c) = self.ct.as_ref().and_then(|ct| ct.ipvs) {
             return Some(c);
         }
-        // Without conntrack IPVS keeps its own table.
-        let c = self.packet.conn.as_ref()?;
-        let t = self.tuple();
-        (c.untracked && (c.orig == t || self.is_ipvs_reply(c.ipvs?)))
-            .then_some(c.ipvs)
-            .flatten()
+        // IPVS has a table of its own: conntrack may not know the packet.
+        let ipvs = self.packet.conn.as_ref()?.ipvs?;
+        (ipvs.opened == self.tuple() || self.is_ipvs_reply(ipvs)).then_some(ipvs)
     }
 
-    fn is_ipvs_reply(&self, c: IpvsConn) -> bool {
+    /// `ip_vs_conn_out_get`, and only of NAT: the others' real servers answer the client themselves (`ip_vs_out_hook`).
+    pub(super) fn is_ipvs_reply(&self, c: IpvsConn) -> bool {
         // A client may be its own real server: what opened the connection is a request (`ip_vs_conn_in_get` finds it).
-        let opened = self.packet.conn.as_ref().filter(|k| k.ipvs == Some(c));
-        if opened.is_some_and(|k| k.orig == self.tuple()) {
+        if c.opened == self.tuple() {
             return false;
         }
-        let Some(s) = self
-            .node
-            .ipvs
-            .services
-            .get(c.service)
-            .and_then(|v| v.servers.get(c.server))
-        else {
-            return false;
-        };
-        self.skb.src == s.addr && (s.port == 0 || self.skb.sport == Port::Known(s.port))
+        let (client, port) = (c.opened.src, c.opened.sport);
+        let to_client = (client.is_unspecified() || self.skb.dst == client)
+            && (port.known().is_none() || self.skb.dport == port);
+        self.ipvs_server(c).is_some_and(|s| {
+            s.method == Forwarding::Masq
+                && to_client
+                && self.skb.src == s.addr
+                && (s.port == 0 || self.skb.sport == Port::Known(s.port))
+        })
+    }
+
+    pub(super) fn ipvs_server(&self, c: IpvsConn) -> Option<&RealServer> {
+        let service = self.node.ipvs.services.get(c.service)?;
+        service.servers.get(c.server)
     }
 
     /// A device of kube-proxy's IPVS mode (or kube-router's) holds the virtual addresses: without ipvsadm's output nothing is
@@ -165,16 +173,30 @@ impl Run<'_, '_> {
         // the weight; `ip_vs_sh_get` and `ip_vs_dh_schedule` then refuse who meets a server of weight 0.
         let fallback = s.flags.iter().any(|f| f == "sh-fallback" || f == "flag-1");
         let refuses = s.scheduler == "dh" || s.scheduler == "sh" && !fallback;
+        // `ip_vs_ovf_schedule` passes over who has more active connections than weight.
+        let full = |r: &RealServer| {
+            s.scheduler == "ovf" && r.active.unwrap_or(0) > r.weight.unwrap_or(u32::MAX)
+        };
+        let heaviest = s
+            .servers
+            .iter()
+            .filter(|r| !full(r))
+            .filter_map(|r| r.weight)
+            .max()
+            .unwrap_or(1);
         let weights: Vec<f64> = s
             .servers
             .iter()
             .map(|r| {
                 let w = r.weight.unwrap_or(1);
-                if zero_port {
+                if zero_port || full(r) {
                     0.0
                 } else if w == 0 {
                     // A table of hashes gives it a place all the same.
                     f64::from(u8::from(refuses))
+                } else if matches!(s.scheduler.as_str(), "fo" | "ovf") {
+                    // The heaviest: `ip_vs_fo_schedule`, too.
+                    f64::from(u8::from(w >= heaviest))
                 } else if by_weight(&s.scheduler) {
                     f64::from(w)
                 } else {
@@ -277,7 +299,7 @@ impl Run<'_, '_> {
                 dev: hop.dev,
                 via: Some(server.addr),
             });
-            self.ipvs_encapsulate(server.addr, &l, dst)?;
+            self.ipvs_encapsulate(c, server.addr, &l, dst)?;
             return Err(End::new(
                 Verdict::Forwarded,
                 Reason::Sent {
@@ -293,8 +315,15 @@ impl Run<'_, '_> {
     }
 
     /// The outer packet of `ip_vs_tunnel_xmit`: `ip_vs_tunnel_xmit_prepare` takes the inner connection off (`nf_reset_ct`), and
-    /// `ip_local_out` sends it through OUTPUT and POSTROUTING with a connection of its own. It is taken as new.
-    fn ipvs_encapsulate(&mut self, server: IpAddr, l: &super::route::Lookup, dst: Dst) -> Flow {
+    /// `ip_local_out` sends it through OUTPUT and POSTROUTING with a connection of its own. It is taken as new, save
+    /// where an earlier packet of this connection went there.
+    fn ipvs_encapsulate(
+        &mut self,
+        c: IpvsConn,
+        server: IpAddr,
+        l: &super::route::Lookup,
+        dst: Dst,
+    ) -> Flow {
         use super::masq::Found;
         let found = match (l.prefsrc, dst.dev, self.family) {
             (Some(addr), ..) => Some(addr),
@@ -315,18 +344,26 @@ impl Run<'_, '_> {
             dst: server,
         });
         let Some(src) = found else { return Ok(()) };
+        let known = self
+            .packet
+            .conn
+            .as_ref()
+            .and_then(|k| k.ipvs)
+            .is_some_and(|k| (k.service, k.server) == (c.service, c.server));
         let tuple = super::conntrack::Tuple {
             src,
             dst: server,
             sport: Port::None,
             dport: Port::None,
         };
-        self.assume(format!(
-            "no outer packet went to {server} lately, so nat rules see this one"
-        ));
+        if !known {
+            self.assume(format!(
+                "no outer packet went to {server} lately, so nat rules see this one"
+            ));
+        }
         let mut ct = Ct::untracked(tuple);
         ct.state = CtState::New;
-        (ct.src_done, ct.dst_done) = (false, false);
+        (ct.src_done, ct.dst_done, ct.confirmed) = (known, known, known);
         let kind = match self.family {
             Family::V4 => "ipip",
             Family::V6 => "sit",
@@ -376,72 +413,23 @@ impl Run<'_, '_> {
     /// `ip_vs_update_conntrack` or `ip_vs_notrack`.
     fn after_ipvs(&mut self, c: IpvsConn, conntrack: bool, nat: bool) {
         let tuple = self.tuple();
+        // One-packet scheduling keeps no connection (`ip_vs_conn_hash`) and alters none of conntrack's (`ip_vs_update_conntrack`).
+        let once = self.skb.proto == Proto::UDP && self.node.ipvs.services[c.service].ops;
         if !conntrack {
-            self.untrack_for_ipvs(c);
+            self.untrack_for_ipvs(c, !once);
             return;
         }
         let Some(ct) = &mut self.ct else { return };
+        if once {
+            ct.ipvs = None;
+            return;
+        }
         ct.ipvs = Some(c);
         // Only an unconfirmed connection, only NAT, only the original direction.
         if !ct.confirmed && nat && !ct.is_reply && ct.state == CtState::New {
             ct.reply.src = tuple.dst;
             ct.reply.sport = tuple.dport;
         }
-    }
-
-    /// Replies of real servers get the virtual address back.
-    pub(super) fn ipvs_out(&mut self) {
-        if self.skb.ipvs || self.outer {
-            return;
-        }
-        let Some(c) = self.known_ipvs() else { return };
-        if !self.is_ipvs_reply(c) {
-            return;
-        }
-        let Some(s) = self.node.ipvs.services.get(c.service) else {
-            return;
-        };
-        // Without conntrack only IPVS knows what the connection was opened to.
-        let known = self.packet.conn.as_ref().filter(|c| c.ipvs.is_some());
-        let orig = known.map(|c| c.orig).or_else(|| {
-            self.ct
-                .as_ref()
-                .filter(|ct| ct.state != CtState::Untracked)
-                .map(|ct| ct.orig)
-        });
-        let (addr, port) = match (s.key, orig) {
-            (VirtualKey::Addr { addr, port, .. }, _) if port != 0 => (addr, Port::Known(port)),
-            (_, Some(o)) => (o.dst, o.dport),
-            _ => return,
-        };
-        self.skb.src = addr;
-        self.skb.sport = port;
-        self.skb.ipvs = true;
-        let to = self.view();
-        self.step(StepKind::IpvsReply { to });
-        // `handle_response`: a connection that was made without conntrack takes its replies out of it as well (`ip_vs_notrack`),
-        // so that no nat chain runs for them.
-        if !self.sysctl_switch("net/ipv4/vs/conntrack", true) {
-            self.untrack_for_ipvs(c);
-        }
-    }
-
-    /// `ip_vs_notrack`.
-    fn untrack_for_ipvs(&mut self, c: IpvsConn) {
-        let orig = match (&self.packet.conn, &self.ct) {
-            // A reply, too, belongs to the connection that IPVS knows.
-            (Some(known), _) if known.ipvs.is_some() => known.orig,
-            (_, Some(ct)) => ct.orig,
-            _ => self.tuple(),
-        };
-        let mut ct = Ct::untracked(orig);
-        ct.ipvs = Some(c);
-        self.ct = Some(ct);
-        self.step(StepKind::Conntrack {
-            state: CtState::Untracked,
-            reply: false,
-            at: None,
-        });
     }
 }
 
@@ -463,6 +451,11 @@ fn scheduling(s: &VirtualService) -> String {
         }
         "rr" => "rr picks any real server".into(),
         "wrr" => "wrr picks by weight".into(),
+        "ovf" => {
+            "ovf picks the heaviest real server with no more active connections than weight".into()
+        }
+        "fo" => "fo picks the heaviest real server, and no other while that one is not overloaded"
+            .into(),
         other => format!("{other} picks by load; over time by weight"),
     }
 }

@@ -5,7 +5,7 @@ use super::path::Dst;
 use super::route::{Lookup, NoWay};
 use super::run::{End, Flow, Run};
 use crate::node::TableKind;
-use crate::trace::{AddrChoice, Hook, Port, Reason, StepKind};
+use crate::trace::{AddrChoice, CtState, Hook, Port, Reason, Step, StepKind, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
@@ -188,19 +188,65 @@ impl Run<'_, '_> {
                         || s.tos != before.3
                         || (s.ttl != before.4 && self.family == Family::V6)
                 }
-                // `nf_nat_ipv4_local_fn`.
-                Func::Nat => self.skb.dst != before.1,
+                Func::Nat => self.skb.dst != before.1 || self.has_another_destination(),
                 _ => false,
             };
             if again {
-                rerouted = Some(self.route_again()?);
+                rerouted = Some(if reinjected {
+                    self.route_again_silently()?
+                } else {
+                    self.route_again()?
+                });
+            } else if let Some(dst) = self.rerouted.take() {
+                rerouted = Some(dst);
             }
         }
         Ok(rerouted)
     }
 
+    /// `nf_nat_ipv4_local_fn` (`net/netfilter/nf_nat_proto.c`) asks the connection, not the packet: the destination that IPVS has
+    /// put into the connection counts as well (`ip_vs_update_conntrack`), and the packet is routed once more, this time by mark
+    /// and source too.
+    fn has_another_destination(&self) -> bool {
+        self.ct.as_ref().is_some_and(|ct| {
+            let (there, back) = if ct.is_reply {
+                (ct.reply, ct.orig)
+            } else {
+                (ct.orig, ct.reply)
+            };
+            ct.ipvs.is_some()
+                && !matches!(ct.state, CtState::Invalid | CtState::Untracked)
+                && !self.hooks.nat.is_empty()
+                && there.dst != back.src
+        })
+    }
+
+    /// The same for what IPVS sends on: no socket learns of an error, and the way it has already is not told again.
+    pub(super) fn route_again_silently(&mut self) -> Flow<Dst> {
+        let before = self.steps.len();
+        let found = self.route_again().map_err(|end| {
+            if end.verdict == Verdict::Rejected {
+                End::dropped(end.reason)
+            } else {
+                end
+            }
+        });
+        let routes = |s: &Step| match &s.kind {
+            StepKind::Route(r) => Some((r.dev, r.via, r.local)),
+            _ => None,
+        };
+        let (old, new) = self.steps.split_at(before);
+        if let [step] = new
+            && routes(step).is_some()
+            && routes(step) == old.iter().rev().find_map(routes)
+        {
+            self.steps.truncate(before);
+        }
+        found
+    }
+
     /// `ip_route_me_harder`.
-    fn route_again(&mut self) -> Flow<Dst> {
+    pub(super) fn route_again(&mut self) -> Flow<Dst> {
         let src = self.skb.src;
         let mut key = self.key_out(src);
         if self.family == Family::V4 {

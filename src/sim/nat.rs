@@ -45,6 +45,15 @@ impl Run<'_, '_> {
                 }
             }
         }
+        // `nf_nat_oif_changed`: the address of one device is not for packets that leave by another. The connection is over.
+        if let Some(ct) = &self.ct
+            && hook == Hook::Postrouting
+            && !ct.is_reply
+            && let (Some(then), Some(now)) = (ct.masqueraded_on, self.oif)
+            && then != now
+        {
+            return Err(End::dropped(Reason::MasqueradeElsewhere { then, now }));
+        }
         self.translate(source);
         Ok(())
     }
@@ -282,6 +291,9 @@ impl Run<'_, '_> {
         }
         let next_hop = self.gateway.unwrap_or(self.skb.dst);
         let port = Self::ports_of(n, self.skb.sport, true);
+        if let Some(ct) = &mut self.ct {
+            ct.masqueraded_on = Some(out);
+        }
         match self.masquerade_address(out, next_hop) {
             super::masq::Found::Addr { addr, how, at } => {
                 self.step(StepKind::Address {

@@ -312,7 +312,8 @@ impl Run<'_, '_> {
         self.skb.ttl -= 1;
         self.oif = dst.dev;
         self.run_hook(Hook::Forward, false)?;
-        self.output(dst)
+        let rerouted = self.rerouted.take();
+        self.output(rerouted.as_ref().unwrap_or(dst))
     }
 
     /// `ip_output`, `ip6_output`: POSTROUTING, then the device.
@@ -383,10 +384,7 @@ impl Run<'_, '_> {
             Func::Table(t) => self.run_table(t, hook, priority).map(|_| ()),
             Func::Nat => self.nat_hook(hook),
             Func::IpvsIn => self.ipvs_in(),
-            Func::IpvsOut => {
-                self.ipvs_out();
-                Ok(())
-            }
+            Func::IpvsOut => self.ipvs_out(hook),
         }
     }
 }

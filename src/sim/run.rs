@@ -100,6 +100,8 @@ pub(super) struct Run<'s, 'n> {
     pub outer: bool,
     pub delivered: Option<View>,
     pub out: Option<Out>,
+    /// The route that a hook gave the packet, for whoever called the hook.
+    pub rerouted: Option<super::path::Dst>,
 }
 
 impl<'s, 'n> Run<'s, 'n> {
@@ -161,6 +163,7 @@ impl<'s, 'n> Run<'s, 'n> {
             outer: false,
             delivered: None,
             out: None,
+            rerouted: None,
         }
     }
 

@@ -111,7 +111,8 @@ impl Run<'_, '_> {
         self.skb.icmp = None;
         self.skb.flags = TcpFlags::default();
         self.skb.length += 20;
-        self.skb.ipvs = false;
+        // Tunnel devices take the flag off (`skb_scrub_packet`); IPVS's own tunnel has no device.
+        self.skb.ipvs &= ct.is_some();
         self.skb.local = false;
         self.iif = None;
         self.outer = true;

@@ -89,6 +89,13 @@ pub enum Reason {
     Ttl,
     /// MASQUERADE found no address.
     NoMasqAddress(Hit),
+    /// The connection was masqueraded for one device and now leaves by another.
+    MasqueradeElsewhere {
+        /// The device then.
+        then: DevId,
+        /// The device now.
+        now: DevId,
+    },
     /// REDIRECT found no address on the ingress device.
     NoRedirectAddress(Hit),
     /// IPVS: no real server with a weight.
@@ -105,6 +112,8 @@ pub enum Reason {
     },
     /// IPVS refuses a loopback source to a real server elsewhere.
     IpvsLoopback,
+    /// IPVS: a real server speaks without having been asked (`nat_icmp_send`).
+    IpvsNotAsked,
     /// Larger than the MTU of the way out.
     TooBig {
         /// MTU in bytes.

@@ -283,6 +283,8 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::NoRedirectAddress(h) => format!("no-redirect-address:{}", rule_name(node, h)),
         Reason::NoRealServer { .. } => "no-real-server".into(),
         Reason::RealServerUnreachable { .. } => "real-server-unreachable".into(),
+        Reason::MasqueradeElsewhere { .. } => "masquerade-elsewhere".into(),
+        Reason::IpvsNotAsked => "ipvs-not-asked".into(),
         Reason::IpvsLoopback => "ipvs-loopback".into(),
         Reason::TooBig { mtu } => format!("too-big:{mtu}"),
         Reason::NoSuchSource => "no-such-source".into(),

@@ -18,7 +18,8 @@ impl<'a> Builder<'a> {
                 let has_default = rules
                     .iter()
                     .any(|r| r.action == Action::Lookup(TableRef::DEFAULT));
-                has_default.then_some(Family::V4)
+                let by_name = || self.named_6(*file).then_some(Family::V6);
+                has_default.then_some(Family::V4).or_else(by_name)
             });
             lists.push((*file, family, rules));
         }
@@ -92,6 +93,16 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+    }
+
+    /// A file whose name has a 6 of its own: `ip-6-rule.txt`, `ip6-rule`, `ip_-6_rule_show`.
+    fn named_6(&self, file: FileId) -> bool {
+        let name = self
+            .files
+            .get(usize::from(file.0))
+            .map_or("", |f| f.name.as_str());
+        let name = name.rsplit('/').next().unwrap_or_default();
+        name.split(|c: char| !c.is_ascii_digit()).any(|n| n == "6")
     }
 
     pub(super) fn lower_rule(&mut self, r: &rule::PolicyRule<'a>, file: FileId) -> PolicyRule {

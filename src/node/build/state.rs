@@ -77,6 +77,7 @@ impl<'a> Builder<'a> {
                             port: s.port,
                             method: s.method,
                             weight: s.weight,
+                            active: s.active,
                             origin: Origin {
                                 file: *file,
                                 line: s.line,

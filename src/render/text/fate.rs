@@ -51,6 +51,11 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
         Reason::NoMasqAddress(h) => {
             format!("{verb}: {} found no address", short_rule(node, *h))
         }
+        Reason::MasqueradeElsewhere { then, now } => format!(
+            "{verb}: masqueraded for {}, now leaves by {}",
+            device(node, *then),
+            device(node, *now)
+        ),
         Reason::NoRedirectAddress(h) => {
             format!("{verb}: {} found no address", short_rule(node, *h))
         }
@@ -59,6 +64,7 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
             format!("{verb} by IPVS: no route to {server}")
         }
         Reason::IpvsLoopback => format!("{verb} by IPVS: loopback source"),
+        Reason::IpvsNotAsked => format!("{verb} by IPVS: a real server nobody asked"),
         Reason::TooBig { mtu } => format!("{verb}: larger than MTU {mtu}"),
         Reason::NoSuchSource => format!("{verb}: source is not the node's"),
         Reason::BeyondScope => format!("{verb}: link-local source"),

@@ -2,6 +2,8 @@
 
 use super::super::run::Run;
 use super::{Tri, fact};
+use crate::node::Forwarding;
+use crate::trace::{CtState, Port};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::{Neg, Range};
 use nfwhy_parsers::iptables::matches::{IpvsMatch, Owner, Physdev, Recent, RecentMode};
@@ -103,49 +105,77 @@ impl Run<'_, '_> {
 
     /// `ipvs_mt` (`net/netfilter/xt_ipvs.c`).
     pub(in crate::sim) fn match_ipvs(&self, m: &IpvsMatch<'_>) -> Tri {
-        let conn = self
-            .ct
-            .as_ref()
-            .and_then(|ct| ct.ipvs)
-            .filter(|_| self.skb.ipvs);
-        if let Some(n) = m.ipvs {
-            // `--ipvs` alone asks the skb's own flag.
+        let alone = m.vproto.is_none()
+            && m.vaddr.is_none()
+            && m.vport.is_none()
+            && m.vdir_original.is_none()
+            && m.vmethod.is_none()
+            && m.vportctl.is_none();
+        if let Some(n) = m.ipvs
+            && alone
+        {
+            // `--ipvs` alone asks the skb's own flag; beside others it says nothing that they do not say.
             return Tri::of(self.skb.ipvs != n.not);
         }
-        let Some(c) = conn else { return Tri::No };
-        let svc = &self.node.ipvs.services[c.service];
-        let server = &svc.servers[c.server];
-        let (vaddr, vport, vproto) = match svc.key {
-            crate::node::VirtualKey::Addr { proto, addr, port } => {
-                (Some(addr), Some(port), Some(proto))
-            }
-            crate::node::VirtualKey::Fwmark { .. } => (None, None, None),
+        if !self.skb.ipvs
+            || m.vproto
+                .is_some_and(|n| (self.skb.proto == n.value) == n.not)
+        {
+            return Tri::No;
+        }
+        // `conn_out_get` with source and destination swapped: packets of the client, with its own address still, towards the
+        // real server. Replies have the virtual address in them by now, and are never found.
+        let found = self
+            .ct
+            .as_ref()
+            .and_then(|ct| Some((ct, ct.ipvs?)))
+            .and_then(|(ct, c)| Some((ct, c, self.ipvs_server(c)?)))
+            .filter(|(_, c, s)| {
+                let o = c.opened;
+                let to = match (s.method, s.port) {
+                    (Forwarding::Masq, 0) => (s.addr, o.dport),
+                    (Forwarding::Masq, n) => (s.addr, Port::Known(n)),
+                    _ => (o.dst, o.dport),
+                };
+                (self.skb.src, self.skb.sport) == (o.src, o.sport)
+                    && (self.skb.dst, self.skb.dport) == to
+            });
+        let Some((ct, c, server)) = found else {
+            return Tri::No;
         };
-        let reply = self.ct.as_ref().is_some_and(|ct| ct.is_reply);
-        let no = |ok: Option<bool>, not: bool| ok == Some(not);
-        if m.vproto
-            .is_some_and(|n| no(vproto.map(|p| p == n.value), n.not))
-            || m.vaddr
-                .is_some_and(|n| no(vaddr.map(|a| n.value.contains(a)), n.not))
+        let svc = &self.node.ipvs.services[c.service];
+        if m.vaddr
+            .is_some_and(|n| n.value.contains(c.opened.dst) == n.not)
             || m.vport
-                .is_some_and(|n| no(vport.map(|p| p == n.value), n.not))
-            || m.vdir_original.is_some_and(|n| (n.value != reply) == n.not)
+                .is_some_and(|n| (c.opened.dport == Port::Known(n.value)) == n.not)
+        {
+            return Tri::No;
+        }
+        if let Some(n) = m.vportctl {
+            // The template of a persistent service, which has the service's port (`ip_vs_sched_persist`).
+            let port = match svc.key {
+                crate::node::VirtualKey::Addr { port, .. } => port,
+                crate::node::VirtualKey::Fwmark { .. } => 0,
+            };
+            if (svc.persistent.is_some() && port == n.value) == n.not {
+                return Tri::No;
+            }
+        }
+        if let Some(n) = m.vdir_original
+            && (ct.state == CtState::Untracked || (n.value != ct.is_reply) == n.not)
         {
             return Tri::No;
         }
         if let Some(n) = &m.vmethod {
             let have = match server.method {
-                crate::node::Forwarding::Masq => "MASQ",
-                crate::node::Forwarding::Tunnel => "IPIP",
-                crate::node::Forwarding::Route => "GATE",
-                crate::node::Forwarding::Local => "LOCAL",
+                Forwarding::Masq => "MASQ",
+                Forwarding::Tunnel => "IPIP",
+                Forwarding::Route => "GATE",
+                Forwarding::Local => "LOCAL",
             };
             if (have == n.value) == n.not {
                 return Tri::No;
             }
-        }
-        if m.vportctl.is_some() {
-            return Tri::No;
         }
         Tri::Yes
     }

@@ -1,0 +1,102 @@
+//! Replies of IPVS's real servers: `ip_vs_out_hook` and `handle_response` (`net/netfilter/ipvs/ip_vs_core.c`).
+
+use super::conntrack::{Ct, IpvsConn};
+use super::run::{End, Flow, Run};
+use crate::node::VirtualKey;
+use crate::trace::{CtState, Hook, Reason, StepKind, TcpFlags};
+use nfwhy_parsers::Proto;
+
+impl Run<'_, '_> {
+    /// Replies of real servers get the virtual address back, and a route of their own.
+    pub(super) fn ipvs_out(&mut self, hook: Hook) -> Flow {
+        if self.skb.ipvs || self.outer {
+            return Ok(());
+        }
+        let Some(c) = self.known_ipvs().filter(|c| self.is_ipvs_reply(*c)) else {
+            return self.ipvs_unasked();
+        };
+        self.skb.src = c.opened.dst;
+        self.skb.sport = c.opened.dport;
+        let to = self.view();
+        self.step(StepKind::IpvsReply { to });
+        self.reroute_reply(hook)?;
+        self.skb.ipvs = true;
+        // `handle_response`: a connection that was made without conntrack takes its replies out of it as well (`ip_vs_notrack`),
+        // so that no nat chain runs for them.
+        if !self.sysctl_switch("net/ipv4/vs/conntrack", true) {
+            self.untrack_for_ipvs(c, true);
+        }
+        Ok(())
+    }
+
+    /// `ip_vs_route_me_harder`: a reply goes out as the node's own packets from the virtual address do, unless
+    /// `net.ipv4.vs.snat_reroute` is off. What was routed to the node itself stays.
+    fn reroute_reply(&mut self, hook: Hook) -> Flow {
+        if hook == Hook::Input || self.oif.is_none_or(|d| self.node.device(d).is_loopback()) {
+            return Ok(());
+        }
+        let reroutes = self
+            .node
+            .sysctls
+            .get("net/ipv4/vs/snat_reroute")
+            .is_none_or(|(n, _)| n != 0);
+        if reroutes {
+            // `handle_response` frees the packet and says nothing.
+            let dst = self.route_again_silently()?;
+            self.rerouted = Some(dst);
+        }
+        Ok(())
+    }
+
+    /// What a real server sends without having been asked: with `net.ipv4.vs.nat_icmp_send` it is told that nobody wants it
+    /// (`ip_vs_out_hook`).
+    fn ipvs_unasked(&mut self) -> Flow {
+        let on = self.node.sysctls.get("net/ipv4/vs/nat_icmp_send");
+        let (src, port) = (self.skb.src, self.skb.sport.known());
+        if on.is_none_or(|(n, _)| n == 0)
+            || !matches!(self.skb.proto, Proto::TCP | Proto::UDP | Proto::SCTP)
+            || self.skb.proto == Proto::TCP && self.skb.flags.has(TcpFlags::RST)
+        {
+            return Ok(());
+        }
+        // `ip_vs_has_real_service`: those of NAT only (`ip_vs_rs_hash`).
+        let proto = self.skb.proto;
+        let is_one = self.node.ipvs.services.iter().any(|v| {
+            matches!(v.key, VirtualKey::Addr { proto: p, .. } if p == proto)
+                && v.servers.iter().any(|s| {
+                    s.addr == src
+                        && Some(s.port) == port
+                        && s.method == crate::node::Forwarding::Masq
+                })
+        });
+        if is_one {
+            return Err(End::rejected(Reason::IpvsNotAsked));
+        }
+        Ok(())
+    }
+
+    /// `ip_vs_notrack`. `kept`: IPVS has the connection in its own table.
+    pub(super) fn untrack_for_ipvs(&mut self, c: IpvsConn, kept: bool) {
+        let orig = match (&self.packet.conn, &self.ct) {
+            // A reply, too, belongs to the connection that IPVS knows.
+            (Some(known), _) if known.ipvs.is_some() => known.orig,
+            (_, Some(ct)) => ct.orig,
+            _ => self.tuple(),
+        };
+        let mut ct = Ct::untracked(orig);
+        ct.ipvs = kept.then_some(c);
+        // What has no connection stays as it is: INVALID.
+        let invalid = |ct: &Ct| ct.state == CtState::Invalid;
+        if self.ct.as_ref().is_some_and(invalid) {
+            ct.state = CtState::Invalid;
+            self.ct = Some(ct);
+            return;
+        }
+        self.ct = Some(ct);
+        self.step(StepKind::Conntrack {
+            state: CtState::Untracked,
+            reply: false,
+            at: None,
+        });
+    }
+}
