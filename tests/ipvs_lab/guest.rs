@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use super::frame::{ICMP, ICMPV6, TCP, UDP, Wire};
+use super::frame::{ICMP, ICMPV6, SCTP, TCP, UDP, Wire};
 use super::node::{Counters, Node, mac_of};
 use super::places::UPLINK;
 use super::probes::{self, From, Probe, unwrapped};
@@ -57,8 +57,10 @@ fn scenario(s: &Scenario, node: &Node) -> Record {
             first: send(s, node, p),
             ..Course::default()
         };
-        if let Some(r) = probes::reply(p, &course.first) {
-            course.reply = Some(send(s, node, &r));
+        if let Some(r) = probes::reply(p, &course.first, s.tunnelled()) {
+            if !probes::unanswered(p) {
+                course.reply = Some(send(s, node, &r));
+            }
             course.later = probes::later(p).map(|l| send(s, node, &l));
         }
         // Reading the counters takes longer than all else.
@@ -159,6 +161,7 @@ fn send(s: &Scenario, node: &Node, p: &Probe) -> Seen {
         From::Device(dev) => inject(s, node, dev, None, &p.wire),
         From::Tunnel(by) => inject(s, node, UPLINK, Some(by), &p.wire),
         From::Local { .. } => seen.error = locally(p).err().map(|e| e as i32),
+        From::Raw => seen.error = raw(&p.wire).err().map(|e| e as i32),
     }
     for wait in [0, 300, 2000, 5000] {
         std::thread::sleep(Duration::from_micros(wait));
@@ -176,7 +179,7 @@ fn send(s: &Scenario, node: &Node, p: &Probe) -> Seen {
 fn ours(p: &Probe, w: &Wire) -> bool {
     w.proto == p.wire.proto
         && match w.proto {
-            TCP | UDP => true,
+            TCP | UDP | SCTP => true,
             ICMP => matches!(w.icmp.0, 0 | 8),
             ICMPV6 => matches!(w.icmp.0, 128 | 129),
             _ => false,
@@ -252,4 +255,23 @@ fn locally(p: &Probe) -> Result<(), Errno> {
     let head = if v4 { 20 } else { 40 };
     let skip = if ports { head + 8 } else { head };
     sendto(fd.as_raw_fd(), &packet[skip..], &to, MsgFlags::empty()).map(|_| ())
+}
+
+/// With headers of its own (`IP_HDRINCL`), by a socket bound to the packet's source.
+fn raw(w: &Wire) -> Result<(), Errno> {
+    let family = if w.dst.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    // IPPROTO_RAW has it switched on.
+    let fd: OwnedFd = socket(
+        family,
+        SockType::Raw,
+        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
+        SockProtocol::Raw,
+    )?;
+    bind(fd.as_raw_fd(), &storage(w.src, 0))?;
+    let to = storage(w.dst, 0);
+    sendto(fd.as_raw_fd(), &w.packet(), &to, MsgFlags::empty()).map(|_| ())
 }

@@ -1,6 +1,6 @@
 //! The simulator's answer beside what the kernel did.
 
-use nfwhy::node::{Forwarding, Node};
+use nfwhy::node::Node;
 use nfwhy::sim::{Conn, simulate};
 use nfwhy::trace::{Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Verdict};
 use nfwhy_parsers::Proto;
@@ -8,11 +8,12 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::frame::{ICMP, ICMPV6, TCP, UDP, Wire};
+use super::frame::{ICMP, ICMPV6, TCP, Wire, has_ports};
 use super::places::{UPLINK, WIRED};
 use super::probes::{self, From, Probe, unwrapped};
 use super::record::{Record, Seen};
 use super::scenario::Scenario;
+use super::tally::Tally;
 
 /// Figures over scenarios.
 #[derive(Clone, Debug, Default)]
@@ -25,10 +26,8 @@ pub struct Figures {
     pub followed: u64,
     /// Packets whose end the simulator does not know.
     pub unknown: u64,
-    /// Packets that IPVS sent on, by method.
-    pub methods: BTreeMap<String, u64>,
-    /// By verdict.
-    pub verdicts: BTreeMap<&'static str, u64>,
+    /// What they were.
+    pub tally: Tally,
     /// Rules counted.
     pub hits: u64,
 }
@@ -51,7 +50,7 @@ type Hits = BTreeMap<(String, String, usize), u64>;
 
 fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Result<Packet, String> {
     let w = &p.wire;
-    let ports = matches!(w.proto, TCP | UDP);
+    let ports = has_ports(w.proto);
     let port = |n: u16| if ports { Port::Known(n) } else { Port::None };
     let device = |name: &str| {
         node.device_by_name(name)
@@ -60,14 +59,14 @@ fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Result<Packet, Stri
     let origin = match p.from {
         From::Device(i) => Origin::Device(device(WIRED[i])?),
         From::Tunnel(_) => Origin::Device(device("tunl0")?),
-        From::Local { .. } => Origin::Local,
+        From::Local { .. } | From::Raw => Origin::Local,
     };
     let (mark, bound) = match p.from {
         From::Local { mark, bound } => (mark, bound),
         _ => (0, true),
     };
     let mut length = w.length();
-    if origin == Origin::Local && w.proto == TCP {
+    if matches!(p.from, From::Local { .. }) && w.proto == TCP {
         // A connecting socket's options.
         length += 20;
     }
@@ -173,7 +172,7 @@ fn verdict(p: &Probe, seen: &Seen) -> &'static str {
     } else if !seen.delivered.is_empty() {
         "local"
     } else if !seen.answers.is_empty()
-        || matches!(p.from, From::Local { .. })
+        || p.from.local()
             && seen
                 .error
                 .is_some_and(|e| errors.iter().any(|x| *x as i32 == e))
@@ -197,7 +196,7 @@ fn same(said: &nfwhy::trace::View, did: &Wire, bad: &mut Vec<String>) {
             said.dst, did.dst
         ));
     }
-    if matches!(did.proto, TCP | UDP) {
+    if has_ports(did.proto) {
         for (what, a, b) in [
             ("source", said.sport, did.sport),
             ("destination", said.dport, did.dport),
@@ -248,7 +247,7 @@ fn forwarded(node: &Node<'_>, o: &Outcome, seen: &Seen, bad: &mut Vec<String>) {
 
 /// Whether an error message for a packet from outside has a way back.
 fn answerable(node: &Node<'_>, p: &Probe) -> bool {
-    if matches!(p.from, From::Local { .. }) {
+    if p.from.local() {
         return true;
     }
     let mut back = p.clone();
@@ -301,23 +300,6 @@ fn differences(node: &Node<'_>, p: &Probe, o: &Outcome, seen: &Seen) -> Vec<Stri
     bad
 }
 
-fn method(node: &Node<'_>, o: &Outcome) -> Option<&'static str> {
-    o.steps.iter().find_map(|s| match s.kind {
-        StepKind::Ipvs {
-            service, server, ..
-        } => Some(
-            match node.ipvs.services.get(service)?.servers.get(server)?.method {
-                Forwarding::Masq => "masq",
-                Forwarding::Local => "local",
-                Forwarding::Tunnel => "tunnel",
-                Forwarding::Route => "route",
-            },
-        ),
-        StepKind::IpvsReply { .. } => Some("reply"),
-        _ => None,
-    })
-}
-
 /// The packets of a course, one after the other.
 struct Walk<'a, 'n> {
     node: &'a Node<'n>,
@@ -331,7 +313,7 @@ struct Walk<'a, 'n> {
 /// An end that fits each packet.
 #[derive(Clone, Debug, Default)]
 struct Fit {
-    ends: Vec<(&'static str, Option<&'static str>)>,
+    ends: Vec<Outcome>,
     unknown: bool,
 }
 
@@ -378,13 +360,18 @@ impl Walk<'_, '_> {
                 self.differ(at, bad);
                 continue;
             }
-            fit.ends.push((o.verdict.name(), method(self.node, o)));
+            fit.ends.push(o.clone());
             let mut said = said.clone();
             for (k, n) in &wrap {
                 *said.entry(k.clone()).or_default() += n;
             }
             hits(self.node, o, &mut said);
-            let next = o.conn.as_ref().or(conn);
+            // An answer that belongs to no connection known opens one of its own.
+            let next = match (&o.conn, conn) {
+                (Some(new), Some(old)) if new.orig != old.orig => conn,
+                (Some(new), _) => Some(new),
+                (None, old) => old,
+            };
             if let Some(found) = self.from(at + 1, next, &said, &fit) {
                 return Some(found);
             }
@@ -421,9 +408,13 @@ pub fn judge(s: &Scenario, record: &Record, f: &mut Figures) -> Vec<Divergence> 
     let node = Node::new(&snapshot);
     let mut out = Vec::new();
     f.scenarios += 1;
+    f.tally.scenario(s);
     for (i, (p, course)) in s.probes.iter().zip(&record.courses).enumerate() {
         let mut packets = vec![("first", p.clone(), &course.first)];
-        if let (Some(seen), Some(r)) = (&course.reply, probes::reply(p, &course.first)) {
+        if let (Some(seen), Some(r)) = (
+            &course.reply,
+            probes::reply(p, &course.first, s.tunnelled()),
+        ) {
             packets.push(("reply", r, seen));
         }
         if let (Some(seen), Some(l)) = (&course.later, probes::later(p)) {
@@ -445,11 +436,13 @@ pub fn judge(s: &Scenario, record: &Record, f: &mut Figures) -> Vec<Divergence> 
         };
         if let Some(fit) = walk.from(0, None, &Hits::new(), &Fit::default()) {
             f.unknown += u64::from(fit.unknown);
-            for (verdict, method) in fit.ends {
-                *f.verdicts.entry(verdict).or_default() += 1;
-                if let Some(m) = method {
-                    *f.methods.entry(m.to_owned()).or_default() += 1;
-                }
+            for (o, (which, q, _)) in fit.ends.iter().zip(&packets) {
+                f.tally.count("verdicts", o.verdict.name());
+                let reason = format!("{:?}", o.reason);
+                let reason = reason.split([' ', '(']).next().unwrap_or_default();
+                f.tally.count("reasons", reason);
+                f.tally.ipvs(&node, o);
+                f.tally.packet(s, which, p, q);
             }
             continue;
         }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::counting::{counting, router};
+use super::frame::SCTP;
 use super::places::Places;
 use super::prng::Prng;
 use super::services::{Marked, Service};
@@ -69,6 +71,8 @@ pub fn sets(services: &[Service], p: &Places) -> Vec<String> {
         ("KUBE-LOAD-BALANCER-LOCAL", "hash:ip,port"),
         ("KUBE-LOAD-BALANCER-SOURCE-IP", "hash:ip,port,ip"),
         ("KUBE-LOAD-BALANCER-SOURCE-CIDR", "hash:ip,port,net"),
+        ("KUBE-NODE-PORT-SCTP-HASH", "hash:ip,port"),
+        ("KUBE-NODE-PORT-LOCAL-SCTP-HASH", "hash:ip,port"),
         ("KUBE-IPVS-IPS", "hash:ip"),
     ] {
         out.push(format!("create {} {kind} family {family}", set(p, name)));
@@ -114,6 +118,11 @@ pub fn sets(services: &[Service], p: &Places) -> Vec<String> {
                         format!("{a},{proto}:{port},{range}"),
                     );
                 }
+                // kube-proxy adds the node where the range holds it.
+                add(
+                    "KUBE-LOAD-BALANCER-SOURCE-IP",
+                    format!("{a},{proto}:{port},{}", p.node[1]),
+                );
             }
         }
         if let Some(a) = s.external {
@@ -126,10 +135,18 @@ pub fn sets(services: &[Service], p: &Places) -> Vec<String> {
             add("KUBE-IPVS-IPS", a.to_string());
         }
         if let Some(n) = s.node_port {
-            let kind = if s.udp { "UDP" } else { "TCP" };
-            add(&format!("KUBE-NODE-PORT-{kind}"), n.to_string());
+            let names = ["KUBE-NODE-PORT", "KUBE-NODE-PORT-LOCAL"];
+            for name in &names[..=usize::from(s.local)] {
+                if s.proto == SCTP {
+                    for addr in p.node_ports() {
+                        add(&format!("{name}-SCTP-HASH"), format!("{addr},sctp:{n}"));
+                    }
+                } else {
+                    add(&format!("{name}-{}", proto.to_uppercase()), n.to_string());
+                }
+            }
             if s.local {
-                add(&format!("KUBE-NODE-PORT-LOCAL-{kind}"), n.to_string());
+                add("KUBE-HEALTH-CHECK-NODE-PORT", "32000".into());
             }
         }
     }
@@ -216,19 +233,22 @@ fn nat(t: &mut String, s: &Settings, services: &[Service], p: &Places) {
             m("KUBE-LOAD-BALANCER", "dst,dst")
         ));
     }
-    for (kind, udp) in [("TCP", false), ("UDP", true)] {
-        let proto = kind.to_lowercase();
+    for (proto, name, dirs) in [
+        ("tcp", "TCP", "dst"),
+        ("udp", "UDP", "dst"),
+        ("sctp", "SCTP-HASH", "dst,dst"),
+    ] {
         if services
             .iter()
-            .any(|x| x.node_port.is_some() && x.udp == udp)
+            .any(|x| x.node_port.is_some() && x.proto() == proto)
         {
             rule(format!(
                 "KUBE-NODE-PORT -p {proto} {} -j RETURN",
-                m(&format!("KUBE-NODE-PORT-LOCAL-{kind}"), "dst")
+                m(&format!("KUBE-NODE-PORT-LOCAL-{name}"), dirs)
             ));
             rule(format!(
                 "KUBE-NODE-PORT -p {proto} {} -j KUBE-MARK-MASQ",
-                m(&format!("KUBE-NODE-PORT-{kind}"), "dst")
+                m(&format!("KUBE-NODE-PORT-{name}"), dirs)
             ));
         }
     }
@@ -237,10 +257,15 @@ fn nat(t: &mut String, s: &Settings, services: &[Service], p: &Places) {
             "KUBE-LOAD-BALANCER {} -j KUBE-FIREWALL",
             m("KUBE-LOAD-BALANCER-FW", "dst,dst")
         ));
-        rule(format!(
-            "KUBE-FIREWALL {} -j RETURN",
-            m("KUBE-LOAD-BALANCER-SOURCE-CIDR", "dst,dst,src")
-        ));
+        for name in [
+            "KUBE-LOAD-BALANCER-SOURCE-CIDR",
+            "KUBE-LOAD-BALANCER-SOURCE-IP",
+        ] {
+            rule(format!(
+                "KUBE-FIREWALL {} -j RETURN",
+                m(name, "dst,dst,src")
+            ));
+        }
         rule("KUBE-FIREWALL -j KUBE-MARK-DROP".into());
         rule("KUBE-MARK-DROP -j MARK --set-xmark 0x8000/0x8000".into());
     }
@@ -336,53 +361,6 @@ fn filter(t: &mut String, s: &Settings, p: &Places) {
     }
 }
 
-/// Rules that change nothing but their counters: which hooks a packet passes, and as what.
-fn counting(r: &mut Prng, p: &Places, hooks: &[&str]) -> String {
-    let mut t = String::new();
-    for hook in hooks {
-        for _ in 0..r.below(4) {
-            let incoming = !matches!(*hook, "OUTPUT" | "POSTROUTING");
-            let outgoing = !matches!(*hook, "PREROUTING" | "INPUT");
-            let dev = r.pick(&["ens3", "ens4", "cali+", "tunl0", "lo", "kube-ipvs0"]);
-            let state = r.pick(&[
-                "NEW",
-                "ESTABLISHED",
-                "INVALID",
-                "UNTRACKED",
-                "NEW,RELATED",
-                "DNAT",
-                "SNAT",
-            ]);
-            let text = match r.below(8) {
-                0 if incoming => format!("-i {dev}"),
-                0 | 1 if outgoing => format!("-o {dev}"),
-                2 => format!("-m conntrack --ctstate {state}"),
-                3 => "-m mark --mark 0x4000/0x4000".into(),
-                4 => format!(
-                    "-d {}",
-                    r.one(&[p.pod_nets[0], p.pod_nets[1], p.far_nets[0]])
-                ),
-                5 => format!("-s {}", r.one(&[p.pod_nets[0], p.pod_nets[1]])),
-                6 => format!(
-                    "-d {}",
-                    p.single(r.one(&[p.cluster[0], p.balancer[0], p.node[1]]))
-                ),
-                _ => r
-                    .pick(&[
-                        "-p tcp",
-                        "-p udp",
-                        "-p tcp -m tcp --dport 8080",
-                        "-m addrtype --dst-type LOCAL",
-                        "-m addrtype --src-type LOCAL",
-                    ])
-                    .to_owned(),
-            };
-            let _ = writeln!(t, "-A {hook} {text}");
-        }
-    }
-    t
-}
-
 /// Everything for one `iptables-restore`.
 pub fn rules(
     r: &mut Prng,
@@ -438,6 +416,24 @@ pub fn rules(
     let (chains, rules): (Vec<&str>, Vec<&str>) = body.lines().partition(|l| l.starts_with(':'));
     t += &(chains.join("\n") + "\n");
     t += &counting(r, p, &["PREROUTING", "INPUT", "OUTPUT"]);
+    if r.chance(12) {
+        t += &router(r, p);
+    }
+    if r.chance(8) {
+        // Another address for a virtual one.
+        let to = if p.v6 {
+            format!("[{}]:80", p.cluster[0])
+        } else {
+            format!("{}:80", p.cluster[0])
+        };
+        for hook in ["PREROUTING", "OUTPUT"] {
+            let _ = writeln!(
+                t,
+                "-A {hook} -d {} -p tcp -m tcp --dport 80 -j DNAT --to-destination {to}",
+                p.single(p.node[1])
+            );
+        }
+    }
     let outgoing = format!(
         "-A POSTROUTING -s {0} ! -d {0} -j MASQUERADE",
         p.pod_nets[1]

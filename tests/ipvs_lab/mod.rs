@@ -5,6 +5,8 @@
 //! what it saw out as a [`record`]. Outside, [`judge`] holds the simulator against the records. Both sides draw the scenario from
 //! the same seed, so the records need not say what was sent.
 
+pub mod article;
+pub mod counting;
 #[path = "../lab/frame.rs"]
 #[allow(dead_code)]
 pub mod frame;
@@ -23,5 +25,6 @@ pub mod services;
 #[path = "../lab/sh.rs"]
 #[allow(dead_code)]
 pub mod sh;
+pub mod tally;
 pub mod vm;
 pub mod watch;

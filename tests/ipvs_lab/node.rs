@@ -277,6 +277,7 @@ fn settings() -> String {
         "sloppy_tcp",
         "sloppy_sctp",
         "snat_reroute",
+        "nat_icmp_send",
         "expire_nodest_conn",
         "conn_reuse_mode",
     ] {

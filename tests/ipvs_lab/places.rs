@@ -101,6 +101,12 @@ impl Places {
         }
     }
 
+    /// The addresses at which node ports are served.
+    pub fn node_ports(&self) -> [IpAddr; 4] {
+        let lo = a(if self.v6 { "::1" } else { "127.0.0.1" });
+        [self.node[0], self.node[1], self.own, lo]
+    }
+
     /// An address as `ip` wants it for a single host.
     pub fn single(&self, addr: IpAddr) -> String {
         format!("{addr}/{}", self.host)

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::frame::{ICMP, ICMPV6, TCP, UDP, Wire};
+use super::frame::{ICMP, ICMPV6, SCTP, TCP, UDP, Wire};
 use super::places::{Places, UPLINK};
 use super::prng::Prng;
 use super::record::Seen;
@@ -25,6 +25,15 @@ pub enum From {
         /// Bound to the packet's source.
         bound: bool,
     },
+    /// A process of the node that writes its own headers.
+    Raw,
+}
+
+impl From {
+    /// A process of the node.
+    pub fn local(&self) -> bool {
+        matches!(self, Self::Local { .. } | Self::Raw)
+    }
 }
 
 /// A packet to send.
@@ -36,25 +45,24 @@ pub struct Probe {
     pub wire: Wire,
 }
 
-/// A destination: address, port, UDP.
-type Target = (IpAddr, u16, bool);
+/// A destination: address, port, protocol.
+type Target = (IpAddr, u16, u8);
 
 fn targets(services: &[Service], marked: Option<&Marked>, p: &Places) -> Vec<Target> {
     let mut out = Vec::new();
     for s in services {
-        out.push((s.cluster, s.port, s.udp));
-        out.push((s.cluster, s.port, s.udp));
+        out.push((s.cluster, s.port, s.proto));
+        out.push((s.cluster, s.port, s.proto));
         for a in s.balancer.into_iter().chain(s.external) {
-            out.push((a, s.port, s.udp));
-            out.push((a, s.port, s.udp));
+            out.push((a, s.port, s.proto));
+            out.push((a, s.port, s.proto));
         }
         if let Some(n) = s.node_port {
-            out.push((p.node[0], n, s.udp));
-            out.push((p.node[1], n, s.udp));
+            out.extend(p.node_ports()[..3].iter().map(|a| (*a, n, s.proto)));
         }
     }
     if let Some(m) = marked {
-        out.extend([(m.addr, m.port, false); 3]);
+        out.extend([(m.addr, m.port, TCP); 3]);
     }
     out
 }
@@ -75,6 +83,9 @@ fn source(r: &mut Prng, p: &Places, tunnel: bool) -> (From, IpAddr) {
             let src = r.one(&[
                 p.node[0],
                 p.node[1],
+                p.own,
+                p.cluster[0],
+                p.balancer[0],
                 if p.v6 {
                     [0, 0, 0, 0, 0, 0, 0, 1].into()
                 } else {
@@ -112,22 +123,38 @@ pub fn draw(
     let all = targets(services, marked, p);
     let mut out = Vec::new();
     for n in 0..COUNT {
-        let (mut dst, mut dport, mut udp) = r.one(&all);
+        let (mut dst, mut dport, mut proto) = r.one(&all);
         match r.below(30) {
-            0 => dport = 81,
-            1 => udp = !udp,
-            2 => dst = r.one(&[p.pods[0], p.far_pods[0], p.clients[0]]),
+            0 | 1 => dport = 81,
+            2 => proto = if proto == UDP { TCP } else { UDP },
+            5 => (dst, dport, proto) = (p.node[1], 80, TCP),
+            3 => {
+                dst = r.one(&[p.pods[0], p.far_pods[0], p.clients[0], p.clients[1]]);
+            }
+            4 if r.chance(30) => {
+                // As a process of the node would ask its own loopback address.
+                dst = p.node_ports()[3];
+            }
             _ => {}
         }
-        let (from, src) = source(r, p, tunnel);
-        let local = matches!(from, From::Local { .. });
-        let echo = r.chance(3);
-        let proto = match (echo, p.v6, udp) {
-            (true, true, _) => ICMPV6,
-            (true, false, _) => ICMP,
-            (_, _, true) => UDP,
-            _ => TCP,
-        };
+        let (mut from, mut src) = source(r, p, tunnel);
+        let local = from.local();
+        if local && proto == SCTP {
+            // No socket of this kind is at hand.
+            from = From::Raw;
+            if src.is_unspecified() {
+                src = p.node[1];
+            }
+        }
+        let echo = r.chance(4);
+        if echo {
+            proto = if p.v6 { ICMPV6 } else { ICMP };
+        }
+        let mut sport = 20_000 + u16::try_from(n).unwrap_or(0);
+        if r.chance(4) {
+            // What a real server sends on its own.
+            sport = r.one(&[80, 8080]);
+        }
         let flags = if local || r.chance(80) {
             2
         } else {
@@ -140,7 +167,7 @@ pub fn draw(
                 src,
                 dst,
                 proto,
-                sport: 20_000 + u16::try_from(n).unwrap_or(0),
+                sport,
                 dport: if echo { 0 } else { dport },
                 icmp: match proto {
                     ICMP => (8, 0),
@@ -176,31 +203,47 @@ pub fn unwrapped(bytes: &[u8]) -> Option<(Wire, Option<Wire>)> {
     }
 }
 
-/// The answer of the receiver to a packet that left with another destination than it was sent to.
-pub fn reply(p: &Probe, seen: &Seen) -> Option<Probe> {
-    let [(dev, bytes)] = seen.left.as_slice() else {
-        return None;
-    };
-    let (left, outer) = unwrapped(bytes)?;
-    if left.dst == p.wire.dst || left.proto != p.wire.proto {
-        return None;
-    }
-    let flags = match left.proto {
-        TCP if left.flags == 2 => 0x12,
-        UDP => 0,
+/// The receiver's answer to a packet that left, or that was delivered with another destination than it was sent to. `tunnel`:
+/// what comes from other nodes' pods is wrapped.
+pub fn reply(p: &Probe, seen: &Seen, tunnel: bool) -> Option<Probe> {
+    let (left, from) = match (seen.left.as_slice(), seen.delivered.as_slice()) {
+        ([(dev, bytes)], _) => {
+            let (left, outer) = unwrapped(bytes)?;
+            let from = match outer {
+                Some(o) if tunnel => From::Tunnel(o.dst),
+                _ => From::Device(*dev),
+            };
+            (left, from)
+        }
+        ([], [(_, bytes)]) => {
+            let got = Wire::parse(bytes)?;
+            if got.dst == p.wire.dst && got.dport == p.wire.dport {
+                return None;
+            }
+            (got, From::Raw)
+        }
         _ => return None,
     };
+    if left.proto != p.wire.proto {
+        return None;
+    }
+    let (flags, icmp) = match left.proto {
+        TCP if left.flags == 2 => (0x12, (0, 0)),
+        UDP => (0, (0, 0)),
+        ICMP if from != From::Raw => (0, (0, 0)),
+        ICMPV6 if from != From::Raw => (0, (129, 0)),
+        _ => return None,
+    };
+    let echo = matches!(left.proto, ICMP | ICMPV6);
     Some(Probe {
-        from: match outer {
-            Some(o) => From::Tunnel(o.dst),
-            None => From::Device(*dev),
-        },
+        from,
         wire: Wire {
             src: left.dst,
             dst: left.src,
-            sport: left.dport,
-            dport: left.sport,
+            sport: if echo { left.sport } else { left.dport },
+            dport: if echo { 0 } else { left.sport },
             flags,
+            icmp,
             seq: 5000,
             ack: left.seq.wrapping_add(1),
             ttl: 62,
@@ -210,9 +253,14 @@ pub fn reply(p: &Probe, seen: &Seen) -> Option<Probe> {
     })
 }
 
+/// Whether the receiver says nothing, and the sender goes on all the same.
+pub fn unanswered(p: &Probe) -> bool {
+    p.wire.id % 18 == 16
+}
+
 /// A later packet of the same connection, where one can be sent.
 pub fn later(p: &Probe) -> Option<Probe> {
-    if matches!(p.from, From::Local { .. }) {
+    if p.from.local() || p.wire.proto == SCTP {
         return None;
     }
     Some(Probe {

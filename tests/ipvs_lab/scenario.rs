@@ -1,10 +1,11 @@
 //! A node to make: the lines given to each tool, and the packets to send. Drawn from a seed, the same everywhere.
 
+use super::article;
 use super::kube::{self, Settings};
 use super::places::{Places, WIRED};
 use super::prng::Prng;
 use super::probes::{self, Probe};
-use super::services;
+use super::services::{self, Marked, Service};
 
 /// A node and its packets.
 #[derive(Clone, Debug)]
@@ -27,6 +28,14 @@ pub struct Scenario {
     pub rules: String,
     /// Lines for `ipvsadm -R`.
     pub ipvs: Vec<String>,
+    /// What the lines for ipvsadm serve.
+    pub services: Vec<Service>,
+    /// What they serve by mark.
+    pub marked: Option<Marked>,
+    /// Calico's rules around kube-proxy's.
+    pub article: bool,
+    /// kube-proxy's settings.
+    pub settings: Settings,
     /// Captured by `ipvsadm -S` instead of `ipvsadm -l`.
     pub saved: bool,
     /// Packets to send.
@@ -76,8 +85,18 @@ impl Scenario {
             }
         }
         ip.extend(routes(r, &p, tunnel));
+        if r.chance(25) {
+            ip.extend(policy(r, &p));
+        }
         let sysctls = settings_of_kernel(r);
-        let rules = kube::rules(r, &settings, &services, marked.as_ref(), &p);
+        let article = tunnel && r.chance(35);
+        let mut sets = kube::sets(&services, &p);
+        let rules = if article {
+            sets.extend(article::sets());
+            article::rules(r, &p)
+        } else {
+            kube::rules(r, &settings, &services, marked.as_ref(), &p)
+        };
         let probes = probes::draw(r, &p, &services, marked.as_ref(), tunnel);
         Self {
             seed,
@@ -85,13 +104,22 @@ impl Scenario {
             devices,
             sysctls,
             ip,
-            sets: kube::sets(&services, &p),
+            sets,
             rules,
             ipvs: services::ipvs_lines(&services, marked.as_ref(), &p),
+            services,
+            marked,
+            article,
+            settings,
             saved: r.chance(50),
             probes,
             places: p,
         }
+    }
+
+    /// Other nodes' pods are behind tunl0.
+    pub fn tunnelled(&self) -> bool {
+        self.devices.contains(&"tunl0")
     }
 
     /// The name of an iptables program.
@@ -171,6 +199,38 @@ fn routes(r: &mut Prng, p: &Places, tunnel: bool) -> Vec<String> {
     out
 }
 
+/// Policy routing: a way of its own for some sources, marks and devices.
+fn policy(r: &mut Prng, p: &Places) -> Vec<String> {
+    let mut out = Vec::new();
+    let table = match r.below(8) {
+        0 => vec!["route add unreachable default table 100".to_owned()],
+        1 => vec!["route add blackhole default table 100".to_owned()],
+        2 => vec![format!(
+            "route add default dev ens3 src {} table 100",
+            p.node[0]
+        )],
+        _ => vec![format!(
+            "route add default via {} dev ens3 table 100",
+            p.routers[0]
+        )],
+    };
+    out.extend(table);
+    for n in 0..=r.below(3) {
+        let vip = r.one(&[p.cluster[0], p.cluster[1], p.balancer[0], p.balancer[1]]);
+        let what = match r.below(9) {
+            0..=2 => format!("from {}", p.single(vip)),
+            3 => format!("from {}", p.pod_nets[1]),
+            4 => "fwmark 0x4000/0x4000".into(),
+            5 => format!("iif {}", r.pick(&["cali1", "ens4", "lo"])),
+            6 => format!("to {}", p.single(p.clients[0])),
+            7 => format!("from {} to {}", p.single(vip), p.single(p.clients[0])),
+            _ => format!("to {}", p.far_nets[0]),
+        };
+        out.push(format!("rule add {what} lookup 100 priority {}", 100 + n));
+    }
+    out
+}
+
 fn settings_of_kernel(r: &mut Prng) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut set = |k: &str, v: u32| out.push((k.to_owned(), v.to_string()));
@@ -178,8 +238,18 @@ fn settings_of_kernel(r: &mut Prng) -> Vec<(String, String)> {
     set("ipv4/ip_forward", forwarding);
     set("ipv6/conf/all/forwarding", forwarding);
     set("ipv4/vs/conntrack", u32::from(r.chance(80)));
-    if r.chance(10) {
-        set("ipv4/vs/sloppy_tcp", 1);
+    for (key, value, percent) in [
+        ("sloppy_tcp", 1, 10),
+        ("sloppy_sctp", 1, 10),
+        ("snat_reroute", 0, 25),
+        ("nat_icmp_send", 1, 8),
+        ("expire_nodest_conn", 1, 30),
+        ("expire_quiescent_template", 1, 30),
+        ("conn_reuse_mode", 0, 30),
+    ] {
+        if r.chance(percent) {
+            set(&format!("ipv4/vs/{key}"), value);
+        }
     }
     set("ipv4/conf/all/rp_filter", r.one(&[0, 0, 0, 0, 1, 2]));
     if r.chance(10) {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::frame::{SCTP, TCP, UDP};
 use super::places::Places;
 use super::prng::Prng;
 
@@ -19,8 +20,8 @@ pub struct Server {
 /// A Service with one port.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// UDP instead of TCP.
-    pub udp: bool,
+    /// TCP, UDP or SCTP.
+    pub proto: u8,
     /// Its cluster address.
     pub cluster: IpAddr,
     /// Its port.
@@ -43,14 +44,20 @@ pub struct Service {
     pub ranges: Vec<String>,
     /// Scheduler.
     pub scheduler: &'static str,
-    /// Seconds of persistence.
-    pub persistent: Option<u32>,
+    /// Its flags, the persistence and one-packet scheduling, as ipvsadm takes them.
+    pub options: String,
+    /// Virtual servers of every port (port 0).
+    pub every_port: bool,
 }
 
 impl Service {
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp` or `sctp`.
     pub fn proto(&self) -> &'static str {
-        if self.udp { "udp" } else { "tcp" }
+        match self.proto {
+            UDP => "udp",
+            SCTP => "sctp",
+            _ => "tcp",
+        }
     }
 }
 
@@ -65,6 +72,41 @@ pub struct Marked {
     pub port: u16,
     /// Real servers.
     pub servers: Vec<Server>,
+    /// Scheduler and options.
+    pub scheduler: String,
+}
+
+/// Schedulers of the kernel; `rr`, the usual one, more often.
+const SCHEDULERS: [&str; 18] = [
+    "rr", "rr", "rr", "rr", "wrr", "lc", "wlc", "sh", "sh", "dh", "sed", "nq", "mh", "mh", "lblc",
+    "lblcr", "fo", "ovf",
+];
+
+/// What stays with one server: single addresses, or networks of them.
+fn persistence(r: &mut Prng, p: &Places) -> String {
+    let mask = match (r.below(3), p.v6) {
+        (0, false) => " -M 255.255.255.0",
+        (0, true) => " -M 64",
+        _ => "",
+    };
+    format!(" -p {}{mask}", r.pick(&["300", "10800"]))
+}
+
+fn options(r: &mut Prng, p: &Places, scheduler: &str, proto: u8) -> String {
+    let mut out = String::new();
+    if r.chance(15) {
+        out += &persistence(r, p);
+    } else if proto == UDP && r.chance(15) {
+        out += " -o";
+    }
+    if matches!(scheduler, "sh" | "mh") && r.chance(50) {
+        let f = r.pick(&["port", "fallback", "both"]);
+        out += &match f {
+            "both" => format!(" -b {scheduler}-fallback,{scheduler}-port"),
+            f => format!(" -b {scheduler}-{f}"),
+        };
+    }
+    out
 }
 
 fn servers(r: &mut Prng, p: &Places, odd: bool, method: Option<char>) -> Vec<Server> {
@@ -114,9 +156,15 @@ pub fn make(r: &mut Prng, p: &Places, tunnel: bool) -> Vec<Service> {
         let method = r
             .chance(12)
             .then(|| untunnelled(r.one(&['g', 'i']), tunnel));
-        let udp = r.chance(25);
+        let proto = r.one(&[TCP, TCP, TCP, TCP, TCP, TCP, TCP, UDP, UDP, SCTP]);
+        let scheduler = r.pick(&SCHEDULERS);
+        let every_port = r.chance(5);
+        let mut options = options(r, p, scheduler, proto);
+        if every_port && !options.contains(" -p ") {
+            options = persistence(r, p);
+        }
         out.push(Service {
-            udp,
+            proto,
             cluster: p.cluster[i],
             port: r.one(&[80, 80, 443, 53, 8080]),
             // Only NAT can change a port.
@@ -136,15 +184,23 @@ pub fn make(r: &mut Prng, p: &Places, tunnel: bool) -> Vec<Service> {
             } else {
                 Vec::new()
             },
-            scheduler: r.pick(&[
-                "rr", "rr", "rr", "wrr", "lc", "wlc", "sh", "dh", "sed", "nq", "mh", "lblc",
-                "lblcr", "fo",
-            ]),
-            persistent: r.chance(12).then_some(10_800),
+            scheduler,
+            options,
+            every_port,
         });
         let s = out.last_mut().expect("just made");
+        if s.scheduler == "ovf" {
+            // Of a weight that the connections of the lab do not reach.
+            for x in &mut s.servers {
+                x.weight *= 50;
+            }
+        }
         let nat = s.servers.iter().all(|x| x.method == 'm');
-        s.target = if nat && r.chance(60) { 8080 } else { s.port };
+        s.target = if nat && !s.every_port && r.chance(60) {
+            8080
+        } else {
+            s.port
+        };
         if r.chance(8) && !s.servers.is_empty() {
             for x in &mut s.servers {
                 x.weight = 0;
@@ -161,7 +217,10 @@ pub fn marked(r: &mut Prng, p: &Places, tunnel: bool) -> Option<Marked> {
     }
     let method = untunnelled(r.one(&['m', 'm', 'i', 'g']), tunnel);
     let odd = r.chance(20);
+    let scheduler = r.pick(&SCHEDULERS[..SCHEDULERS.len() - 1]);
+    let options = options(r, p, scheduler, TCP);
     Some(Marked {
+        scheduler: format!("{scheduler}{options}"),
         mark: r.one(&[0x1f00, 0x77, 0x4000_0000]),
         addr: p.balancer[3],
         port: 80,
@@ -185,16 +244,25 @@ fn virtual_server(
     here: &[IpAddr],
     out: &mut Vec<String>,
 ) {
-    let flag = if s.udp { "-u" } else { "-t" };
+    let flag = match s.proto {
+        UDP => "-u",
+        SCTP => "--sctp-service",
+        _ => "-t",
+    };
+    let every = s.every_port && port == s.port;
+    let port = if every { 0 } else { port };
     let v = end(addr, port);
-    let stay = s.persistent.map(|n| format!(" -p {n}")).unwrap_or_default();
-    out.push(format!("-A {flag} {v} -s {}{stay}", s.scheduler));
+    out.push(format!("-A {flag} {v} -s {}{}", s.scheduler, s.options));
     for x in &s.servers {
         if local && !here.contains(&x.addr) {
             continue;
         }
         // The other methods leave the port.
-        let to = if x.method == 'm' { s.target } else { port };
+        let to = if x.method == 'm' && !every {
+            s.target
+        } else {
+            port
+        };
         out.push(format!(
             "-a {flag} {v} -r {} -{} -w {}",
             end(x.addr, to),
@@ -214,14 +282,14 @@ pub fn ipvs_lines(services: &[Service], marked: Option<&Marked>, p: &Places) -> 
             virtual_server(s, addr, s.port, s.local, &here, &mut out);
         }
         if let Some(port) = s.node_port {
-            for addr in p.node {
+            for addr in p.node_ports() {
                 virtual_server(s, addr, port, s.local, &here, &mut out);
             }
         }
     }
     if let Some(m) = marked {
         let family = if p.v6 { " -6" } else { "" };
-        out.push(format!("-A -f {}{family} -s rr", m.mark));
+        out.push(format!("-A -f {}{family} -s {}", m.mark, m.scheduler));
         for x in &m.servers {
             out.push(format!(
                 "-a -f {}{family} -r {} -{} -w {}",
