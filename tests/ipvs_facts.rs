@@ -345,19 +345,29 @@ fn answers_of_servers_without_nat_are_no_business_of_ipvs() {
 }
 
 /// `ip_vs_conn_in_get`: IPVS has a table of its own, and sends on what conntrack finds INVALID (here an ACK before any answer).
+/// `nf_conntrack_in` looks at it again in OUTPUT, where it opens a connection to the real server; the first connection has that
+/// one's reply tuple already, so `get_unique_tuple` gives it another source port.
 #[test]
-fn ipvs_knows_its_connections_without_conntrack() {
+fn an_ack_before_any_answer_reaches_the_server_from_another_port() {
     let s = node(VIP, ONE)
-        .table("mangle", "-A POSTROUTING -m conntrack --ctstate INVALID\n")
+        .table(
+            "mangle",
+            "-A PREROUTING -m conntrack --ctstate INVALID\n-A OUTPUT -m conntrack --ctstate NEW\n",
+        )
         .snapshot();
     let first = walk_one(&s, TO_V, None);
     let next = walk_one(&s, NEXT, first.conn.as_ref());
-    assert_eq!(counted(&s, &next, &["mangle/POSTROUTING/1"]), [true]);
+    let rules = [
+        "mangle/PREROUTING/1",
+        "mangle/OUTPUT/1",
+        "nat/POSTROUTING/1",
+    ];
+    assert_eq!(counted(&s, &next, &rules), [true, true, true]);
     check_in(
         &s,
         NEXT,
         first.conn.as_ref(),
-        &["forwarded out=cali1 dst=10.233.98.39:80"],
+        &["forwarded out=cali1 src=10.10.6.91:* dst=10.233.98.39:80"],
     );
 }
 

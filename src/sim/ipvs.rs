@@ -309,6 +309,7 @@ impl Run<'_, '_> {
         }
         // OUTPUT by hand (`ip_vs_nat_send_or_cont`), without an ingress device; POSTROUTING then has it again.
         let iif = self.iif.take();
+        self.forget_invalid();
         let dst = self.local_out(dst, true)?;
         self.iif = iif;
         self.output(&dst)
@@ -371,6 +372,16 @@ impl Run<'_, '_> {
         self.outer_packet(self.iif, Some(ct), kind, (src, server), dst)
     }
 
+    /// What conntrack found INVALID it sees anew in OUTPUT, with the real server's address in it: an ACK that did not fit its
+    /// connection opens another one there, from the client to the real server (`nf_conntrack_in` skips only what has a connection or
+    /// is UNTRACKED).
+    fn forget_invalid(&mut self) {
+        let invalid = |ct: &Ct| ct.state == CtState::Invalid;
+        if self.ct.as_ref().is_some_and(invalid) {
+            self.ct = None;
+        }
+    }
+
     fn ipvs_to_self(&mut self, l: &super::route::Lookup) {
         let table = self.node.fib(self.family).table_name(l.table);
         self.step(StepKind::Route(crate::trace::RouteStep {
@@ -415,6 +426,7 @@ impl Run<'_, '_> {
         let tuple = self.tuple();
         // One-packet scheduling keeps no connection (`ip_vs_conn_hash`) and alters none of conntrack's (`ip_vs_update_conntrack`).
         let once = self.skb.proto == Proto::UDP && self.node.ipvs.services[c.service].ops;
+        self.ipvs_conn = (!once).then_some(c);
         if !conntrack {
             self.untrack_for_ipvs(c, !once);
             return;

@@ -43,6 +43,9 @@ impl Run<'_, '_> {
                 } else {
                     ct.dst_done = true;
                 }
+                if source {
+                    self.leave_to_the_known();
+                }
             }
         }
         // `nf_nat_oif_changed`: the address of one device is not for packets that leave by another. The connection is over.
@@ -56,6 +59,29 @@ impl Run<'_, '_> {
         }
         self.translate(source);
         Ok(())
+    }
+
+    /// Whether the connection known has this reply tuple (`nf_nat_used_tuple`).
+    fn used_by_the_known(&self, reply: Tuple) -> bool {
+        self.packet.conn.as_ref().is_some_and(|k| {
+            !k.untracked
+                && k.proto == self.skb.proto
+                && k.reply == reply
+                && self.ct.as_ref().is_some_and(|ct| ct.orig != k.orig)
+        })
+    }
+
+    /// A null binding, too, makes the reply tuple unique, by another source port (`get_unique_tuple`).
+    fn leave_to_the_known(&mut self) {
+        let Some(ct) = &self.ct else { return };
+        if !ct.src_nat
+            && ct.orig.sport.known().is_some()
+            && self.used_by_the_known(ct.reply)
+            && let Some(ct) = &mut self.ct
+        {
+            ct.reply.dport = another_port(ct.orig.sport);
+            ct.src_nat = true;
+        }
     }
 
     /// `nf_nat_packet`: the packet as the connection says, for this manip.
@@ -115,19 +141,19 @@ impl Run<'_, '_> {
     ) {
         let view_before = self.steps.len();
         self.hit(hit, depth, Effect::None);
-        let ct_port = self.ct_port(port);
-        let Some(ct) = &mut self.ct else { return };
-        let new: Tuple = {
-            let mut t = ct.reply.inverted();
-            if source {
-                t.src = addr;
-                t.sport = ct_port;
-            } else {
-                t.dst = addr;
-                t.dport = ct_port;
+        let Some(ct) = &self.ct else { return };
+        let mut new: Tuple = ct.reply.inverted();
+        let mut port = port;
+        if source {
+            (new.src, new.sport) = (addr, self.ct_port(port));
+            if new.sport.known().is_some() && self.used_by_the_known(new.inverted()) {
+                port = another_port(port);
+                new.sport = port;
             }
-            t
-        };
+        } else {
+            (new.dst, new.dport) = (addr, self.ct_port(port));
+        }
+        let Some(ct) = &mut self.ct else { return };
         let changed = new != ct.reply.inverted();
         ct.reply = new.inverted();
         if source {
@@ -188,14 +214,7 @@ impl Run<'_, '_> {
             },
             (None, _) if source && (n.random || n.random_fully) => {
                 // `nf_nat_l4proto_unique_tuple` stays among the ports of the same privilege.
-                let (lo, hi) = match current {
-                    Port::Known(0..512) => (1, 511),
-                    Port::Known(512..1024) => (600, 1023),
-                    Port::Known(_) | Port::Ephemeral => (1024, 65535),
-                    Port::Random { lo: 1024.., .. } => (1024, 65535),
-                    _ => (1, 65535),
-                };
-                Port::Random { lo, hi }
+                another_port(current)
             }
             (None, _) => current,
         }
@@ -395,6 +414,18 @@ impl Run<'_, '_> {
             at: None,
         });
     }
+}
+
+/// Another source port of the same range (`nf_nat_l4proto_unique_tuple`).
+fn another_port(current: Port) -> Port {
+    let (lo, hi) = match current {
+        Port::Known(0..512) => (1, 511),
+        Port::Known(512..1024) => (600, 1023),
+        Port::Known(_) | Port::Ephemeral => (1024, 65535),
+        Port::Random { lo: 1024.., .. } => (1024, 65535),
+        _ => (1, 65535),
+    };
+    Port::Random { lo, hi }
 }
 
 impl Ct {

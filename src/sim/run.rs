@@ -100,6 +100,8 @@ pub(super) struct Run<'s, 'n> {
     pub outer: bool,
     pub delivered: Option<View>,
     pub out: Option<Out>,
+    /// The connection by which IPVS sent the packet on.
+    pub ipvs_conn: Option<super::conntrack::IpvsConn>,
     /// The route that a hook gave the packet, for whoever called the hook.
     pub rerouted: Option<super::path::Dst>,
 }
@@ -163,6 +165,7 @@ impl<'s, 'n> Run<'s, 'n> {
             outer: false,
             delivered: None,
             out: None,
+            ipvs_conn: None,
             rerouted: None,
         }
     }

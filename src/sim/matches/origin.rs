@@ -1,5 +1,6 @@
 //! Where a packet comes from and who saw it before: `owner`, `physdev`, `ipvs`, `recent`.
 
+use super::super::conntrack::Ct;
 use super::super::run::Run;
 use super::{Tri, fact};
 use crate::node::Forwarding;
@@ -126,11 +127,9 @@ impl Run<'_, '_> {
         // `conn_out_get` with source and destination swapped: packets of the client, with its own address still, towards the
         // real server. Replies have the virtual address in them by now, and are never found.
         let found = self
-            .ct
-            .as_ref()
-            .and_then(|ct| Some((ct, ct.ipvs?)))
-            .and_then(|(ct, c)| Some((ct, c, self.ipvs_server(c)?)))
-            .filter(|(_, c, s)| {
+            .ipvs_conn
+            .and_then(|c| Some((c, self.ipvs_server(c)?)))
+            .filter(|(c, s)| {
                 let o = c.opened;
                 let to = match (s.method, s.port) {
                     (Forwarding::Masq, 0) => (s.addr, o.dport),
@@ -140,7 +139,7 @@ impl Run<'_, '_> {
                 (self.skb.src, self.skb.sport) == (o.src, o.sport)
                     && (self.skb.dst, self.skb.dport) == to
             });
-        let Some((ct, c, server)) = found else {
+        let Some((c, server)) = found else {
             return Tri::No;
         };
         let svc = &self.node.ipvs.services[c.service];
@@ -161,10 +160,12 @@ impl Run<'_, '_> {
                 return Tri::No;
             }
         }
-        if let Some(n) = m.vdir_original
-            && (ct.state == CtState::Untracked || (n.value != ct.is_reply) == n.not)
-        {
-            return Tri::No;
+        if let Some(n) = m.vdir_original {
+            let tracked = |ct: &&Ct| !matches!(ct.state, CtState::Untracked | CtState::Invalid);
+            let fits = |ct: &Ct| (n.value != ct.is_reply) != n.not;
+            if !self.ct.as_ref().filter(tracked).is_some_and(fits) {
+                return Tri::No;
+            }
         }
         if let Some(n) = &m.vmethod {
             let have = match server.method {
