@@ -3,6 +3,8 @@
 //! What is expected is what the kernel does; most of it was seen there packet by packet.
 
 mod common;
+#[path = "traps/matches.rs"]
+mod matches;
 #[path = "traps/paths.rs"]
 mod paths;
 #[path = "traps/sets.rs"]
