@@ -2,6 +2,8 @@
 //!
 //! What is expected is what the kernel does; most of it was seen there packet by packet.
 
+#[path = "traps/bounds.rs"]
+mod bounds;
 mod common;
 #[path = "traps/matches.rs"]
 mod matches;

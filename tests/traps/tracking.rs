@@ -279,3 +279,104 @@ fn the_timeout_of_a_connection_is_asked_anew_once_it_is_confirmed() {
         ],
     );
 }
+
+#[test]
+fn traffic_one_way_makes_no_connection_assured() {
+    // A connection picked up in the middle is ESTABLISHED to TCP, but IPS_SEEN_REPLY is what counts.
+    let s = node()
+        .table(
+            "filter",
+            "-A FORWARD -m conntrack --ctstatus ASSURED -j DROP",
+        )
+        .snapshot();
+    let ack = IN.replace('}', r#","flags":["ack"]}"#);
+    let first = walk_one(&s, &ack, None);
+    check_in(&s, &ack, first.conn.as_ref(), &["forwarded"]);
+}
+
+#[test]
+fn an_error_message_is_no_answer_to_a_ping() {
+    let s = node()
+        .table(
+            "filter",
+            "-A FORWARD -m conntrack --ctstate ESTABLISHED -j DROP",
+        )
+        .snapshot();
+    let ping = r#"{"src":"192.168.0.99","dst":"10.244.0.4","proto":"icmp","iif":"eth0"}"#;
+    let first = walk_one(&s, ping, None);
+    let back = |ty: u8| {
+        format!(
+            r#"{{"src":"10.244.0.4","dst":"192.168.0.99","proto":"icmp","icmp_type":{ty},"iif":"cni0"}}"#
+        )
+    };
+    check_in(&s, &back(0), first.conn.as_ref(), &["dropped"]);
+    check_in(&s, &back(3), first.conn.as_ref(), &["forwarded"]);
+}
+
+#[test]
+fn a_captured_entry_tells_what_was_translated() {
+    let entry = |reply: &str| {
+        format!(
+            "tcp      6 431999 ESTABLISHED src=192.168.0.99 dst=10.244.0.4 sport=40000 dport=80 {reply} [ASSURED] mark=0 use=1\n"
+        )
+    };
+    let ack = IN.replace('}', r#","flags":["ack"]}"#);
+    for (reply, snat, dnat) in [
+        (
+            "src=10.244.0.4 dst=192.168.0.99 sport=80 dport=40000",
+            "no",
+            "no",
+        ),
+        (
+            "src=10.244.0.4 dst=192.168.0.10 sport=80 dport=40000",
+            "yes",
+            "no",
+        ),
+        (
+            "src=10.244.0.4 dst=192.168.0.99 sport=80 dport=40001",
+            "yes",
+            "no",
+        ),
+        (
+            "src=10.244.0.5 dst=192.168.0.99 sport=80 dport=40000",
+            "no",
+            "yes",
+        ),
+        (
+            "src=10.244.0.4 dst=192.168.0.99 sport=8080 dport=40000",
+            "no",
+            "yes",
+        ),
+    ] {
+        let s = node()
+            .table(
+                "mangle",
+                "-A FORWARD -m conntrack --ctstate SNAT\n-A FORWARD -m conntrack --ctstate DNAT\n",
+            )
+            .file("conntrack.txt", &entry(reply))
+            .snapshot();
+        let rule = |n: u8, said: &str| {
+            let key = if said == "yes" { "hit" } else { "no" };
+            format!("{key}=mangle/FORWARD/{n}")
+        };
+        let end = format!("forwarded {} {}", rule(1, snat), rule(2, dnat));
+        check(&s, &ack, &[&end]);
+    }
+}
+
+#[test]
+fn an_entry_without_ports_is_found() {
+    let s = node()
+        .table(
+            "filter",
+            "-A FORWARD -m conntrack --ctstate ESTABLISHED -j DROP",
+        )
+        .file(
+            "conntrack.txt",
+            "unknown  50 599 src=192.168.0.99 dst=10.244.0.4 src=10.244.0.4 dst=192.168.0.99 mark=0 use=1\n",
+        )
+        .snapshot();
+    let esp = r#"{"src":"SRC","dst":"10.244.0.4","proto":"50","iif":"eth0"}"#;
+    check(&s, &esp.replace("SRC", "192.168.0.99"), &["dropped"]);
+    check(&s, &esp.replace("SRC", "192.168.0.98"), &["forwarded"]);
+}
