@@ -329,18 +329,64 @@ fn outer_packets_of_an_ipvs_tunnel_are_ipvs_and_meet_nat_once() {
     assert_eq!(counted(&s, &next, &two), [true, false]);
 }
 
-/// `ip_vs_out_hook` leaves connections without NAT alone, and `ip_vs_conn_in_get` does not take an answer for a request.
+/// `ip_vs_conn_in_get` does not take an answer for a request. `ip_vs_conn_out_get` finds it by the virtual address, so that
+/// `handle_response` has it, too: it is IPVS's, and without conntrack no connection's.
 #[test]
-fn answers_of_servers_without_nat_are_no_business_of_ipvs() {
-    let s = node("", "TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 Route 1").snapshot();
-    let ask = r#"{"dst":"172.19.100.2","dport":80,"sport":40000,"origin":"local"}"#;
-    let first = walk_one(&s, ask, None);
-    check(&s, ask, &["forwarded out=cali1 dst=172.19.100.2:80"]);
-    check_in(
+fn answers_of_servers_without_nat_are_answers() {
+    for conntrack in ["1", "0"] {
+        let s = node("", "TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 Route 1")
+            .table(
+                "mangle",
+                "-A POSTROUTING -m ipvs --ipvs\n-A POSTROUTING -m conntrack --ctstate UNTRACKED\n",
+            )
+            .sysctl(&format!("net.ipv4.vs.conntrack = {conntrack}"))
+            .snapshot();
+        let ask = r#"{"dst":"172.19.100.2","dport":80,"sport":40000,"origin":"local"}"#;
+        let first = walk_one(&s, ask, None);
+        check(&s, ask, &["forwarded out=cali1 dst=172.19.100.2:80"]);
+        check_in(
+            &s,
+            r#"{"src":"172.19.100.2","sport":80,"dst":"10.10.4.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#,
+            first.conn.as_ref(),
+            &["local src=172.19.100.2:80 dst=10.10.4.142:40000"],
+        );
+    }
+}
+
+/// A captured entry that answers from a real server was changed by IPVS, not by NAT: later packets pass INPUT and OUTPUT. One to a
+/// service without NAT does not tell the server.
+#[test]
+fn captured_connections_of_ipvs_are_its_own() {
+    let entry = "tcp 6 431999 ESTABLISHED src=10.10.6.91 dst=172.19.100.2 sport=40000 dport=80 src=10.233.98.40 dst=10.10.6.91 sport=80 dport=40000 [ASSURED] mark=0 use=1\n";
+    let nat = "TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 Masq 1\n-> 10.233.98.40:80 Masq 1";
+    let s = node(VIP, nat)
+        .table("mangle", "-A INPUT\n-A OUTPUT\n")
+        .file("conntrack.txt", entry)
+        .snapshot();
+    check(
         &s,
-        r#"{"src":"172.19.100.2","sport":80,"dst":"10.10.4.142","dport":40000,"iif":"cali1","flags":["syn","ack"]}"#,
-        first.conn.as_ref(),
-        &["local src=172.19.100.2:80 dst=10.10.4.142:40000"],
+        NEXT,
+        &["forwarded out=cali2 dst=10.233.98.40:80 dnat_by=ipvs p=1"],
+    );
+    let next = walk_one(&s, NEXT, None);
+    let both = ["mangle/INPUT/1", "mangle/OUTPUT/1"];
+    assert_eq!(counted(&s, &next, &both), [true, true]);
+    check(
+        &s,
+        r#"{"src":"10.233.98.40","sport":80,"dst":"10.10.6.91","dport":40000,"iif":"cali2","flags":["ack"]}"#,
+        &["forwarded out=ens4 src=172.19.100.2:80"],
+    );
+    let same = entry.replace("src=10.233.98.40", "src=172.19.100.2");
+    let s = node(VIP, &nat.replace("Masq", "Route"))
+        .file("conntrack.txt", &same)
+        .snapshot();
+    check(
+        &s,
+        NEXT,
+        &[
+            "forwarded out=cali1 dst=172.19.100.2:80 p=1/2",
+            "forwarded out=cali2 dst=172.19.100.2:80 p=1/2",
+        ],
     );
 }
 

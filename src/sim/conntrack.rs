@@ -306,7 +306,12 @@ impl Run<'_, '_> {
                 ct.tcp = Some(state);
             }
             Segment::Ignored => {}
-            Segment::Invalid => return Some(Ct::fresh(tuple, CtState::Invalid)),
+            Segment::Invalid => {
+                let mut none = Ct::fresh(tuple, CtState::Invalid);
+                // IPVS asks its own table.
+                none.ipvs = ct.ipvs;
+                return Some(none);
+            }
             Segment::Reopens => return None,
         }
         Some(ct)
@@ -391,7 +396,9 @@ impl Run<'_, '_> {
                 None
             }
         })?;
-        Some(from_entry(e, is_reply))
+        let mut ct = from_entry(e, is_reply);
+        self.recognise_ipvs(&mut ct);
+        Some(ct)
     }
 }
 

@@ -36,6 +36,13 @@ impl Run<'_, '_> {
         let Some(service) = self.find_service() else {
             return Ok(());
         };
+        if let Some(server) = self.server_without_nat(service) {
+            return self.ipvs_send(IpvsConn {
+                service,
+                server,
+                opened: self.tuple(),
+            });
+        }
         // `tcp_conn_schedule`: a SYN without RST opens a connection, a SYN+ACK too.
         if self.skb.proto == Proto::TCP {
             let sloppy = self
@@ -54,37 +61,6 @@ impl Run<'_, '_> {
             server,
             opened: self.tuple(),
         })
-    }
-
-    pub(super) fn known_ipvs(&self) -> Option<IpvsConn> {
-        if let Some(c) = self.ct.as_ref().and_then(|ct| ct.ipvs) {
-            return Some(c);
-        }
-        // IPVS has a table of its own: conntrack may not know the packet.
-        let ipvs = self.packet.conn.as_ref()?.ipvs?;
-        (ipvs.opened == self.tuple() || self.is_ipvs_reply(ipvs)).then_some(ipvs)
-    }
-
-    /// `ip_vs_conn_out_get`, and only of NAT: the others' real servers answer the client themselves (`ip_vs_out_hook`).
-    pub(super) fn is_ipvs_reply(&self, c: IpvsConn) -> bool {
-        // A client may be its own real server: what opened the connection is a request (`ip_vs_conn_in_get` finds it).
-        if c.opened == self.tuple() {
-            return false;
-        }
-        let (client, port) = (c.opened.src, c.opened.sport);
-        let to_client = (client.is_unspecified() || self.skb.dst == client)
-            && (port.known().is_none() || self.skb.dport == port);
-        self.ipvs_server(c).is_some_and(|s| {
-            s.method == Forwarding::Masq
-                && to_client
-                && self.skb.src == s.addr
-                && (s.port == 0 || self.skb.sport == Port::Known(s.port))
-        })
-    }
-
-    pub(super) fn ipvs_server(&self, c: IpvsConn) -> Option<&RealServer> {
-        let service = self.node.ipvs.services.get(c.service)?;
-        service.servers.get(c.server)
     }
 
     /// A device of kube-proxy's IPVS mode (or kube-router's) holds the virtual addresses: without ipvsadm's output nothing is
@@ -351,6 +327,17 @@ impl Run<'_, '_> {
             .as_ref()
             .and_then(|k| k.ipvs)
             .is_some_and(|k| (k.service, k.server) == (c.service, c.server));
+        let kind = match self.family {
+            Family::V4 => "ipip",
+            Family::V6 => "sit",
+        };
+        let proto = super::tunnel::protocol(kind);
+        let known = known
+            || self
+                .node
+                .conntrack
+                .iter()
+                .any(|e| (e.proto, e.orig.src, e.orig.dst) == (proto, src, server));
         let tuple = super::conntrack::Tuple {
             src,
             dst: server,
@@ -365,10 +352,6 @@ impl Run<'_, '_> {
         let mut ct = Ct::untracked(tuple);
         ct.state = CtState::New;
         (ct.src_done, ct.dst_done, ct.confirmed) = (known, known, known);
-        let kind = match self.family {
-            Family::V4 => "ipip",
-            Family::V6 => "sit",
-        };
         self.outer_packet(self.iif, Some(ct), kind, (src, server), dst)
     }
 

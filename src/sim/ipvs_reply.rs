@@ -1,9 +1,8 @@
 //! Replies of IPVS's real servers: `ip_vs_out_hook` and `handle_response` (`net/netfilter/ipvs/ip_vs_core.c`).
 
-use super::conntrack::{Ct, IpvsConn};
 use super::run::{End, Flow, Run};
-use crate::node::VirtualKey;
-use crate::trace::{CtState, Hook, Reason, StepKind, TcpFlags};
+use crate::node::{Forwarding, VirtualKey};
+use crate::trace::{Hook, Reason, StepKind, TcpFlags};
 use nfwhy_parsers::Proto;
 
 impl Run<'_, '_> {
@@ -63,40 +62,13 @@ impl Run<'_, '_> {
         let proto = self.skb.proto;
         let is_one = self.node.ipvs.services.iter().any(|v| {
             matches!(v.key, VirtualKey::Addr { proto: p, .. } if p == proto)
-                && v.servers.iter().any(|s| {
-                    s.addr == src
-                        && Some(s.port) == port
-                        && s.method == crate::node::Forwarding::Masq
-                })
+                && v.servers
+                    .iter()
+                    .any(|s| s.addr == src && Some(s.port) == port && s.method == Forwarding::Masq)
         });
         if is_one {
             return Err(End::rejected(Reason::IpvsNotAsked));
         }
         Ok(())
-    }
-
-    /// `ip_vs_notrack`. `kept`: IPVS has the connection in its own table.
-    pub(super) fn untrack_for_ipvs(&mut self, c: IpvsConn, kept: bool) {
-        let orig = match (&self.packet.conn, &self.ct) {
-            // A reply, too, belongs to the connection that IPVS knows.
-            (Some(known), _) if known.ipvs.is_some() => known.orig,
-            (_, Some(ct)) => ct.orig,
-            _ => self.tuple(),
-        };
-        let mut ct = Ct::untracked(orig);
-        ct.ipvs = kept.then_some(c);
-        // What has no connection stays as it is: INVALID.
-        let invalid = |ct: &Ct| ct.state == CtState::Invalid;
-        if self.ct.as_ref().is_some_and(invalid) {
-            ct.state = CtState::Invalid;
-            self.ct = Some(ct);
-            return;
-        }
-        self.ct = Some(ct);
-        self.step(StepKind::Conntrack {
-            state: CtState::Untracked,
-            reply: false,
-            at: None,
-        });
     }
 }

@@ -11,6 +11,7 @@ mod conntrack;
 mod fact;
 mod hooks;
 mod ipvs;
+mod ipvs_conn;
 mod ipvs_reply;
 mod local;
 mod masq;

@@ -101,11 +101,7 @@ impl Run<'_, '_> {
         self.skb.src = ends.0;
         self.skb.dst = ends.1;
         self.skb.src_unknown = false;
-        self.skb.proto = match kind {
-            "gre" => Proto(47),
-            "sit" => Proto(41),
-            _ => Proto(4),
-        };
+        self.skb.proto = protocol(kind);
         self.skb.sport = Port::None;
         self.skb.dport = Port::None;
         self.skb.icmp = None;
@@ -128,6 +124,15 @@ impl Run<'_, '_> {
             Err(end) if end.verdict == crate::trace::Verdict::Forwarded => Ok(()),
             other => other,
         }
+    }
+}
+
+/// The protocol of a tunnel's outer packets.
+pub(super) fn protocol(kind: &str) -> Proto {
+    match kind {
+        "gre" => Proto(47),
+        "sit" => Proto(41),
+        _ => Proto(4),
     }
 }
 

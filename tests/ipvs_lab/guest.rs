@@ -61,6 +61,10 @@ fn scenario(s: &Scenario, node: &Node) -> Record {
             if !probes::unanswered(p) {
                 course.reply = Some(send(s, node, &r));
             }
+            if p.wire.id % 9 == 1 {
+                let family = if s.places.v6 { "ipv6" } else { "ipv4" };
+                course.table = Some(sh::run(&["conntrack", "-L", "-f", family], "").out);
+            }
             course.later = probes::later(p).map(|l| send(s, node, &l));
         }
         // Reading the counters takes longer than all else.

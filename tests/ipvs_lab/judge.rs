@@ -2,7 +2,7 @@
 
 use nfwhy::node::Node;
 use nfwhy::sim::{Conn, simulate};
-use nfwhy::trace::{Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Verdict};
+use nfwhy::trace::{CtState, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Verdict};
 use nfwhy_parsers::Proto;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use super::places::{UPLINK, WIRED};
 use super::probes::{self, From, Probe, unwrapped};
 use super::record::{Record, Seen};
 use super::scenario::Scenario;
+use super::table;
 use super::tally::Tally;
 
 /// Figures over scenarios.
@@ -46,9 +47,9 @@ pub struct Divergence {
 }
 
 /// Rules and how often they counted.
-type Hits = BTreeMap<(String, String, usize), u64>;
+pub(super) type Hits = BTreeMap<(String, String, usize), u64>;
 
-fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Result<Packet, String> {
+pub(super) fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Result<Packet, String> {
     let w = &p.wire;
     let ports = has_ports(w.proto);
     let port = |n: u16| if ports { Port::Known(n) } else { Port::None };
@@ -91,7 +92,7 @@ fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Result<Packet, Stri
     })
 }
 
-fn hits(node: &Node<'_>, o: &Outcome, into: &mut Hits) {
+pub(super) fn hits(node: &Node<'_>, o: &Outcome, into: &mut Hits) {
     for h in o.hits() {
         let t = &node.netfilter.tables[h.table];
         let chain = t.chains[h.chain.0 as usize].name.to_string();
@@ -101,11 +102,14 @@ fn hits(node: &Node<'_>, o: &Outcome, into: &mut Hits) {
     }
 }
 
-/// What the packet that wraps this one counts on its way in: it belongs to a connection of two other nodes that is known.
-fn wrapping_hits(node: &Node<'_>, s: &Scenario, p: &Probe) -> Result<Hits, String> {
-    let mut out = Hits::new();
+/// The end of the packet that wraps this one: it belongs to a connection of two other nodes that is known.
+pub(super) fn wrapping(
+    node: &Node<'_>,
+    s: &Scenario,
+    p: &Probe,
+) -> Result<Option<Outcome>, String> {
     let From::Tunnel(by) = p.from else {
-        return Ok(out);
+        return Ok(None);
     };
     let outer = Probe {
         from: From::Device(UPLINK),
@@ -119,13 +123,21 @@ fn wrapping_hits(node: &Node<'_>, s: &Scenario, p: &Probe) -> Result<Hits, Strin
         },
     };
     let mut packet = packet(node, &outer, None)?;
-    packet.ct_state = Some(nfwhy::trace::CtState::Established);
-    let t = simulate(node, &packet).map_err(|e| e.to_string())?;
-    let [o] = t.outcomes.as_slice() else {
-        return Err("the outer packet forks".into());
+    let mut end = |state| {
+        packet.ct_state = Some(state);
+        let mut t = simulate(node, &packet).map_err(|e| e.to_string())?;
+        match (t.outcomes.pop(), t.outcomes.len()) {
+            (Some(o), 0) => Ok::<_, String>(o),
+            _ => Err("the outer packet forks".into()),
+        }
     };
-    hits(node, o, &mut out);
-    Ok(out)
+    let known = end(CtState::Established)?;
+    // What never arrives makes no connection.
+    Ok(Some(if known.verdict == Verdict::Local {
+        known
+    } else {
+        end(CtState::New)?
+    }))
 }
 
 fn rule<'a>(node: &Node<'a>, key: &(String, String, usize)) -> &'a str {
@@ -139,7 +151,7 @@ fn rule<'a>(node: &Node<'a>, key: &(String, String, usize)) -> &'a str {
     ""
 }
 
-fn hit_differences(node: &Node<'_>, said: &Hits, did: &Hits, bad: &mut Vec<String>) {
+pub(super) fn hit_differences(node: &Node<'_>, said: &Hits, did: &Hits, bad: &mut Vec<String>) {
     let keys: std::collections::BTreeSet<_> = said.keys().chain(did.keys()).collect();
     for k in keys {
         let (a, b) = (
@@ -266,7 +278,7 @@ fn answerable(node: &Node<'_>, p: &Probe) -> bool {
 }
 
 /// What of an end the kernel did otherwise.
-fn differences(node: &Node<'_>, p: &Probe, o: &Outcome, seen: &Seen) -> Vec<String> {
+pub(super) fn differences(node: &Node<'_>, p: &Probe, o: &Outcome, seen: &Seen) -> Vec<String> {
     let mut bad = Vec::new();
     let kernel = verdict(p, seen);
     let said = o.verdict.name();
@@ -312,9 +324,9 @@ struct Walk<'a, 'n> {
 
 /// An end that fits each packet.
 #[derive(Clone, Debug, Default)]
-struct Fit {
-    ends: Vec<Outcome>,
-    unknown: bool,
+pub(super) struct Fit {
+    pub ends: Vec<Outcome>,
+    pub unknown: bool,
 }
 
 impl Walk<'_, '_> {
@@ -341,7 +353,7 @@ impl Walk<'_, '_> {
         };
         let answer = packet(self.node, p, conn.cloned())
             .and_then(|q| simulate(self.node, &q).map_err(|e| e.to_string()))
-            .and_then(|t| Ok((t, wrapping_hits(self.node, self.scenario, p)?)));
+            .and_then(|t| Ok((t, wrapping(self.node, self.scenario, p)?)));
         let (trace, wrap) = match answer {
             Ok(x) => x,
             Err(e) => {
@@ -349,7 +361,12 @@ impl Walk<'_, '_> {
                 return None;
             }
         };
-        for o in &trace.outcomes {
+        // Where the tunnel's packet does not arrive, nothing comes out of it.
+        let ends = match &wrap {
+            Some(o) if o.verdict != Verdict::Local => std::slice::from_ref(o),
+            _ => &trace.outcomes,
+        };
+        for o in ends {
             let mut fit = fit.clone();
             if o.verdict == Verdict::Unknown {
                 fit.unknown = true;
@@ -362,8 +379,8 @@ impl Walk<'_, '_> {
             }
             fit.ends.push(o.clone());
             let mut said = said.clone();
-            for (k, n) in &wrap {
-                *said.entry(k.clone()).or_default() += n;
+            if let Some(w) = wrap.as_ref().filter(|w| w.verdict == Verdict::Local) {
+                hits(self.node, w, &mut said);
             }
             hits(self.node, o, &mut said);
             // An answer that belongs to no connection known opens one of its own.
@@ -435,6 +452,20 @@ pub fn judge(s: &Scenario, record: &Record, f: &mut Figures) -> Vec<Divergence> 
             nearest: None,
         };
         if let Some(fit) = walk.from(0, None, &Hits::new(), &Fit::default()) {
+            let what = table::later(s, &snapshot, course, &packets, &fit, &walk.did, f);
+            if !what.is_empty() {
+                out.push(Divergence {
+                    probe: i,
+                    which: "later, by conntrack's table",
+                    what,
+                    text: packets
+                        .iter()
+                        .map(|(_, p, seen)| told(p, seen))
+                        .chain(course.table.clone())
+                        .collect::<Vec<_>>()
+                        .join("\n    "),
+                });
+            }
             f.unknown += u64::from(fit.unknown);
             for (o, (which, q, _)) in fit.ends.iter().zip(&packets) {
                 f.tally.count("verdicts", o.verdict.name());

@@ -25,6 +25,7 @@ pub mod services;
 #[path = "../lab/sh.rs"]
 #[allow(dead_code)]
 pub mod sh;
+pub mod table;
 pub mod tally;
 pub mod vm;
 pub mod watch;

@@ -153,7 +153,11 @@ pub fn draw(
         let mut sport = 20_000 + u16::try_from(n).unwrap_or(0);
         if r.chance(4) {
             // What a real server sends on its own.
-            sport = r.one(&[80, 8080]);
+            let own = r.one(&[80, 8080]);
+            let known = |q: &Probe| q.wire.sport == own && q.wire.src == src && q.wire.dst == dst;
+            if !out.iter().any(known) {
+                sport = own;
+            }
         }
         let flags = if local || r.chance(80) {
             2

@@ -27,6 +27,8 @@ pub struct Course {
     pub first: Seen,
     /// Its receiver's answer.
     pub reply: Option<Seen>,
+    /// conntrack's table before the later packet.
+    pub table: Option<String>,
     /// A later packet of the sender.
     pub later: Option<Seen>,
     /// Rules that counted these packets.

@@ -189,6 +189,10 @@ pub fn make(r: &mut Prng, p: &Places, tunnel: bool) -> Vec<Service> {
             every_port,
         });
         let s = out.last_mut().expect("just made");
+        if s.servers.iter().any(|x| x.method == 'i') {
+            // Nothing tells whether an earlier packet went to the same server, and so whether the outer one is a first packet.
+            s.options = s.options.replace(" -o", "");
+        }
         if s.scheduler == "ovf" {
             // Of a weight that the connections of the lab do not reach.
             for x in &mut s.servers {
