@@ -282,7 +282,8 @@ impl Run<'_, '_> {
         let to_many = self.packet.dst;
         if matches!(self.packet.origin, Origin::Device(_))
             && (to_many.is_multicast()
-                || self.addr_type4(to_many, self.iif) == RouteType::Broadcast)
+                || self.knows_addresses(to_many)
+                    && self.addr_type4(to_many, self.iif) == RouteType::Broadcast)
         {
             return Err(Self::martian(
                 "what comes in a broadcast or multicast frame is not forwarded",
