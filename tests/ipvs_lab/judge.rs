@@ -2,14 +2,15 @@
 
 use nfwhy::node::Node;
 use nfwhy::sim::{Conn, simulate};
-use nfwhy::trace::{CtState, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Verdict};
+use nfwhy::trace::{Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Verdict};
 use nfwhy_parsers::Proto;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::frame::{ICMP, ICMPV6, TCP, Wire, has_ports};
-use super::places::{UPLINK, WIRED};
+use super::outer::wrapping;
+use super::places::WIRED;
 use super::probes::{self, From, Probe, unwrapped};
 use super::record::{Record, Seen};
 use super::scenario::Scenario;
@@ -100,44 +101,6 @@ pub(super) fn hits(node: &Node<'_>, o: &Outcome, into: &mut Hits) {
             .entry((t.kind.name().to_owned(), chain, h.rule))
             .or_default() += 1;
     }
-}
-
-/// The end of the packet that wraps this one: it belongs to a connection of two other nodes that is known.
-pub(super) fn wrapping(
-    node: &Node<'_>,
-    s: &Scenario,
-    p: &Probe,
-) -> Result<Option<Outcome>, String> {
-    let From::Tunnel(by) = p.from else {
-        return Ok(None);
-    };
-    let outer = Probe {
-        from: From::Device(UPLINK),
-        wire: Wire {
-            src: by,
-            dst: s.places.node[1],
-            proto: 4,
-            ttl: 64,
-            flags: 0,
-            ..p.wire.clone()
-        },
-    };
-    let mut packet = packet(node, &outer, None)?;
-    let mut end = |state| {
-        packet.ct_state = Some(state);
-        let mut t = simulate(node, &packet).map_err(|e| e.to_string())?;
-        match (t.outcomes.pop(), t.outcomes.len()) {
-            (Some(o), 0) => Ok::<_, String>(o),
-            _ => Err("the outer packet forks".into()),
-        }
-    };
-    let known = end(CtState::Established)?;
-    // What never arrives makes no connection.
-    Ok(Some(if known.verdict == Verdict::Local {
-        known
-    } else {
-        end(CtState::New)?
-    }))
 }
 
 fn rule<'a>(node: &Node<'a>, key: &(String, String, usize)) -> &'a str {

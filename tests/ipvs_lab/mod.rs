@@ -14,6 +14,7 @@ pub mod guest;
 pub mod judge;
 pub mod kube;
 pub mod node;
+pub mod outer;
 pub mod places;
 #[path = "../lab/prng.rs"]
 #[allow(dead_code)]

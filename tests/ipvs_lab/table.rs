@@ -4,7 +4,8 @@ use nfwhy::node::Node;
 use nfwhy::sim::simulate;
 use nfwhy::trace::{Outcome, Reason, Verdict};
 
-use super::judge::{Figures, Fit, Hits, differences, hit_differences, hits, packet, wrapping};
+use super::judge::{Figures, Fit, Hits, differences, hit_differences, hits, packet};
+use super::outer::wrapping;
 use super::probes::Probe;
 use super::record::{Course, Seen};
 use super::scenario::Scenario;
