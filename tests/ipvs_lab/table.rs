@@ -4,6 +4,7 @@ use nfwhy::node::Node;
 use nfwhy::sim::simulate;
 use nfwhy::trace::{Outcome, Reason, Verdict};
 
+use super::frame::has_ports;
 use super::judge::{Figures, Fit, Hits, differences, hit_differences, hits, packet};
 use super::outer::wrapping;
 use super::probes::Probe;
@@ -26,7 +27,7 @@ pub(super) fn later(
         return Vec::new();
     };
     // The table does not tell for which device a source was chosen, and what is untracked is not in it. A tunnel's packet that does
-    // not arrive tells nothing.
+    // not arrive tells nothing. A ping of the simulator's has no id by which to find it.
     let elsewhere = |o: &Outcome| matches!(o.reason, Reason::MasqueradeElsewhere { .. });
     let off = ("ipv4/vs/conntrack".to_owned(), "0".to_owned());
     let untracked = |o: &Outcome| o.conn.as_ref().is_none_or(|c| c.untracked);
@@ -38,6 +39,7 @@ pub(super) fn later(
         || fit.ends.first().is_none_or(untracked)
         || s.sysctls.contains(&off)
         || !arrived(p)
+        || !has_ports(p.wire.proto)
     {
         return Vec::new();
     }
