@@ -461,3 +461,34 @@ fn ip_6_rules_are_told_by_the_file() {
         &["forwarded out=ens3"],
     );
 }
+
+/// Without ipvsadm's output nobody knows what serves the addresses of kube-ipvs0, nor which NodePorts there are.
+#[test]
+fn services_that_were_not_captured_are_unknown_where_there_may_be_some() {
+    let s = Files::new(&[
+        "ens4 10.10.4.142/24",
+        "kube-ipvs0 down kind=dummy 172.19.100.2/32",
+        "cali1",
+    ])
+    .route("default via 10.10.4.1 dev ens4\n10.233.98.39 dev cali1 scope link")
+    .snapshot();
+    check(&s, TO_V, &["unknown p=?"]);
+    let to = |dst: &str| TO_V.replace("172.19.100.2", dst);
+    check(&s, &to("10.10.4.142"), &["local p=?", "unknown p=?"]);
+    check(&s, &to("10.233.98.39"), &["forwarded p=1"]);
+    let plain = Files::new(&["ens4 10.10.4.142/24"]).snapshot();
+    check(&plain, &to("10.10.4.142"), &["local p=1"]);
+}
+
+/// `ip_vs_tunnel_xmit`: the outer packet leaves with the address that the way to the real server gives it.
+#[test]
+fn the_outer_packet_of_a_tunnel_has_an_address_of_its_way() {
+    let s = node(VIP, "TCP 172.19.100.2:80 rr\n-> 10.10.4.143:80 Tunnel 1")
+        .table(
+            "raw",
+            "-A OUTPUT -s 10.10.4.142/32 -d 10.10.4.143/32 -p ipencap\n-A OUTPUT ! -s 10.10.4.142/32 -p ipencap\n",
+        )
+        .snapshot();
+    let end = "forwarded out=ens4 hit=raw/OUTPUT/1 no=raw/OUTPUT/2";
+    check(&s, TO_V, &[end]);
+}

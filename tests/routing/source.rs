@@ -212,3 +212,22 @@ fn a_local_route_of_ones_own_makes_every_source_be_looked_up() {
         &["dropped"],
     );
 }
+
+/// `IN_DEV_ORCONF`: on for all devices or on for this one.
+#[test]
+fn route_localnet_is_on_for_all_or_for_the_device() {
+    let odd = r#"{"src":"198.51.100.7","dst":"127.0.0.9","dport":80,"iif":"b0"}"#;
+    for (all, one, end) in [
+        ("0", "0", "dropped"),
+        ("1", "0", "local"),
+        ("0", "1", "local"),
+        ("1", "1", "local"),
+    ] {
+        let s = node()
+            .sysctl(&format!(
+                "net.ipv4.conf.all.route_localnet = {all}\nnet.ipv4.conf.b0.route_localnet = {one}\nnet.ipv4.conf.all.rp_filter = 0"
+            ))
+            .snapshot();
+        check(&s, odd, &[end]);
+    }
+}

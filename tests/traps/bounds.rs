@@ -112,3 +112,36 @@ fn only_the_destination_asked_for_may_be_an_address_that_was_not_captured() {
         &["forwarded dst=10.244.0.5:80"],
     );
 }
+
+/// Where it is asked for, a walk tells the rules that said no, and which of their matches did.
+#[test]
+fn rules_that_say_no_are_told_with_the_match_that_did() {
+    let snapshot = node()
+        .table(
+            "filter",
+            "\
+-A FORWARD -s 10.9.9.9/32 -j DROP
+-A FORWARD -m mark --mark 0x0 -m conntrack --ctstate INVALID -j DROP
+-A FORWARD -m statistic --mode random --probability 0.50000000000 -j DROP
+-A FORWARD -m recent --rcheck --name a --rsource -j DROP
+-A FORWARD
+",
+        )
+        .snapshot();
+    let node = Node::new(&snapshot);
+    let spec: PacketSpec = serde_json::from_str(IN).expect("a packet");
+    let packet = spec.resolve(&node).expect("a packet of this node");
+    let told = |note_misses: bool| -> Vec<Vec<(usize, Option<usize>)>> {
+        let what_if = WhatIf {
+            note_misses,
+            ..WhatIf::default()
+        };
+        let trace = simulate_what_if(&node, &packet, &what_if, Limits::default()).expect("ends");
+        let of = |o: &nfwhy::trace::Outcome| o.misses.iter().map(|m| (m.hit.rule, m.by)).collect();
+        trace.outcomes.iter().map(of).collect()
+    };
+    let both = vec![(0, None), (1, Some(1))];
+    let through = [&both[..], &[(2, Some(0)), (3, Some(0))]].concat();
+    assert_eq!(told(true), [both, through]);
+    assert_eq!(told(false), [vec![], vec![]]);
+}

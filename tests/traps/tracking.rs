@@ -380,3 +380,100 @@ fn an_entry_without_ports_is_found() {
     check(&s, &esp.replace("SRC", "192.168.0.99"), &["dropped"]);
     check(&s, &esp.replace("SRC", "192.168.0.98"), &["forwarded"]);
 }
+
+#[test]
+fn neighbour_discovery_and_mld_are_not_tracked() {
+    // `nf_conntrack_icmpv6_error`, `nf_conntrack_icmpv6_redirect`.
+    let s = crate::common::Files::new(&["eth0 2001:db8::1/64", "cni0 2001:db8:7::1/64"])
+        .table6(
+            "mangle",
+            "-A PREROUTING -m conntrack --ctstate UNTRACKED\n-A PREROUTING -m conntrack --ctstate INVALID\n-A PREROUTING -m conntrack --ctstate NEW\n",
+        )
+        .snapshot();
+    for (ty, state) in [
+        (135, 1),
+        (136, 1),
+        (143, 1),
+        (1, 2),
+        (129, 2),
+        (128, 3),
+        (139, 3),
+    ] {
+        let packet = format!(
+            r#"{{"src":"2001:db8::2","dst":"2001:db8::1","proto":"icmpv6","icmp_type":{ty},"iif":"eth0"}}"#
+        );
+        let rows: Vec<String> = (1..4)
+            .map(|n| {
+                format!(
+                    "{}=mangle/PREROUTING/{n}",
+                    if n == state { "hit" } else { "no" }
+                )
+            })
+            .collect();
+        check(&s, &packet, &[&format!("local {}", rows.join(" "))]);
+    }
+}
+
+#[test]
+fn an_answered_udp_flow_is_not_assured_at_once() {
+    // `nf_conntrack_udp_packet` waits two seconds; GRE's is set by the first packet after an answer.
+    for (proto, third) in [("udp", "forwarded"), ("47", "dropped")] {
+        let s = node()
+            .table(
+                "filter",
+                "-A FORWARD -m conntrack --ctstatus ASSURED -j DROP",
+            )
+            .snapshot();
+        let ports = |s: u16, d: u16| {
+            if proto == "udp" {
+                format!(r#""sport":{s},"dport":{d},"#)
+            } else {
+                String::new()
+            }
+        };
+        let out = format!(
+            r#"{{"src":"192.168.0.99","dst":"10.244.0.4","proto":"{proto}",{}"iif":"eth0"}}"#,
+            ports(4000, 53)
+        );
+        let back = format!(
+            r#"{{"src":"10.244.0.4","dst":"192.168.0.99","proto":"{proto}",{}"iif":"cni0"}}"#,
+            ports(53, 4000)
+        );
+        let first = walk_one(&s, &out, None);
+        check_in(&s, &out, first.conn.as_ref(), &["forwarded"]);
+        let second = walk_one(&s, &back, first.conn.as_ref());
+        check_in(&s, &out, second.conn.as_ref(), &[third]);
+    }
+}
+
+#[test]
+fn an_entry_is_of_its_protocol_and_ports() {
+    let s = node()
+        .table(
+            "filter",
+            "-A FORWARD -m conntrack --ctstate ESTABLISHED -j DROP",
+        )
+        .file(
+            "conntrack.txt",
+            "udp      17 29 src=192.168.0.99 dst=10.244.0.4 sport=40000 dport=80 src=10.244.0.4 dst=192.168.0.99 sport=80 dport=40000 mark=0 use=1\n",
+        )
+        .snapshot();
+    check(&s, IN, &["forwarded"]);
+    let udp = IN.replace('}', r#","proto":"udp"}"#);
+    check(&s, &udp, &["dropped"]);
+    check(&s, &udp.replace("40000", "40001"), &["forwarded"]);
+    // So is a connection that was walked before.
+    let s = node()
+        .table("filter", "-A FORWARD -m conntrack --ctstate NEW -j DROP")
+        .snapshot();
+    let open = node().snapshot();
+    let first = walk_one(&open, IN, None);
+    let back = |port: u16| {
+        format!(
+            r#"{{"src":"10.244.0.4","sport":80,"dst":"192.168.0.99","dport":{port},"iif":"cni0","flags":["syn","ack"]}}"#
+        )
+    };
+    check_in(&s, &back(40000), first.conn.as_ref(), &["forwarded"]);
+    let other = back(40001).replace(r#""syn","ack""#, r#""ack""#);
+    check_in(&s, &other, first.conn.as_ref(), &["dropped"]);
+}
