@@ -417,6 +417,56 @@ fn an_ack_before_any_answer_reaches_the_server_from_another_port() {
     );
 }
 
+/// `ip_tunnel_xmit` routes the outer packet by the device's mark, not by the packet's.
+#[test]
+fn a_mark_does_not_route_the_packet_that_wraps() {
+    let s = Files::new(&[
+        "ens3 10.10.1.142/24",
+        "ens4 10.10.4.142/24",
+        "tunl0 kind=ipip 10.233.98.0/32",
+        "kube-ipvs0 down kind=dummy 172.19.100.2/32",
+    ])
+    .route(
+        "default via 10.10.4.1 dev ens4
+10.233.110.0/26 via 10.10.4.141 dev tunl0 proto bird onlink
+default via 10.10.1.1 dev ens3 table 100
+10.233.110.0/26 via 10.10.4.141 dev tunl0 onlink table 100",
+    )
+    .rule("100: from all fwmark 0x4000/0x4000 lookup 100")
+    .table("nat", "-A PREROUTING -j MARK --set-xmark 0x4000/0x4000\n")
+    .table(
+        "filter",
+        "-A OUTPUT -o ens3 -p ipencap\n-A OUTPUT -o ens4 -p ipencap\n",
+    )
+    .ipvs("TCP 172.19.100.2:80 rr\n-> 10.233.110.33:80 Masq 1")
+    .snapshot();
+    let o = walk_one(&s, TO_V, None);
+    assert_eq!(
+        counted(&s, &o, &["filter/OUTPUT/1", "filter/OUTPUT/2"]),
+        [false, true]
+    );
+}
+
+/// `fib_info_update_nhc_saddr`: the outer packet's source is chosen for the scope of the route to the real server.
+#[test]
+fn the_outer_source_may_be_of_scope_link() {
+    use nfwhy::trace::StepKind;
+    let s = Files::new(&[
+        "ens4 10.10.4.142/24",
+        "kube-ipvs0 down kind=dummy 172.19.100.2/32",
+        "cali1 169.254.7.1/32,link",
+    ])
+    .route("default via 10.10.4.1 dev ens4\n10.233.98.39 dev cali1 scope link")
+    .ipvs("TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 Tunnel 1")
+    .snapshot();
+    let o = walk_one(&s, TO_V, None);
+    let source = o.steps.iter().find_map(|s| match s.kind {
+        StepKind::Encapsulated { src, .. } => src,
+        _ => None,
+    });
+    assert_eq!(source, Some([169, 254, 7, 1].into()));
+}
+
 /// `ip_vs_fo_schedule` and `ip_vs_ovf_schedule`: the heaviest server; ovf passes over who has more active connections than weight.
 #[test]
 fn fo_and_ovf_take_the_heaviest() {

@@ -6,7 +6,6 @@ use super::route::{NoWay, RouteKey};
 use super::run::{End, Flow, Run};
 use crate::node::{Forwarding, RealServer, VirtualKey, VirtualService};
 use crate::trace::{CtState, ForkKind, NatKind, Out, Port, Reason, StepKind, TcpFlags, Verdict};
-use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
@@ -304,12 +303,10 @@ impl Run<'_, '_> {
         use super::masq::Found;
         let found = match (l.prefsrc, dst.dev, self.family) {
             (Some(addr), ..) => Some(addr),
-            (None, Some(dev), Family::V4) => {
-                match self.inet_select_addr(dev, dst.via.or(Some(server)), Scope::GLOBAL) {
-                    Found::Addr { addr, .. } => Some(addr),
-                    _ => None,
-                }
-            }
+            (None, Some(dev), Family::V4) => match self.source_of_hop(l, dev, dst.via) {
+                Found::Addr { addr, .. } => Some(addr),
+                _ => None,
+            },
             (None, dev, _) => match self.ipv6_source(dev, server) {
                 Found::Addr { addr, .. } => Some(addr),
                 _ => None,

@@ -61,7 +61,11 @@ impl Run<'_, '_> {
         // `ip_vs_has_real_service`: those of NAT only (`ip_vs_rs_hash`).
         let proto = self.skb.proto;
         let is_one = self.node.ipvs.services.iter().any(|v| {
-            matches!(v.key, VirtualKey::Addr { proto: p, .. } if p == proto)
+            let serves = match v.key {
+                VirtualKey::Addr { proto: p, .. } => p == proto,
+                VirtualKey::Fwmark { .. } => true,
+            };
+            serves
                 && v.servers
                     .iter()
                     .any(|s| s.addr == src && Some(s.port) == port && s.method == Forwarding::Masq)

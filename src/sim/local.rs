@@ -4,7 +4,7 @@ use super::hooks::Func;
 use super::path::Dst;
 use super::route::{Lookup, NoWay};
 use super::run::{End, Flow, Run};
-use crate::node::TableKind;
+use crate::node::{DevId, TableKind};
 use crate::trace::{AddrChoice, CtState, Hook, Port, Reason, Step, StepKind, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::Scope;
@@ -118,17 +118,7 @@ impl Run<'_, '_> {
             }
         } else if let Some(dev) = dst.dev {
             match self.family {
-                // `fib_info_update_nhc_saddr`: inet_select_addr(nexthop device, gateway, route's scope).
-                Family::V4 => {
-                    let gw = dst.via.or(Some(Family::V4.unspecified()));
-                    let near = gw.filter(|g| !g.is_unspecified());
-                    let scope = if l.scope >= Scope::LINK {
-                        Scope::LINK
-                    } else {
-                        l.scope
-                    };
-                    self.inet_select_addr(dev, near, scope)
-                }
+                Family::V4 => self.source_of_hop(l, dev, dst.via),
                 Family::V6 => self.ipv6_source(Some(dev), self.skb.dst),
             }
         } else {
@@ -149,6 +139,22 @@ impl Run<'_, '_> {
                 self.skb.src_unknown = true;
             }
         }
+    }
+
+    /// `fib_info_update_nhc_saddr`: `inet_select_addr` with the next hop's device, its gateway and the route's scope.
+    pub(super) fn source_of_hop(
+        &mut self,
+        l: &Lookup,
+        dev: DevId,
+        via: Option<IpAddr>,
+    ) -> super::masq::Found {
+        let near = via.filter(|g| !g.is_unspecified());
+        let scope = if l.scope >= Scope::LINK {
+            Scope::LINK
+        } else {
+            l.scope
+        };
+        self.inet_select_addr(dev, near, scope)
     }
 
     /// `ip_local_out`: OUTPUT, then POSTROUTING by whatever route the packet has then.

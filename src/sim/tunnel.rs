@@ -5,7 +5,6 @@ use super::route::RouteKey;
 use super::run::{Flow, Run};
 use crate::node::DevId;
 use crate::trace::{CtState, Port, StepKind, TcpFlags};
-use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
@@ -28,7 +27,11 @@ impl Run<'_, '_> {
         }
         let local = d.info.local.filter(|l| !l.is_unspecified());
         let mut key = RouteKey::bare(remote);
-        key.mark = self.skb.mark;
+        // The device's own mark, which few have, and not the packet's (`ip_tunnel_xmit`, `ipip6_tunnel_xmit`); where the route names
+        // the other end it is the packet's (`ip_md_tunnel_xmit`).
+        if d.info.external {
+            key.mark = self.skb.mark;
+        }
         if let Some(local) = local {
             key.src = local;
         }
@@ -44,7 +47,7 @@ impl Run<'_, '_> {
         let hop = self.select_path(&l);
         let src = local.or(l.prefsrc).or_else(|| {
             let hop = hop.as_ref()?;
-            match self.inet_select_addr(hop.dev, Some(hop.via.unwrap_or(remote)), Scope::GLOBAL) {
+            match self.source_of_hop(&l, hop.dev, hop.via) {
                 super::masq::Found::Addr { addr, .. } => Some(addr),
                 _ => None,
             }

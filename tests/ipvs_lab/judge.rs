@@ -209,6 +209,22 @@ fn forwarded(node: &Node<'_>, o: &Outcome, seen: &Seen, bad: &mut Vec<String>) {
     } else if tunnelled && out.via != to {
         bad.push(format!("other end: simulated {:?}, kernel {to:?}", out.via));
     }
+    // By whom it is sent, unless a rule has changed that.
+    let sender = o.steps.iter().find_map(|s| match s.kind {
+        StepKind::Encapsulated { src, .. } => src,
+        _ => None,
+    });
+    let rewrites = |h: &nfwhy::trace::Hit| {
+        let t = &node.netfilter.tables[h.table];
+        let text = t.rule_text(h.chain, h.rule);
+        text.contains("-j MASQUERADE") || text.contains("-j SNAT")
+    };
+    if let (Some(said), Some(w)) = (sender, &outer)
+        && said != w.src
+        && !o.hits().any(rewrites)
+    {
+        bad.push(format!("outer source: simulated {said}, kernel {}", w.src));
+    }
     if name != "tunl0" && name != WIRED[*dev] {
         bad.push(format!("device: simulated {name}, kernel {}", WIRED[*dev]));
     }
@@ -225,19 +241,22 @@ fn answerable(node: &Node<'_>, p: &Probe) -> bool {
     if p.from.local() {
         return true;
     }
-    let mut back = p.clone();
-    back.from = From::Local {
-        mark: 0,
-        bound: false,
+    // It comes from the address that was asked, where that is the node's (`icmp_send`, `icmp6_send`).
+    let from = |bound: bool| {
+        let mut back = p.clone();
+        back.from = From::Local { mark: 0, bound };
+        (back.wire.src, back.wire.dst) = (p.wire.dst, p.wire.src);
+        packet(node, &back, None)
+            .and_then(|q| simulate(node, &q).map_err(|e| e.to_string()))
+            .map(|t| t.outcomes)
+            .unwrap_or_default()
     };
-    back.wire.dst = p.wire.src;
-    packet(node, &back, None)
-        .and_then(|q| simulate(node, &q).map_err(|e| e.to_string()))
-        .is_ok_and(|t| {
-            t.outcomes
-                .iter()
-                .any(|o| !matches!(o.reason, Reason::NoRoute | Reason::RouteType { .. }))
-        })
+    let mut ends = from(true);
+    if ends.iter().all(|o| o.reason == Reason::NoSuchSource) {
+        ends = from(false);
+    }
+    ends.iter()
+        .any(|o| !matches!(o.reason, Reason::NoRoute | Reason::RouteType { .. }))
 }
 
 /// What of an end the kernel did otherwise.
