@@ -315,6 +315,22 @@ fn a_limit_gives_no_more_than_its_burst() {
     }
 }
 
+/// `__nf_conncount_add`: a packet that asks the same rule twice is two connections to it.
+#[test]
+fn connlimit_counts_a_packet_each_time_it_asks() {
+    let rules = "\
+-A FORWARD -j ONCE
+-A ONCE -m connlimit --connlimit-above 1 --connlimit-mask 0 --connlimit-saddr -j DROP
+";
+    let end = |rules: &str| {
+        let s = node().table("filter", rules).snapshot();
+        walk(&s, IN).iter().map(|o| o.verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(end(rules), [Verdict::Forwarded]);
+    let twice = format!("-A FORWARD -j ONCE\n{rules}");
+    assert_eq!(end(&twice), [Verdict::Dropped]);
+}
+
 #[test]
 fn random_matches_have_their_probabilities() {
     use crate::common::check;

@@ -234,8 +234,11 @@ impl Run<'_, '_> {
             }
             Match::Connlimit(c) => {
                 self.assume("this is the client's only connection (connlimit)".to_owned());
-                // The connection counts itself (`connlimit_mt`).
-                Tri::of((1 > c.limit) != c.upto)
+                // The connection counts itself (`connlimit_mt`), and once more each time a packet asks the same rule again: within
+                // one jiffy nobody looks whether it is there already (`list->last_gc` in net/netfilter/nf_conncount.c).
+                let asked = self.passed.entry(format!("connlimit {hit:?}")).or_default();
+                *asked = asked.saturating_add(1);
+                Tri::of((*asked > c.limit) != c.upto)
             }
             Match::Quota(n) => {
                 self.assume("the quota is not used up".to_owned());
