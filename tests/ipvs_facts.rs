@@ -288,6 +288,16 @@ fn real_servers_that_speak_first_may_be_refused() {
             .sysctl(&format!("net.ipv4.vs.nat_icmp_send = {on}"))
             .snapshot();
         check(&s, speaks, &[end]);
+        // Another port, another address and another protocol are none of its.
+        for other in [
+            speaks.replace("80,", "81,"),
+            speaks
+                .replace("10.233.98.39", "10.233.98.40")
+                .replace("cali1", "cali2"),
+            speaks.replace('}', r#","proto":"udp"}"#),
+        ] {
+            check(&s, &other, &["forwarded out=ens4"]);
+        }
     }
 }
 

@@ -393,3 +393,16 @@ fn the_reroute_after_output_knows_the_ports_where_a_rule_asks_for_them() {
     let other = s("100: from all iif lo ipproto tcp dport 80 unreachable");
     check(&other, sent, &["forwarded"]);
 }
+
+/// `ip_route_connect`: a connecting TCP socket looks up once more with the source it was given; UDP keeps its first way.
+#[test]
+fn tcp_asks_again_with_the_source_it_got() {
+    let s = with_rule("100: from 10.2.0.1 lookup 100").snapshot();
+    let sent = |proto: &str| {
+        format!(
+            r#"{{"origin":"local","dst":"198.51.100.7","proto":"{proto}","sport":40000,"dport":443}}"#
+        )
+    };
+    check(&s, &sent("tcp"), &["forwarded out=b0 src=10.2.0.1:40000"]);
+    check(&s, &sent("udp"), &["forwarded out=a0 src=10.2.0.1:40000"]);
+}

@@ -279,3 +279,39 @@ fn label(a: IpAddr) -> u32 {
         1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The labels and scopes of RFC 6724 and `ip6addrlbl_init_table`.
+    #[test]
+    fn labels_and_scopes() {
+        for (text, want, scope) in [
+            ("::1", 0, 1),
+            ("::ffff:10.0.0.1", 4, 14),
+            ("::10.0.0.1", 3, 14),
+            ("::", 1, 14),
+            ("2001::1", 6, 14),
+            ("2001:1::1", 1, 14),
+            ("2001:10::1", 7, 14),
+            ("2001:1f::1", 7, 14),
+            ("2001:20::1", 1, 14),
+            ("2001:db8::1", 1, 14),
+            ("2002:a00::1", 2, 14),
+            ("fc00::1", 5, 14),
+            ("fdff::1", 5, 14),
+            ("fe00::1", 1, 14),
+            ("fe80::1", 1, 2),
+            ("febf::1", 1, 2),
+            ("fec0::1", 11, 5),
+            ("3ffe::1", 12, 14),
+            ("ff02::1", 1, 2),
+            ("ff0e::1", 1, 14),
+            ("10.0.0.1", 4, 14),
+        ] {
+            let a: IpAddr = text.parse().expect("an address");
+            assert_eq!((label(a), scope6(a)), (want, scope), "{text}");
+        }
+    }
+}

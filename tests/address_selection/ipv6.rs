@@ -126,3 +126,65 @@ fn a_process_takes_the_routes_src_else_the_same_choice() {
         &["forwarded src=2001:db8:6::1 how=rfc6724:r1"],
     );
 }
+
+#[test]
+fn a_tentative_address_is_none_yet() {
+    v6_source(
+        &["x0 2001:db8:a::1/64", "r1 2001:db8:5::9/64,tentative"],
+        "2001:db8:5::5",
+        "forwarded src=2001:db8:a::1 how=rfc6724:x0",
+    );
+}
+
+/// Without any IPv6 address there is nothing to masquerade with, and that is known.
+#[test]
+fn a_node_without_an_address_drops_what_it_should_masquerade() {
+    let s = Files::new(&["r0 192.0.2.1/24", "r1 192.0.3.1/24", "x0 fe80::9/64,link"])
+        .route("2001:db8:5::/64 dev r1 metric 1024 pref medium")
+        .sysctl("net.ipv6.conf.r1.use_oif_addrs_only = 1")
+        .table6("nat", "-A POSTROUTING -o r1 -j MASQUERADE")
+        .snapshot();
+    let packet = r#"{"src":"2001:db8:c::2","dst":"2001:db8:5::5","dport":80,"iif":"r0"}"#;
+    check(
+        &s,
+        packet,
+        &["dropped why=no-address:nat/POSTROUTING/1 sure=yes p=1"],
+    );
+}
+
+/// `nf_nat_redirect_ipv6`: the first usable IPv6 address of the device; for a link-local destination one of that scope.
+#[test]
+fn redirect_takes_the_devices_first_usable_address() {
+    let to = |device: &str, dst: &str| {
+        let s = Files::new(&[device, "x0 2001:db8:9::1/64"])
+            .table6("nat", "-A PREROUTING -p tcp -j REDIRECT --to-ports 8080")
+            .snapshot();
+        let packet = format!(r#"{{"src":"2001:db8:c::2","dst":"{dst}","dport":80,"iif":"r0"}}"#);
+        (s, packet)
+    };
+    for (device, dst, expected) in [
+        (
+            "r0 192.0.2.1/24 2001:db8:1::1/64",
+            "2001:db8:5::5",
+            "[2001:db8:1::1]:8080",
+        ),
+        (
+            "r0 2001:db8:1::1/64,tentative 2001:db8:1::2/64",
+            "2001:db8:5::5",
+            "[2001:db8:1::2]:8080",
+        ),
+        (
+            "r0 2001:db8:1::1/64 fe80::7/64,link",
+            "fe80::99",
+            "[fe80::7]:8080",
+        ),
+        (
+            "r0 2001:db8:1::1/64 fe80::7/64,link",
+            "2001:db8:5::5",
+            "[2001:db8:1::1]:8080",
+        ),
+    ] {
+        let (s, packet) = to(device, dst);
+        check(&s, &packet, &[&format!("local dst={expected}")]);
+    }
+}

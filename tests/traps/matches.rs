@@ -315,6 +315,18 @@ fn a_limit_gives_no_more_than_its_burst() {
     }
 }
 
+/// Bytes are not counted: a packet that asks six times is within its rate, as five packets would not be.
+#[test]
+fn a_limit_of_bytes_is_not_one_of_packets() {
+    for (rate, expected) in [("512kb/s", "yes"), ("1/sec", "no")] {
+        let rule = format!(
+            "-m hashlimit --hashlimit-upto {rate} --hashlimit-mode srcip --hashlimit-name h"
+        );
+        let files = node().table("mangle", &format!("-A FORWARD {rule}\n").repeat(5));
+        assert_eq!(says(files, &rule, IN), expected, "{rate}");
+    }
+}
+
 /// `__nf_conncount_add`: a packet that asks the same rule twice is two connections to it.
 #[test]
 fn connlimit_counts_a_packet_each_time_it_asks() {
