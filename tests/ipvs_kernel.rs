@@ -101,7 +101,7 @@ fn ipvs_nodes_do_as_the_kernel_does() {
         say(&format!("skipped: {why}"));
         return;
     }
-    let count = knob("NFWHY_IPVS_SCENARIOS", 20);
+    let count = knob("NFWHY_IPVS_SCENARIOS", 16);
     let seed = knob("NFWHY_IPVS_SEED", 1);
     let most = knob("NFWHY_IPVS_CASES", 6);
     let start = Instant::now();
