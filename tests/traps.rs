@@ -7,6 +7,8 @@ mod bounds;
 mod common;
 #[path = "traps/matches.rs"]
 mod matches;
+#[path = "traps/nat.rs"]
+mod nat;
 #[path = "traps/paths.rs"]
 mod paths;
 #[path = "traps/sets.rs"]

@@ -5,7 +5,7 @@ use crate::{IN, node};
 use nfwhy::trace::Verdict;
 
 /// `yes`, `no` or `?` for a rule in FORWARD that drops what matches.
-fn says(files: Files, matches: &str, packet: &str) -> &'static str {
+pub fn says(files: Files, matches: &str, packet: &str) -> &'static str {
     let s = files
         .table("filter", &format!("-A FORWARD {matches} -j DROP"))
         .snapshot();
@@ -21,7 +21,7 @@ fn says(files: Files, matches: &str, packet: &str) -> &'static str {
 }
 
 /// The packet from outside with more keys.
-fn with(more: &str) -> String {
+pub fn with(more: &str) -> String {
     IN.replace('}', &format!(",{more}}}"))
 }
 

@@ -81,3 +81,322 @@ fn a_set_changed_by_a_rule_is_changed_for_the_rules_behind_it() {
         &["dropped why=filter/FORWARD/2 p=?", "forwarded p=?"],
     );
 }
+
+/// Each type by what of the packet it looks at: `ipset` lines, the flags, whether the packet from outside fits.
+#[test]
+fn sets_by_type() {
+    use crate::matches::{says, with};
+    let icmp = r#"{"src":"192.168.0.99","dst":"10.244.0.4","proto":"icmp","iif":"eth0"}"#;
+    let sctp = with(r#""proto":"sctp""#);
+    let gre = r#"{"src":"192.168.0.99","dst":"10.244.0.4","proto":"47","iif":"eth0"}"#;
+    let mac = with(r#""mac":"02:00:00:00:00:07""#);
+    let marked = with(r#""mark":"0x4001""#);
+    for (create, members, flags, packet, expected) in [
+        ("hash:ip family inet", "10.244.0.4", "dst", IN, "yes"),
+        ("hash:ip family inet", "10.244.0.4", "src", IN, "no"),
+        (
+            "hash:ip family inet netmask 24",
+            "10.244.0.0",
+            "dst",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:ip family inet netmask 24",
+            "10.244.1.0",
+            "dst",
+            IN,
+            "no",
+        ),
+        ("hash:net family inet", "10.244.0.0/16", "dst", IN, "yes"),
+        (
+            "hash:net family inet",
+            "10.244.0.0/16,10.244.0.0/24 nomatch",
+            "dst",
+            IN,
+            "no",
+        ),
+        (
+            "hash:net family inet",
+            "10.244.0.0/24,10.244.0.0/16 nomatch",
+            "dst",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:net family inet",
+            "10.244.0.0/24 nomatch",
+            "dst --return-nomatch",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:net family inet",
+            "10.244.0.0/24",
+            "dst --return-nomatch",
+            IN,
+            "no",
+        ),
+        (
+            "hash:ip,port family inet",
+            "10.244.0.4+tcp:80",
+            "dst,dst",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:ip,port family inet",
+            "10.244.0.4+tcp:80",
+            "dst,src",
+            IN,
+            "no",
+        ),
+        (
+            "hash:ip,port family inet",
+            "10.244.0.4+udp:80",
+            "dst,dst",
+            IN,
+            "no",
+        ),
+        (
+            "hash:ip,port family inet",
+            "10.244.0.4+sctp:80",
+            "dst,dst",
+            &sctp,
+            "yes",
+        ),
+        (
+            "hash:ip,port family inet",
+            "10.244.0.4+icmp:8/0",
+            "dst,dst",
+            icmp,
+            "yes",
+        ),
+        (
+            "hash:ip,port family inet",
+            "10.244.0.4+icmp:0/0",
+            "dst,dst",
+            icmp,
+            "no",
+        ),
+        (
+            "hash:ip,port family inet",
+            "10.244.0.4+47:0",
+            "dst,dst",
+            gre,
+            "yes",
+        ),
+        (
+            "hash:ip,port family inet",
+            "10.244.0.4+tcp:80",
+            "dst",
+            IN,
+            "no",
+        ),
+        (
+            "hash:ip,port,ip family inet",
+            "10.244.0.4+tcp:80+192.168.0.99",
+            "dst,dst,src",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:ip,port,ip family inet",
+            "10.244.0.4+tcp:80+192.168.0.98",
+            "dst,dst,src",
+            IN,
+            "no",
+        ),
+        (
+            "hash:ip,port,net family inet",
+            "10.244.0.4+tcp:80+192.168.0.0/24",
+            "dst,dst,src",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:ip,port,net family inet",
+            "10.244.0.4+tcp:80+192.168.0.0/24,10.244.0.4+tcp:80+192.168.0.96/28 nomatch",
+            "dst,dst,src",
+            IN,
+            "no",
+        ),
+        (
+            "hash:net,port family inet",
+            "10.244.0.0/16+tcp:80",
+            "dst,dst",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:net,port family inet",
+            "10.244.0.0/16+tcp:81",
+            "dst,dst",
+            IN,
+            "no",
+        ),
+        (
+            "hash:net,net family inet",
+            "192.168.0.0/24+10.244.0.0/16",
+            "src,dst",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:net,net family inet",
+            "192.168.0.0/24+10.245.0.0/16",
+            "src,dst",
+            IN,
+            "no",
+        ),
+        (
+            "hash:net,iface family inet",
+            "192.168.0.0/24+eth0",
+            "src,src",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:net,iface family inet",
+            "192.168.0.0/24+cni0",
+            "src,src",
+            IN,
+            "no",
+        ),
+        (
+            "hash:net,iface family inet",
+            "192.168.0.0/24+cni0",
+            "src,dst",
+            IN,
+            "yes",
+        ),
+        (
+            "hash:ip,mark family inet",
+            "10.244.0.4+0x00004001",
+            "dst,dst",
+            &marked,
+            "yes",
+        ),
+        (
+            "hash:ip,mark family inet",
+            "10.244.0.4+0x00004001",
+            "dst,dst",
+            IN,
+            "no",
+        ),
+        ("hash:mac", "02:00:00:00:00:07", "src", &mac, "yes"),
+        ("hash:mac", "02:00:00:00:00:08", "src", &mac, "no"),
+        ("hash:mac", "02:00:00:00:00:07", "src", IN, "?"),
+        (
+            "bitmap:ip range 10.244.0.0/24",
+            "10.244.0.4",
+            "dst",
+            IN,
+            "yes",
+        ),
+        (
+            "bitmap:ip range 10.244.0.0/24",
+            "10.244.0.5",
+            "dst",
+            IN,
+            "no",
+        ),
+        (
+            "bitmap:ip,mac range 192.168.0.0/24",
+            "192.168.0.99+02:00:00:00:00:07",
+            "src,src",
+            &mac,
+            "yes",
+        ),
+        (
+            "bitmap:ip,mac range 192.168.0.0/24",
+            "192.168.0.99+02:00:00:00:00:08",
+            "src,src",
+            &mac,
+            "no",
+        ),
+        ("bitmap:port range 0-1023", "80", "dst", IN, "yes"),
+        ("bitmap:port range 0-1023", "80", "src", IN, "no"),
+    ] {
+        let mut lines = format!("create S {create}\n");
+        for m in members.split(',') {
+            lines += &format!("add S {}\n", m.replace('+', ","));
+        }
+        for (not, expected) in [
+            ("", expected),
+            (
+                "! ",
+                match expected {
+                    "yes" => "no",
+                    "no" => "yes",
+                    other => other,
+                },
+            ),
+        ] {
+            let said = says(
+                node().ipset(&lines),
+                &format!("-m set {not}--match-set S {flags}"),
+                packet,
+            );
+            assert_eq!(
+                said, expected,
+                "{not}{create}: {members}, {flags}, {packet}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_list_is_the_union_of_its_sets() {
+    use crate::matches::says;
+    let sets = "\
+create A hash:ip family inet
+add A 10.244.0.4
+create B hash:ip family inet
+add B 10.244.0.5
+create SIX hash:ip family inet6
+add SIX 2001:db8::1
+create ONE list:set size 8
+add ONE B
+add ONE A
+create TWO list:set size 8
+add TWO B
+create DUAL list:set size 8
+add DUAL SIX
+add DUAL A
+create HOLE list:set size 8
+add HOLE B
+add HOLE GONE
+create EMPTY list:set size 8
+";
+    for (name, expected) in [
+        ("ONE", "yes"),
+        ("TWO", "no"),
+        ("DUAL", "yes"),
+        ("HOLE", "?"),
+        ("EMPTY", "no"),
+        ("GONE", "?"),
+    ] {
+        let said = says(
+            node().ipset(sets),
+            &format!("-m set --match-set {name} dst"),
+            IN,
+        );
+        assert_eq!(said, expected, "{name}");
+    }
+}
+
+/// A port that nobody told is asked for only where it could decide.
+#[test]
+fn an_unknown_port_matters_only_where_a_member_could_have_it() {
+    use crate::matches::says;
+    let open = IN.replace(r#""sport":40000,"#, "");
+    for (member, expected) in [
+        ("192.168.0.99,tcp:40000", "?"),
+        ("192.168.0.99,udp:40000", "no"),
+    ] {
+        let lines = format!("create S hash:ip,port family inet\nadd S {member}\n");
+        let said = says(node().ipset(&lines), "-m set --match-set S src,src", &open);
+        assert_eq!(said, expected, "{member}");
+    }
+}
