@@ -423,3 +423,40 @@ fn connections_by_state_and_tuple() {
         ("-m connmark ! --mark 0x1", &reset, "no"),
     ]);
 }
+
+/// What is asked of a payload or a clock is named by what it is, and a limit that only logs is nobody's concern.
+#[test]
+fn assumptions_name_what_decides() {
+    use crate::common::check;
+    for (matches, what) in [
+        ("-m string --algo bm --string x", "string in the payload"),
+        ("-m bpf --bytecode \"1,6 0 0 0\"", "bpf program"),
+        ("-m u32 --u32 \"0&1=1\"", "u32 test"),
+        ("-m time --timestart 09:00", "time of day"),
+        ("-m rateest --rateest x", "-m rateest"),
+        ("-p tcp -m tcp --tcp-option 8", "TCP option 8"),
+        ("-m cpu --cpu 3", "CPU 3"),
+        ("-m mac --mac-source 02:00:00:00:00:0A", "02:00:00:00:00:0a"),
+    ] {
+        let s = node()
+            .table("filter", &format!("-A FORWARD {matches} -j DROP"))
+            .snapshot();
+        let ends = walk(&s, IN);
+        assert_eq!(ends.len(), 2, "{matches}");
+        for o in ends {
+            let said = o.assumptions.join("; ");
+            assert!(said.contains(what), "{matches}: {said}");
+        }
+    }
+    let limited = |target: &str| {
+        node()
+            .table(
+                "filter",
+                &format!("-A FORWARD -m limit --limit 1/sec {target}"),
+            )
+            .snapshot()
+    };
+    check(&limited("-j LOG"), IN, &["forwarded sure=yes"]);
+    check(&limited(""), IN, &["forwarded sure=yes"]);
+    check(&limited("-j DROP"), IN, &["dropped sure=no"]);
+}
