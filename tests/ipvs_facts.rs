@@ -522,7 +522,7 @@ fn ip_6_rules_are_told_by_the_file() {
     );
 }
 
-/// Without ipvsadm's output nobody knows what serves the addresses of kube-ipvs0, nor which NodePorts there are.
+/// Without ipvsadm's output nobody knows what serves the addresses of kube-ipvs0, nor which node ports there are.
 #[test]
 fn services_that_were_not_captured_are_unknown_where_there_may_be_some() {
     let s = Files::new(&[

@@ -222,3 +222,29 @@ fn a_traffic_class_set_in_output_routes_again() {
     );
     check(&s, &sent.replace("PROTO", "tcp"), &["forwarded out=a0"]);
 }
+
+/// All hosts join ff02::1 and the groups of their own addresses' solicited nodes; of the others nobody knows.
+#[test]
+fn groups_that_all_hosts_join_are_surely_delivered() {
+    let s = node().snapshot();
+    for (group, ends) in [
+        ("ff02::1", &["local p=1"][..]),
+        ("ff02::1:ff00:1", &["local p=1"]),
+        ("ff02::2", &["local p=?", "dropped p=?"]),
+        ("ff02:1::1", &["local p=?", "dropped p=?"]),
+        ("ff05::1", &["local p=?", "dropped p=?"]),
+        ("ff05::1:ff00:1", &["local p=?", "dropped p=?"]),
+        ("ff02::2:ff00:1", &["local p=?", "dropped p=?"]),
+    ] {
+        check(&s, &to(group), ends);
+    }
+}
+
+/// `ip6_forward`: what has no source yet stays on its link.
+#[test]
+fn sources_that_are_no_hosts_are_not_forwarded() {
+    let s = node().snapshot();
+    check(&s, &from("::"), &["dropped why=martian"]);
+    check(&s, &from("ff02::5"), &["dropped why=martian"]);
+    check(&s, &from("2001:db8:c::9"), &["forwarded"]);
+}

@@ -184,3 +184,34 @@ fn one_manip_of_each_kind() {
         &["forwarded dst=10.244.0.4:80 no=nat/PREROUTING/1"],
     );
 }
+
+/// NETMAP keeps the bits behind the mask, of either family and manip.
+#[test]
+fn netmap_keeps_the_hosts_bits() {
+    let s = crate::common::Files::new(&["eth0 2001:db8::1/64", "cni0 2001:db8:7::1/64"])
+        .route("2001:db8:8::/48 dev cni0 metric 1024 pref medium")
+        .table6("nat", "-A PREROUTING -d 2001:db8:5::/64 -j NETMAP --to 2001:db8:8:9::/64\n-A POSTROUTING -s 2001:db8::/64 -j NETMAP --to 2001:db8:f::/64\n")
+        .snapshot();
+    let packet =
+        r#"{"src":"2001:db8::a:b","dst":"2001:db8:5::1:2","dport":80,"sport":40000,"iif":"eth0"}"#;
+    check(
+        &s,
+        packet,
+        &["forwarded src=[2001:db8:f::a:b]:40000 dst=[2001:db8:8:9::1:2]:80"],
+    );
+}
+
+/// `nf_nat_l4proto_unique_tuple`: a port that NAT draws is of the same privilege as the one it replaces.
+#[test]
+fn drawn_ports_keep_their_privilege() {
+    for (sport, lo, hi) in [
+        (100u16, 1u16, 511u16),
+        (700, 600, 1023),
+        (40000, 1024, 65535),
+    ] {
+        let s = snat("SNAT --to-source 10.244.0.1 --random");
+        let first = walk_one(&s, &IN.replace("40000", &sport.to_string()), None);
+        let port = first.delivered.expect("delivered").sport;
+        assert_eq!(port, nfwhy::trace::Port::Random { lo, hi }, "{sport}");
+    }
+}

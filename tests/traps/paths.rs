@@ -179,3 +179,24 @@ COMMIT
         &["local sure=no"],
     );
 }
+
+/// IP sees a frame come in by the bridge, bond or team that its port belongs to, and by the device itself where it is of a VRF.
+#[test]
+fn frames_come_in_by_the_master_of_a_port() {
+    let s = |kind: &str| {
+        crate::common::Files::new(&[
+            &format!("up0 kind={kind} 192.168.0.10/24"),
+            "port0 master=up0",
+            "cni0 10.244.0.1/24",
+        ])
+        .table("filter", "-A FORWARD -i up0\n-A FORWARD -i port0\n")
+        .snapshot()
+    };
+    let packet = r#"{"src":"192.168.0.99","dst":"10.244.0.4","dport":80,"iif":"port0"}"#;
+    for kind in ["bridge", "bond", "team"] {
+        let end = "forwarded out=cni0 hit=filter/FORWARD/1 no=filter/FORWARD/2";
+        check(&s(kind), packet, &[end]);
+    }
+    let end = "no=filter/FORWARD/1 hit=filter/FORWARD/2";
+    check(&s("macvlan"), packet, &[&format!("forwarded {end}")]);
+}
