@@ -2,6 +2,7 @@
 
 use crate::common::{Files, check};
 use crate::{OUT, node};
+use nfwhy::capture::Snapshot;
 
 #[test]
 fn rp_filter_strict_wants_the_way_back_loose_any_way() {
@@ -230,4 +231,62 @@ fn route_localnet_is_on_for_all_or_for_the_device() {
             .snapshot();
         check(&s, odd, &[end]);
     }
+}
+
+/// `rpfilter_mt` of IPv4 (`net/ipv4/netfilter/ipt_rpfilter.c`), by what it looks up: the source, with the destination as source.
+#[test]
+fn rpfilter_looks_the_source_up_as_an_answer_would_be_routed() {
+    let s = |flags: &str, more: &dyn Fn(Files) -> Files| {
+        let files = node()
+            .sysctl("net.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.all.accept_local = 1")
+            .table(
+                "raw",
+                &format!("-A PREROUTING -m rpfilter {flags} --invert"),
+            );
+        more(files).snapshot()
+    };
+    let plain: &dyn Fn(Files) -> Files = &|files| files;
+    let says_no = |s: &Snapshot, packet: &str| {
+        let ends = crate::common::walk(s, packet);
+        let hit = |o: &nfwhy::trace::Outcome| o.hits().next().is_some();
+        assert!(ends.iter().all(|o| hit(o) == ends.first().is_some_and(hit)));
+        ends.first().is_some_and(hit)
+    };
+    let by_b0 =
+        |src: &str| format!(r#"{{"src":"{src}","dst":"198.51.100.7","dport":80,"iif":"b0"}}"#);
+    // The node's own addresses are no sources but where that is allowed, and then as strictly as others.
+    assert!(says_no(&s("", plain), &by_b0("10.3.0.1")));
+    assert!(!says_no(&s("--accept-local", plain), &by_b0("10.3.0.1")));
+    assert!(says_no(&s("--accept-local", plain), &by_b0("10.2.0.1")));
+    assert!(!says_no(
+        &s("--accept-local --loose", plain),
+        &by_b0("10.2.0.1")
+    ));
+    assert!(says_no(&s("--loose", plain), &by_b0("10.2.0.1")));
+    // A policy rule for the destination is one for the answer's source.
+    let refuse: &dyn Fn(Files) -> Files =
+        &|files| files.rule("100: from 198.51.100.0/24 blackhole");
+    assert!(!says_no(&s("", plain), &by_b0("10.3.0.9")));
+    assert!(says_no(&s("", refuse), &by_b0("10.3.0.9")));
+    // To a group or a broadcast no answer has that source.
+    let group = by_b0("10.3.0.9").replace("198.51.100.7", "224.0.0.1");
+    let rule: &dyn Fn(Files) -> Files = &|files| files.rule("100: from 224.0.0.0/4 blackhole");
+    assert!(!says_no(&s("", rule), &group));
+    // A client without an address, and what loops back, pass.
+    let dhcp = r#"{"src":"0.0.0.0","dst":"255.255.255.255","proto":"udp","sport":68,"dport":67,"iif":"b0"}"#;
+    assert!(!says_no(&s("", plain), dhcp));
+    let to_self = r#"{"origin":"local","dst":"10.1.0.1","dport":80}"#;
+    assert!(!says_no(&s("", plain), to_self));
+}
+
+/// `fib_info_nh_uses_dev`: an own address as source is as good by another device as any source, strictly not at all.
+#[test]
+fn an_own_address_as_source_has_its_device_too() {
+    let s = node()
+        .sysctl("net.ipv4.conf.all.accept_local = 1\nnet.ipv4.conf.all.rp_filter = 1")
+        .snapshot();
+    let packet =
+        |src: &str| format!(r#"{{"src":"{src}","dst":"198.51.100.7","dport":80,"iif":"b0"}}"#);
+    check(&s, &packet("10.3.0.1"), &["forwarded"]);
+    check(&s, &packet("10.2.0.1"), &["dropped why=rp_filter:1:a0"]);
 }
