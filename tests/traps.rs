@@ -13,6 +13,8 @@ mod nat;
 mod paths;
 #[path = "traps/sets.rs"]
 mod sets;
+#[path = "traps/targets.rs"]
+mod targets;
 #[path = "traps/tools.rs"]
 mod tools;
 #[path = "traps/tracking.rs"]
