@@ -237,6 +237,10 @@ fn flow<'a>(line: &Line<'a>, text: &'a str) -> Result<Flow<'a>, (&'a str, String
         return Err((text, "a flow without both of its directions".into()));
     };
     f.family = Family::of(o.src);
+    // Both tuples of an entry share `l3num` (`nf_ct_invert_tuple` in net/netfilter/nf_conntrack_core.c).
+    if Family::of(r.src) != f.family {
+        return Err((text, "a flow whose directions are of two families".into()));
+    }
     f.orig = o;
     f.reply = r;
     f.packets = orig.packets.zip(reply.packets);

@@ -23,11 +23,7 @@ impl Sysctl<'_> {
     /// Whichever of `.` and `/` comes first separates, and the other stands for the first one inside a component (procps,
     /// sysctl.8).
     pub fn path(&self) -> Vec<String> {
-        let key = self.key.strip_prefix("./").unwrap_or(self.key);
-        let key = key
-            .strip_prefix("/proc/sys/")
-            .or_else(|| key.strip_prefix('/'))
-            .unwrap_or(key);
+        let key = below_root(self.key);
         let slashes = self.key.starts_with(['/', '.'])
             || key
                 .find(['.', '/'])
@@ -41,6 +37,14 @@ impl Sysctl<'_> {
             key.split('.').map(|c| c.replace('/', ".")).collect()
         }
     }
+}
+
+/// The key without what a path has in front of `net/ipv4/...`.
+fn below_root(key: &str) -> &str {
+    let key = key.strip_prefix("./").unwrap_or(key);
+    key.strip_prefix("/proc/sys/")
+        .or_else(|| key.strip_prefix('/'))
+        .unwrap_or(key)
 }
 
 /// Reads `sysctl -a` output; also `/proc/sys/...:value` lines as `grep . -r` prints them.
@@ -96,6 +100,7 @@ fn setting<'a>(line: &Line<'a>, text: &'a str) -> Result<Sysctl<'a>, Diagnostic>
         .unwrap_or(key)
         .trim_start_matches('/');
     let fits = inner.contains(['.', '/'])
+        && !below_root(key).trim_start_matches('/').is_empty()
         && inner.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && !key.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '{' | '}' | ','));
     if !fits {

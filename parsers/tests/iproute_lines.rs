@@ -375,6 +375,37 @@ fn next_hop_words() {
     );
 }
 
+/// Two lines that were pasted into one: nothing of them is lost when they are printed.
+#[test]
+fn repeated_words_are_printed_again() {
+    let line = "27:\tfrom all lookup 100 realms 1 realms 2 proto a proto b";
+    let printed: Vec<_> = rule::parse(line)
+        .value
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(printed, [line]);
+    let line = "id 3 group 1/2 buckets 8 proto a proto b";
+    let printed: Vec<_> = nexthop::parse(line)
+        .value
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(printed, [line]);
+}
+
+#[test]
+fn a_comment_starts_behind_any_blank() {
+    for blank in [" ", "\t", "\x0c"] {
+        let line = format!("id 4 via 10.0.0.1 dev eth0{blank}# the old one");
+        let parsed = nexthop::parse(&line);
+        assert_eq!(parsed.diagnostics, [], "{line:?}");
+        assert_eq!(parsed.value.len(), 1, "{line:?}");
+    }
+    let parsed = nexthop::parse("id 4 dev eth#0");
+    assert_eq!(parsed.value[0].dev.as_deref(), Some("eth#0"));
+}
+
 #[test]
 fn nothing_is_nothing() {
     for text in ["", "\n\n", "[]", "[ ]\n", "[{}]", "[][]"] {

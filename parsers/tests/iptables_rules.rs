@@ -181,6 +181,23 @@ fn strings_are_unquoted() {
     assert_eq!(comment("-A X -m comment --comment \"!\""), "!");
 }
 
+/// iptables takes names in quotes from a file. They are printed so that they read back.
+#[test]
+fn names_with_blanks_stay_in_quotes() {
+    for line in [
+        r#"-A X -i "a b" -m set --match-set "a b" src -m recent --set --name "a b" --rsource -j "a b""#,
+        r#"-A X -m physdev --physdev-in "a \"b" -g "!""#,
+        r#"-A X -m limit --limit "1 /s" -m hashlimit --hashlimit-upto "1 /s" --hashlimit-burst "" --hashlimit-name "a b""#,
+        r#"-A X -m u32 --u32 "a \"b\"""#,
+    ] {
+        check(line, line);
+    }
+    let line = r#"-A X -m "no such match" -j "no such" --target"#;
+    let (rule, diagnostics) = parse_as(line, Family::V4);
+    assert_eq!(diagnostics.len(), 2, "{diagnostics:?}");
+    assert_eq!(rule.display("X").to_string(), line);
+}
+
 #[test]
 fn numbers_as_the_kernel_keeps_them() {
     let target = |line| parse(line).target;
@@ -415,6 +432,11 @@ fn broken_lines_say_where() {
             "\"cut o",
             "`\"cut o` has no closing quote",
         ),
+        (
+            "-A X -m odd ! --opt\"ion -j DROP",
+            "--opt\"ion -j DROP",
+            "`--opt\"ion -j DROP` has no closing quote",
+        ),
         ("-A", "-A", "`-A` lacks its value"),
         ("[1:x] -A X", "[1:x]", "`[1:x]` is not [packets:bytes]"),
     ];
@@ -428,6 +450,16 @@ fn broken_lines_say_where() {
         8,
         "`nope` is not a protocol",
     );
+}
+
+/// An unknown option is offered to every match before it: their number has to have an end.
+#[test]
+fn a_rule_has_no_more_matches_than_the_kernel_could_hold() {
+    let line = format!("-A X{}", " -m x --y".repeat(2049));
+    check_broken(&line, "x", 7, "`x` is one match too many for a rule");
+    let line = format!("-A X{}", " -m x --y".repeat(2048));
+    let (rule, _) = parse_as(&line, Family::V4);
+    assert_eq!((rule.broken, rule.matches.len()), (None, 2048));
 }
 
 #[test]

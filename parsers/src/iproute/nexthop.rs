@@ -222,7 +222,7 @@ impl fmt::Display for NextHopObject<'_> {
                 write!(f, ",{weight}")?;
             }
         }
-        let (mut buckets, mut proto, mut flags) = (String::new(), None, String::new());
+        let (mut buckets, mut proto, mut flags) = (String::new(), String::new(), String::new());
         let mut words = self.rest.as_deref().unwrap_or_default().split_whitespace();
         while let Some(w) = words.next() {
             match w {
@@ -232,7 +232,12 @@ impl fmt::Display for NextHopObject<'_> {
                         buckets.push_str(w);
                     }
                 }
-                "proto" => proto = words.next(),
+                "proto" => {
+                    for w in [Some(w), words.next()].into_iter().flatten() {
+                        proto.push(' ');
+                        proto.push_str(w);
+                    }
+                }
                 _ => {
                     flags.push(' ');
                     flags.push_str(w);
@@ -240,8 +245,9 @@ impl fmt::Display for NextHopObject<'_> {
             }
         }
         if self.resilient {
-            write!(f, " type resilient{buckets}")?;
+            f.write_str(" type resilient")?;
         }
+        f.write_str(&buckets)?;
         if let Some(e) = &self.encap {
             write!(f, "  encap {e}")?;
         }
@@ -257,9 +263,7 @@ impl fmt::Display for NextHopObject<'_> {
         if self.blackhole {
             f.write_str(" blackhole")?;
         }
-        if let Some(p) = proto {
-            write!(f, " proto {p}")?;
-        }
+        f.write_str(&proto)?;
         if self.dead {
             f.write_str(" dead")?;
         }

@@ -84,7 +84,8 @@ pub(super) fn lines(source: &str) -> impl Iterator<Item = Line<'_>> {
 
 fn without_comment(text: &str) -> &str {
     for i in memchr::memchr_iter(b'#', text.as_bytes()) {
-        if i > 0 && matches!(text.as_bytes().get(i - 1), Some(b' ' | b'\t')) {
+        let before = i.checked_sub(1).and_then(|i| text.as_bytes().get(i));
+        if before.is_some_and(u8::is_ascii_whitespace) {
             return &text[..i];
         }
     }

@@ -23,10 +23,10 @@ impl Line<'_> {
     /// The span of a slice of this line; the whole line for text from elsewhere.
     pub fn span_of(&self, part: &str) -> Span {
         let at = (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
-        if at + part.len() <= self.text.len() {
-            Span::new(self.start + at, self.start + at + part.len())
-        } else {
-            self.span()
+        // Text that lies a little before the line in memory gives a distance close to the largest number.
+        match at.checked_add(part.len()) {
+            Some(end) if end <= self.text.len() => Span::new(self.start + at, self.start + end),
+            _ => self.span(),
         }
     }
 }
@@ -139,5 +139,24 @@ pub(crate) fn prompt(line: &str) -> Option<&str> {
         Some(command)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_line_has_a_span_and_other_text_has_the_lines() {
+        let source = "before\nthe line\nbehind";
+        let line = Lines::new(source).nth(1).expect("a second line");
+        let of = |range: std::ops::Range<usize>| line.span_of(&source[range]).of(source);
+        assert_eq!(of(11..15), "line");
+        assert_eq!(of(7..7), "");
+        // Neither is text around it, although it lies close in memory.
+        for range in [0..6, 5..9, 0..source.len(), 10..20, 18..20] {
+            assert_eq!(of(range), "the line");
+        }
+        assert_eq!(line.span_of("elsewhere").of(source), "the line");
     }
 }

@@ -106,6 +106,41 @@ fn what_is_unknown_stays_and_the_rest_stands() {
     assert_eq!(rule.matches.len(), 1);
 }
 
+/// As in a line of iptables-save: nothing prints these.
+#[test]
+fn ranges_out_of_order_and_odd_user_names_are_unknown() {
+    for (target, text) in [
+        ("MASQUERADE", "masq ports: 4324-2048"),
+        ("ACCEPT", "multiport dports 90:80"),
+        ("ACCEPT", "owner UID match 13371.4"),
+        ("ACCEPT", "source IP range 10.0.0.9-10.0.0.1"),
+    ] {
+        let row = format!(
+            "    0     0 {target}     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            {text}"
+        );
+        let (_, diagnostics) = parse(&row, VERBOSE, Family::V4);
+        assert_eq!(diagnostics.len(), 1, "{row}");
+        assert_eq!(diagnostics[0].span.of(&row), text, "{row}");
+    }
+}
+
+/// `! -p 0` restricts as little as `-p 0` does.
+#[test]
+fn not_protocol_0_is_any_protocol() {
+    let row = "    0     0 ACCEPT     !0  --  *      *       0.0.0.0/0            0.0.0.0/0";
+    assert_eq!(read(row).proto, None);
+}
+
+/// A listing does not show the name of a hashlimit, and none is printed.
+#[test]
+fn a_hashlimit_without_a_name_is_printed_without_one() {
+    let row = "    0     0 ACCEPT     all  --  *      *       0.0.0.0/0            0.0.0.0/0            limit: up to 3/sec burst 5 mode srcip";
+    assert_eq!(
+        read(row).display("X").to_string(),
+        "-A X -m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 5 --hashlimit-mode srcip -j ACCEPT"
+    );
+}
+
 #[test]
 fn quota_may_hide_a_negation() {
     let row = "    0     0 ACCEPT     all  --  *      *       0.0.0.0/0            0.0.0.0/0            quota: 4096 bytes";

@@ -61,17 +61,14 @@ impl fmt::Display for PolicyRule<'_> {
         }
         ports("sport", self.sport, f)?;
         ports("dport", self.dport, f)?;
-        let (mut selectors, mut realms, mut proto) = (String::new(), "", "");
+        let (mut selectors, mut realms, mut proto) = (String::new(), String::new(), String::new());
         let mut words = rest.split_whitespace();
         while let Some(w) = words.next() {
             match w {
                 "iif" | "oif" | "[detached]" | "[unresolved]" => {}
-                "realms" | "realm" => realms = words.next().unwrap_or_default(),
-                "proto" | "protocol" => proto = words.next().unwrap_or_default(),
-                _ => {
-                    selectors.push(' ');
-                    selectors.push_str(w);
-                }
+                "realms" | "realm" => pair(&mut realms, "realms", words.next()),
+                "proto" | "protocol" => pair(&mut proto, "proto", words.next()),
+                _ => pair(&mut selectors, w, None),
             }
         }
         f.write_str(&selectors)?;
@@ -90,19 +87,22 @@ impl fmt::Display for PolicyRule<'_> {
         if let Some(g) = &self.suppress_ifgroup {
             write!(f, " suppress_ifgroup {g}")?;
         }
-        if !realms.is_empty() {
-            write!(f, " realms {realms}")?;
-        }
+        f.write_str(&realms)?;
         if !first && self.action != Action::L3mdev {
             write!(f, " {}", self.action)?;
         }
         if has("[unresolved]") {
             f.write_str(" [unresolved]")?;
         }
-        if !proto.is_empty() {
-            write!(f, " proto {proto}")?;
-        }
-        Ok(())
+        f.write_str(&proto)
+    }
+}
+
+/// Adds a key and its value, if it has one, each with a blank before it.
+fn pair(to: &mut String, key: &str, value: Option<&str>) {
+    for word in [Some(key), value].into_iter().flatten() {
+        to.push(' ');
+        to.push_str(word);
     }
 }
 

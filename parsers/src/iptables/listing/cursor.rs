@@ -107,16 +107,14 @@ pub(super) fn mark(text: &str) -> Option<MarkMask> {
 }
 
 /// `A` or `A<separator>B`, each read by `read`.
-pub(super) fn range<T: Copy>(
+pub(super) fn range<T: Copy + PartialOrd>(
     text: &str,
     separator: char,
     read: impl Fn(&str) -> Option<T>,
 ) -> Option<Range<T>> {
     let (lo, hi) = text.split_once(separator).unwrap_or((text, text));
-    Some(Range {
-        lo: read(lo)?,
-        hi: read(hi)?,
-    })
+    let (lo, hi) = (read(lo)?, read(hi)?);
+    (lo <= hi).then_some(Range { lo, hi })
 }
 
 /// `ADDR`, `ADDR/LENGTH` or `ADDR/MASK`.

@@ -353,6 +353,11 @@ fn owner(start: Cur<'_>) -> Read<'_> {
             // The one name that means the same on every node.
             let value = Range { lo: 0, hi: 0 };
             *slot = Some(Neg { not, value });
+        } else if !value
+            .value
+            .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        {
+            return None;
         } else {
             let bang = if not { "! " } else { "" };
             let text = format!("{bang}--{key}-owner {}", value.value);

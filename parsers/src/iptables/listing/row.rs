@@ -227,7 +227,8 @@ pub fn parse_listing_rule(
     let restricts = |side: &Neg<Masked>| side.not || !is_any(&side.value);
     rule.src = Some(src).filter(restricts);
     rule.dst = Some(dst).filter(restricts);
-    rule.proto = Some(proto).filter(|p| p.not || p.value != Proto(0));
+    // Protocol 0 is no test, `!` or not (`ip_packet_match` in net/ipv4/netfilter/ip_tables.c).
+    rule.proto = Some(proto).filter(|p| p.value != Proto(0));
     if let Some((iif, oif)) = row_columns.devices {
         rule.iif = device(iif);
         rule.oif = device(oif);

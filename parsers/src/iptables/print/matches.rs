@@ -1,7 +1,7 @@
 //! Matches as iptables-save prints them: the order of options is the one of each extension's `save` function.
 
 use super::super::rule::names::{ADDR_TYPES, STATES, STATUSES, TCP_FLAGS};
-use super::{Addr, Bits, Mark, Not, Quoted, ShortNet, Span};
+use super::{Addr, Bits, InQuotes, Mark, Not, Quoted, ShortNet, Span, Word};
 use crate::common::{Family, MarkMask, Masked, Neg, Range, Text};
 use crate::iptables::matches::{
     ByteMask, Conntrack, CtStates, Hashlimit, IcmpType, IpvsMatch, Match, MultiportWhich, Owner,
@@ -130,7 +130,7 @@ pub(super) fn write(f: &mut Formatter<'_>, m: &Match<'_>, family: Family) -> fmt
         Match::Ipvs(value) => ipvs(f, value),
         Match::Nfacct(name) => write!(f, "-m nfacct --nfacct-name {}", Quoted(name)),
         Match::Limit(limit) => {
-            write!(f, "-m limit --limit {}", limit.rate)?;
+            write!(f, "-m limit --limit {}", Word(&limit.rate))?;
             // The default is not printed (XT_LIMIT_BURST in libxt_limit.c).
             if limit.burst == 5 {
                 return Ok(());
@@ -173,7 +173,7 @@ pub(super) fn write(f: &mut Formatter<'_>, m: &Match<'_>, family: Family) -> fmt
         }
         Match::U32(Neg { not, value }) => {
             f.write_str("-m u32")?;
-            option(f, "--u32", *not, format_args!("\"{value}\""))
+            option(f, "--u32", *not, InQuotes(value))
         }
         Match::String(args) => {
             f.write_str("-m string")?;
@@ -229,7 +229,7 @@ pub(super) fn write(f: &mut Formatter<'_>, m: &Match<'_>, family: Family) -> fmt
         }
         Match::Realm(value) => marked(f, "-m realm", "--realm", *value),
         Match::Opaque { name, args } => {
-            write!(f, "-m {name}")?;
+            write!(f, "-m {}", Word(name))?;
             kept(f, args)
         }
     }
@@ -366,7 +366,7 @@ fn conntrack(f: &mut Formatter<'_>, ct: &Conntrack) -> fmt::Result {
 
 fn set(f: &mut Formatter<'_>, set: &SetMatch<'_>) -> fmt::Result {
     f.write_str("-m set")?;
-    option(f, "--match-set", set.not, &set.name)?;
+    option(f, "--match-set", set.not, Word(&set.name))?;
     for (i, src) in set.src.iter().enumerate() {
         f.write_str(if i == 0 { " " } else { "," })?;
         f.write_str(if *src { "src" } else { "dst" })?;
@@ -416,7 +416,7 @@ fn recent(f: &mut Formatter<'_>, recent: &Recent<'_>) -> fmt::Result {
         }
     }
     switch(f, "--rttl", recent.rttl)?;
-    write!(f, " --name {}", recent.name)?;
+    write!(f, " --name {}", Word(&recent.name))?;
     if let Some(mask) = recent.mask {
         write!(f, " --mask {}", Addr(mask))?;
     }
@@ -429,7 +429,7 @@ fn recent(f: &mut Formatter<'_>, recent: &Recent<'_>) -> fmt::Result {
 
 fn physdev(f: &mut Formatter<'_>, physdev: &Physdev<'_>) -> fmt::Result {
     let device = |f: &mut Formatter<'_>, name, value: &Option<Neg<Text<'_>>>| match value {
-        Some(Neg { not, value }) => option(f, name, *not, value),
+        Some(Neg { not, value }) => option(f, name, *not, Word(value)),
         None => Ok(()),
     };
     f.write_str("-m physdev")?;
@@ -460,9 +460,13 @@ fn ipvs(f: &mut Formatter<'_>, ipvs: &IpvsMatch<'_>) -> fmt::Result {
 
 fn hashlimit(f: &mut Formatter<'_>, hashlimit: &Hashlimit<'_>) -> fmt::Result {
     let what = if hashlimit.upto { "upto" } else { "above" };
-    write!(f, "-m hashlimit --hashlimit-{what} {}", hashlimit.rate)?;
+    write!(
+        f,
+        "-m hashlimit --hashlimit-{what} {}",
+        Word(&hashlimit.rate)
+    )?;
     if let Some(burst) = &hashlimit.burst {
-        write!(f, " --hashlimit-burst {burst}")?;
+        write!(f, " --hashlimit-burst {}", Word(burst))?;
     }
     // The name is printed between the mode and everything else.
     let (mode, rest) = match hashlimit.rest.strip_prefix("--hashlimit-mode ") {
@@ -475,7 +479,10 @@ fn hashlimit(f: &mut Formatter<'_>, hashlimit: &Hashlimit<'_>) -> fmt::Result {
     if let Some(mode) = mode {
         write!(f, " --hashlimit-mode {mode}")?;
     }
-    write!(f, " --hashlimit-name {}", hashlimit.name)?;
+    // A listing does not show it.
+    if !hashlimit.name.is_empty() {
+        write!(f, " --hashlimit-name {}", Word(&hashlimit.name))?;
+    }
     kept(f, rest)
 }
 

@@ -6,6 +6,7 @@
 mod matches;
 mod targets;
 
+use super::lex::is_blank;
 use super::matches::Match;
 use super::rule::names::REJECTS;
 use super::targets::{RejectWith, Target};
@@ -93,7 +94,7 @@ fn specification(f: &mut Formatter<'_>, rule: &Rule<'_>, family: Family) -> fmt:
     }
     for (option, device) in [("-i", &rule.iif), ("-o", &rule.oif)] {
         if let Some(Neg { not, value }) = device {
-            write!(f, "{} {option} {value}", Not(*not))?;
+            write!(f, "{} {option} {}", Not(*not), Word(value))?;
         }
     }
     if let Some(Neg { not, value }) = rule.proto {
@@ -162,6 +163,15 @@ impl Display for Quoted<'_> {
         if !self.0.is_empty() && self.0.bytes().all(bare) {
             return f.write_str(self.0);
         }
+        write!(f, "{}", InQuotes(self.0))
+    }
+}
+
+/// A string in quotes, with `"`, `\` and `'` escaped.
+struct InQuotes<'a>(&'a str);
+
+impl Display for InQuotes<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
         for part in self.0.split_inclusive(['"', '\\', '\'']) {
             match part.chars().next_back() {
@@ -174,6 +184,22 @@ impl Display for Quoted<'_> {
             }
         }
         f.write_char('"')
+    }
+}
+
+/// A name, which iptables-save writes as it is. In quotes where it would not read back as one word: iptables takes such a name from
+/// a file that has it in quotes, and then saves what it cannot restore.
+struct Word<'a>(&'a str);
+
+impl Display for Word<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let plain = !self.0.is_empty()
+            && self.0 != "!"
+            && !self.0.bytes().any(|b| is_blank(b) || b == b'"');
+        if plain {
+            return f.write_str(self.0);
+        }
+        write!(f, "{}", InQuotes(self.0))
     }
 }
 

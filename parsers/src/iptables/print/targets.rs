@@ -1,14 +1,14 @@
 //! Targets as iptables-save prints them.
 
 use super::matches::Byte;
-use super::{Addr, Net, Quoted};
+use super::{Addr, Net, Quoted, Word};
 use crate::common::{Family, Range};
 use crate::iptables::targets::{Connmark, CtTarget, Nat, Target, TtlTarget};
 use std::fmt::{self, Display, Formatter};
 
 /// `-j NAME`, and its options if there are any.
 fn with(f: &mut Formatter<'_>, name: &str, args: &str) -> fmt::Result {
-    write!(f, "-j {name}")?;
+    write!(f, "-j {}", Word(name))?;
     if args.is_empty() {
         return Ok(());
     }
@@ -18,8 +18,8 @@ fn with(f: &mut Formatter<'_>, name: &str, args: &str) -> fmt::Result {
 pub(super) fn write(f: &mut Formatter<'_>, target: &Target<'_>, family: Family) -> fmt::Result {
     match target {
         Target::None => Ok(()),
-        Target::Jump(chain) => write!(f, "-j {chain}"),
-        Target::Goto(chain) => write!(f, "-g {chain}"),
+        Target::Jump(chain) => write!(f, "-j {}", Word(chain)),
+        Target::Goto(chain) => write!(f, "-g {}", Word(chain)),
         Target::Accept => f.write_str("-j ACCEPT"),
         Target::Drop => f.write_str("-j DROP"),
         Target::Return => f.write_str("-j RETURN"),

@@ -75,6 +75,10 @@ struct Reader<'a> {
 const UNKNOWN: &str =
     "the rule may match or not: nfwhy follows both, and does not read this extension";
 
+/// A rule is at most 64 KiB (`next_offset` of `struct ipt_entry`), a match at least 32 bytes of it (`struct xt_entry_match`). An
+/// option that is nobody's is offered to all of them.
+const MOST_MATCHES: usize = 2048;
+
 impl<'a> Reader<'a> {
     fn new(line: &'a str, place: RuleLine, family: Family) -> Self {
         let lex = Lexer::new(line);
@@ -123,6 +127,10 @@ impl<'a> Reader<'a> {
                     return Err(Fault::at(&token, Kind::Missing));
                 };
                 self.at.option = option;
+                if option.is_quoted() {
+                    self.stray()?;
+                    continue;
+                }
             }
             match self.at.option.raw.as_bytes() {
                 [b'-', b'-', _, ..] => self.long()?,
@@ -394,6 +402,13 @@ impl<'a> Reader<'a> {
     #[inline]
     fn load_match(&mut self) -> Result<(), Fault> {
         let word = self.at.argument()?;
+        if self.rule.matches.len() >= MOST_MATCHES {
+            let what = Kind::Other(
+                "is one match too many for a rule",
+                "no kernel takes such a rule",
+            );
+            return Err(Fault::at(&word, what));
+        }
         if self.rule.matches.is_empty() {
             // Two matches are what most rules have: comment and one more.
             self.rule.matches.reserve_exact(2);
