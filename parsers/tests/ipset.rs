@@ -495,12 +495,6 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text_is_survived(text in "\\PC*") {
-        let p = parse(&text);
-        prop_assert!(p.diagnostics.iter().all(|d| d.line > 0));
-    }
-
-    #[test]
     fn lines_of_the_grammar_in_any_order(lines in prop::collection::vec(prop::sample::select(vec![
         "create a hash:ip,port", "create a b list:set size 3", "add a 10.0.0.1,80", "add a", "add a b x before y", "create", "Name: a",
         "Type: hash:net", "Type: list:set", "Members:", "10.0.0.0/8 nomatch", "Header: family inet timeout", "", "...",

@@ -328,11 +328,6 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text_is_survived(text in "\\PC*") {
-        prop_assert!(parse(&text).diagnostics.iter().all(|d| d.line > 0));
-    }
-
-    #[test]
     fn lines_of_the_grammar_in_any_order(lines in prop::collection::vec(prop::sample::select(vec![
         "TCP  1.2.3.4:80 rr", "TCP  01020304:0050 rr ops persistent 5", "FWM  1 IPv6", "FWM", "  -> [::1]:5 Masq 1 2 3", "->", "  -> 1.2.3.4:5 Route",
         "-A -t", "-A", "-a -f 1 -6 -r [::1", "-A -f -1", "-A -t [::1]:0 -p -M 129", "-a -t [::1]:0 -r", "UDP  [::1]: rr (a,,b mask",

@@ -1,0 +1,206 @@
+//! ipset, IPVS, conntrack, sysctl, and what a file is.
+
+use super::{place, reports};
+use nfwhy_parsers::ipset::IpSet;
+use nfwhy_parsers::recognise::Kind;
+use nfwhy_parsers::{Family, Proto, Span, conntrack as c, ipset as i, ipvs as v, sysctl as s};
+use std::net::{IpAddr, SocketAddr};
+
+/// Without what a print does not keep.
+fn bare<'a>(set: &IpSet<'a>) -> IpSet<'a> {
+    let mut set = set.clone();
+    (set.line, set.span) = (0, Span::default());
+    (set.listed, set.declared_entries, set.complete) = (false, None, true);
+    for m in &mut set.members {
+        m.line = 0;
+    }
+    set
+}
+
+pub fn ipset(text: &str) {
+    let parsed = i::parse(text);
+    reports(text, &parsed.diagnostics);
+    for set in &parsed.value {
+        place(text, set.line, set.span);
+        for m in &set.members {
+            place(text, m.line, Span::new(text.len(), text.len()));
+        }
+        let printed = set.to_string();
+        if parsed.diagnostics.is_empty() {
+            let again = i::parse(&printed);
+            assert_eq!(again.diagnostics, [], "printed {printed:?}");
+            let bared: Vec<_> = again.value.iter().map(bare).collect();
+            assert_eq!(bared, [bare(set)], "printed {printed:?}");
+            assert_eq!(again.value[0].to_string(), printed);
+        }
+    }
+}
+
+/// The service as `ipvsadm-save -n` writes it.
+fn saved(service: &v::VirtualService<'_>) -> String {
+    let key = match service.key {
+        v::VirtualKey::Addr { proto, addr, port } => {
+            let option = match proto {
+                Proto::TCP => "-t",
+                Proto::UDP => "-u",
+                _ => "--sctp-service",
+            };
+            format!("{option} {}", SocketAddr::new(addr, port))
+        }
+        v::VirtualKey::Fwmark { mark, family } => {
+            let v6 = if family == Family::V6 { " -6" } else { "" };
+            format!("-f {mark}{v6}")
+        }
+    };
+    let mut out = format!("-A {key} -s {}", service.scheduler);
+    if !service.flags.is_empty() {
+        out += &format!(" -b {}", service.flags.join(","));
+    }
+    if let Some(seconds) = service.persistent {
+        out += &format!(" -p {seconds}");
+    }
+    match service.netmask {
+        Some(IpAddr::V4(mask)) => out += &format!(" -M {mask}"),
+        Some(IpAddr::V6(mask)) => out += &format!(" -M {}", mask.to_bits().leading_ones()),
+        None => {}
+    }
+    if let Some(pe) = &service.pe {
+        out += &format!(" --pe {pe}");
+    }
+    out += if service.ops { " -o\n" } else { "\n" };
+    for server in &service.servers {
+        let method = match server.method {
+            v::Forwarding::Masq => "-m",
+            v::Forwarding::Tunnel => "-i",
+            // A local one has no option: the kernel tells its own addresses.
+            v::Forwarding::Route | v::Forwarding::Local => "-g",
+        };
+        let real = SocketAddr::new(server.addr, server.port);
+        let weight = server.weight.unwrap_or(1);
+        let rest = options(server).unwrap_or_default();
+        out += &format!("-a {key} -r {real} {method} -w {weight} {rest}\n");
+    }
+    out
+}
+
+/// Options that have no field; a listing has one word in their place.
+fn options<'s>(server: &'s v::RealServer<'_>) -> Option<&'s str> {
+    let rest = server.rest.as_deref()?;
+    (rest.contains(' ') || matches!(rest, "--tun-nocsum" | "--tun-csum" | "--tun-remcsum"))
+        .then_some(rest)
+}
+
+/// Without what `ipvsadm-save` does not write.
+fn as_saved<'a>(service: &v::VirtualService<'a>) -> v::VirtualService<'a> {
+    let mut service = service.clone();
+    (service.line, service.span, service.complete) = (0, Span::default(), true);
+    for server in &mut service.servers {
+        (server.line, server.span) = (0, Span::default());
+        (server.active, server.inactive) = (None, None);
+        server.weight.get_or_insert(1);
+        server.rest = options(server).map(|o| o.to_owned().into());
+        if server.method == v::Forwarding::Local {
+            server.method = v::Forwarding::Route;
+        }
+    }
+    service
+}
+
+pub fn ipvs(text: &str) {
+    let parsed = v::parse(text);
+    reports(text, &parsed.diagnostics);
+    for service in &parsed.value {
+        place(text, service.line, service.span);
+        for server in &service.servers {
+            place(text, server.line, server.span);
+        }
+        // Some listings have no column for it.
+        if service.scheduler.is_empty() {
+            continue;
+        }
+        let printed = saved(service);
+        let again = v::parse(&printed);
+        assert_eq!(again.diagnostics, [], "printed {printed:?}");
+        let again: Vec<_> = again.value.iter().map(as_saved).collect();
+        assert_eq!(again, [as_saved(service)], "printed {printed:?}");
+    }
+}
+
+/// The flow as `conntrack -L` writes it.
+fn listed(flow: &c::Flow<'_>) -> String {
+    let tuple = |tuple: &c::Tuple, packets: Option<u64>| {
+        let mut out = format!(" src={} dst={}", tuple.src, tuple.dst);
+        for (name, port) in [("sport", tuple.sport), ("dport", tuple.dport)] {
+            if let Some(port) = port {
+                out += &format!(" {name}={port}");
+            }
+        }
+        if let Some((ty, code, id)) = tuple.icmp {
+            out += &format!(" type={ty} code={code} id={id}");
+        }
+        if let Some(packets) = packets {
+            out += &format!(" packets={packets} bytes=0");
+        }
+        out
+    };
+    let mut out = format!("name {}", flow.proto.0);
+    if let Some(timeout) = flow.timeout {
+        out += &format!(" {timeout}");
+    }
+    if let Some(state) = &flow.state {
+        out += &format!(" {state}");
+    }
+    out += &tuple(&flow.orig, flow.packets.map(|p| p.0));
+    out += if flow.unreplied { " [UNREPLIED]" } else { "" };
+    out += &tuple(&flow.reply, flow.packets.map(|p| p.1));
+    out += if flow.assured { " [ASSURED]" } else { "" };
+    out += if flow.offload { " [OFFLOAD]" } else { "" };
+    out += &format!(" mark={} zone={}", flow.mark, flow.zone);
+    if let Some(helper) = &flow.helper {
+        out += &format!(" helper={helper}");
+    }
+    out
+}
+
+pub fn conntrack(text: &str) {
+    let parsed = c::parse(text);
+    reports(text, &parsed.diagnostics);
+    for flow in &parsed.value {
+        place(text, flow.line, flow.span);
+        for tuple in [flow.orig, flow.reply] {
+            assert_eq!(Family::of(tuple.src), flow.family);
+            assert_eq!(Family::of(tuple.dst), flow.family);
+        }
+        let printed = listed(flow);
+        let again = c::parse(&printed);
+        assert_eq!(again.diagnostics, [], "printed {printed:?}");
+        let mut again = again.value;
+        for x in &mut again {
+            (x.line, x.span) = (flow.line, flow.span);
+        }
+        assert_eq!(again, std::slice::from_ref(flow), "printed {printed:?}");
+    }
+}
+
+pub fn sysctl(text: &str) {
+    let parsed = s::parse(text);
+    reports(text, &parsed.diagnostics);
+    for setting in &parsed.value {
+        place(text, setting.line, setting.span);
+        assert!(!setting.path().is_empty());
+        let printed = format!("{} = {}", setting.key, setting.value);
+        let again = s::parse(&printed);
+        assert_eq!(again.diagnostics, [], "printed {printed:?}");
+        let again: Vec<_> = again.value.iter().map(|x| (x.key, x.value)).collect();
+        assert_eq!(again, [(setting.key, setting.value)]);
+    }
+}
+
+pub fn recognise(bytes: &[u8]) {
+    let kind = nfwhy_parsers::recognise::recognise(bytes);
+    assert!(
+        kind != Kind::Binary
+            || std::str::from_utf8(bytes).is_err()
+            || bytes.iter().any(|b| *b < b' ' || *b >= 0x7f)
+    );
+}
