@@ -1,0 +1,8 @@
+//! `conntrack -L` and `/proc/net/nf_conntrack`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nfwhy_fuzz::{checks, text};
+
+fuzz_target!(|bytes: &[u8]| checks::conntrack(&text(bytes)));

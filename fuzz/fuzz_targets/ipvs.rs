@@ -1,0 +1,8 @@
+//! `ipvsadm -ln`, `ipvsadm-save -n`, `/proc/net/ip_vs`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nfwhy_fuzz::{checks, text};
+
+fuzz_target!(|bytes: &[u8]| checks::ipvs(&text(bytes)));
