@@ -316,6 +316,17 @@ fn rules_with_unknown_selectors_are_opaque() {
         assert_eq!(actions, [&Action::Other("lookup 100".into())], "{text}");
         assert!(parsed.value.iter().all(|r| r.rest.is_some()), "{text}");
     }
+    let joined = rule::parse("9: from all goto 20 10: from all nop");
+    let actions: Vec<_> = joined.value.iter().map(|r| &r.action).collect();
+    assert_eq!(
+        actions,
+        [&Action::Other("goto 20 10: from all nop".into())],
+        "two lines in one"
+    );
+    assert_eq!(joined.diagnostics.len(), 2);
+    let vrf = rule::parse("9: from all lookup [l3mdev-table] unreachable");
+    assert_eq!(vrf.diagnostics, []);
+    assert_eq!(vrf.value[0].action, Action::Unreachable);
     let cut = rule::parse("9: from all fwmark 0x1");
     assert_eq!((cut.value.len(), cut.diagnostics.len()), (1, 1));
     assert_eq!(rule::parse("from all lookup 5").value.len(), 0);
@@ -387,6 +398,25 @@ fn repeated_words_are_printed_again() {
     assert_eq!(printed, [line]);
     let line = "id 3 group 1/2 buckets 8 proto a proto b";
     let printed: Vec<_> = nexthop::parse(line)
+        .value
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(printed, [line]);
+}
+
+/// A vertical tab is a blank to Unicode and none to the parsers.
+#[test]
+fn words_stay_whole_when_printed() {
+    let line = "id 4 via 10.0.0.1 dev eth0 scope link proto a\x0bb";
+    let printed: Vec<_> = nexthop::parse(line)
+        .value
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(printed, [line]);
+    let line = "27:\tfrom all lookup 100 realms a\x0bb proto a\u{85}b";
+    let printed: Vec<_> = rule::parse(line)
         .value
         .iter()
         .map(ToString::to_string)

@@ -192,6 +192,8 @@ fn names_with_blanks_stay_in_quotes() {
     ] {
         check(line, line);
     }
+    check(r#"-A X -j KUBE-"a b""#, r#"-A X -j "KUBE-a b""#);
+    check(r#"-A X -g KUBE-"a b""#, r#"-A X -g "KUBE-a b""#);
     let line = r#"-A X -m "no such match" -j "no such" --target"#;
     let (rule, diagnostics) = parse_as(line, Family::V4);
     assert_eq!(diagnostics.len(), 2, "{diagnostics:?}");
@@ -423,6 +425,31 @@ fn broken_lines_say_where() {
             "`mark` is a match without its option",
         ),
         (
+            "-A X -m set --packets-eq 5 -j DROP",
+            "set",
+            "`set` is a match without its option",
+        ),
+        (
+            "-A X -m hashlimit --hashlimit-name a -j DROP",
+            "hashlimit",
+            "`hashlimit` is a match without its option",
+        ),
+        (
+            "-A X -j \"-x\"",
+            "\"-x\"",
+            "`\"-x\"` is not the name of a target or chain",
+        ),
+        (
+            "-A X -j AC\"CEPT\"",
+            "AC\"CEPT\"",
+            "`AC\"CEPT\"` is not the name of a target or chain",
+        ),
+        (
+            "-A X -m ma\"rk\" -j DROP",
+            "ma\"rk\"",
+            "`ma\"rk\"` is not the name of a match",
+        ),
+        (
             "-A X -j MARK",
             "MARK",
             "`MARK` is a target without its option",
@@ -450,6 +477,15 @@ fn broken_lines_say_where() {
         8,
         "`nope` is not a protocol",
     );
+}
+
+/// A vertical tab is a blank to Unicode and none to iptables.
+#[test]
+fn what_is_opaque_keeps_its_last_word_whole() {
+    let line = "-A X -m owner --uid-owner 1337\x0b -j ACCEPT";
+    let (rule, diagnostics) = parse_as(line, Family::V4);
+    assert_eq!(diagnostics.len(), 1);
+    assert_eq!(rule.display("X").to_string(), line);
 }
 
 /// An unknown option is offered to every match before it: their number has to have an end.

@@ -148,6 +148,26 @@ fn long_options_and_defaults() {
     assert!(s[3].ops);
 }
 
+/// The kernel's file shows a firewall mark without its family: the real servers tell it, and what the mask meant.
+#[test]
+fn a_mark_of_ipv6_has_a_prefix_length_for_a_mask() {
+    let text = "IP Virtual Server version 1.2.1 (size=4096)\n\
+        Prot LocalAddress:Port Scheduler Flags\n  \
+        -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n\
+        TCP  C0000201:01BB rr\n\
+        FWM  00000010 rr persistent 2700000 40000000\n  \
+        -> [2001:0db8:0001:0000:0000:0000:0000:0005]:192B      Masq    1      0          0\n";
+    let p = parse(text);
+    // The one is that the clock's rate is assumed.
+    assert_eq!(p.diagnostics.len(), 1, "{:?}", p.diagnostics);
+    let key = VirtualKey::Fwmark {
+        mark: 16,
+        family: Family::V6,
+    };
+    let mask = "ffff:ffff:ffff:ffff::".parse().ok();
+    assert_eq!((p.value[1].key, p.value[1].netmask), (key, mask));
+}
+
 #[test]
 fn the_kernels_own_file_is_hexadecimal() {
     let p = parse(PROC);

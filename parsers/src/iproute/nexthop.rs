@@ -223,7 +223,11 @@ impl fmt::Display for NextHopObject<'_> {
             }
         }
         let (mut buckets, mut proto, mut flags) = (String::new(), String::new(), String::new());
-        let mut words = self.rest.as_deref().unwrap_or_default().split_whitespace();
+        let mut words = self
+            .rest
+            .as_deref()
+            .unwrap_or_default()
+            .split_ascii_whitespace();
         while let Some(w) = words.next() {
             match w {
                 "buckets" | "idle_timer" | "unbalanced_timer" | "unbalanced_time" => {

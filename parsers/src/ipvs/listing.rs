@@ -214,6 +214,11 @@ fn hex_mask(text: &str, v6: bool) -> Option<IpAddr> {
     if !v6 {
         return (n != u32::MAX).then(|| IpAddr::V4(Ipv4Addr::from_bits(n)));
     }
+    hex_prefix(n)
+}
+
+/// The mask that a service of IPv6 has where the file shows this number.
+pub(super) fn hex_prefix(n: u32) -> Option<IpAddr> {
     let len = u8::try_from(n.swap_bytes())
         .or_else(|_| u8::try_from(n))
         .ok()?;

@@ -141,9 +141,15 @@ impl<'a> Reader<'a> {
             // The kernel's file does not tell the family of a firewall mark, but its real servers do.
             if let VirtualKey::Fwmark { family, .. } = &mut s.key
                 && hex
+                && *family == Family::V4
                 && matches!(server.addr, IpAddr::V6(_))
             {
                 *family = Family::V6;
+                // It was read as an address; a mask of 32 bits, which is not kept, is none of IPv6.
+                s.netmask = match s.netmask {
+                    Some(IpAddr::V4(mask)) => listing::hex_prefix(mask.to_bits()),
+                    other => other,
+                };
             }
             s.servers.push(server);
         }

@@ -3,21 +3,11 @@
 use super::{is_json, place, reports};
 use nfwhy_parsers::iproute::{Scope, link as l, neigh as n, nexthop as h, route as r, rule as p};
 use nfwhy_parsers::{Span, Text};
-use std::fmt::{Debug, Display};
-
-/// The records of `printed` are `first` alone, and print as it did.
-#[track_caller]
-fn is_again<T: Display + Debug + PartialEq>(first: &T, printed: &str, again: &[T]) {
-    assert_eq!(again, std::slice::from_ref(first), "printed {printed:?}");
-    for x in again {
-        assert_eq!(x.to_string(), printed);
-    }
-}
 
 /// Words without a field keep no order among those with one: print orders them as `ip` does.
 fn in_any_order(rest: &mut Option<Text<'_>>) {
     if let Some(text) = rest {
-        let mut words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+        let mut words: Vec<_> = text.split_ascii_whitespace().map(str::to_owned).collect();
         words.sort();
         *text = words.join(" ").into();
     }
@@ -73,6 +63,28 @@ pub fn route_n(text: &str) {
     }
 }
 
+/// Without what a print does not keep.
+fn bare_rule<'a>(x: &p::PolicyRule<'a>) -> p::PolicyRule<'a> {
+    let mut x = x.clone();
+    (x.line, x.span) = (0, Span::default());
+    if let Some(rest) = &mut x.rest {
+        // Versions of `ip` spell these differently; what is said twice is said.
+        let mut words: Vec<_> = rest
+            .split_ascii_whitespace()
+            .map(|word| match word {
+                "realm" => "realms",
+                "protocol" => "proto",
+                other => other,
+            })
+            .map(str::to_owned)
+            .collect();
+        words.sort();
+        words.dedup();
+        *rest = words.join(" ").into();
+    }
+    x
+}
+
 pub fn rule(text: &str) {
     let parsed = p::parse(text);
     reports(text, &parsed.diagnostics);
@@ -81,15 +93,11 @@ pub fn rule(text: &str) {
         place(text, x.line, x.span);
         let printed = x.to_string();
         if plain {
-            let mut first = x.clone();
-            (first.line, first.span) = (0, Span::default());
             let again = p::parse(&printed);
             assert_eq!(again.diagnostics, [], "printed {printed:?}");
-            let mut again = again.value;
-            for y in &mut again {
-                (y.line, y.span) = (0, Span::default());
-            }
-            is_again(&first, &printed, &again);
+            let bared: Vec<_> = again.value.iter().map(bare_rule).collect();
+            assert_eq!(bared, [bare_rule(x)], "printed {printed:?}");
+            assert_eq!(again.value[0].to_string(), printed);
         }
     }
 }

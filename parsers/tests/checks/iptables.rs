@@ -22,6 +22,10 @@ fn comes_back(first: &Rule<'_>, family: Family) {
     if first.broken.is_some() {
         return;
     }
+    // Old kernels took several ranges; the first is kept.
+    if matches!(&first.target, Target::Dnat(nat) | Target::Snat(nat) if nat.more) {
+        return;
+    }
     let (mut again, _) = rule::parse_rule(&printed, whole(&printed), Form::Save, family);
     again.at = first.at;
     assert_eq!(&again, first, "printed {printed:?}");

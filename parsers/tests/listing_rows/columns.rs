@@ -173,6 +173,15 @@ fn names_where_numbers_are_missing() {
 }
 
 #[test]
+fn no_target_starts_with_a_hyphen() {
+    let row = "    0     0 --timestop all  --  *      *       0.0.0.0/0            0.0.0.0/0";
+    let (rule, diagnostics) = parse(row, VERBOSE, Family::V4);
+    let why = "`--timestop` is not the name of a target or chain";
+    assert_eq!(rule.broken.as_deref(), Some(why));
+    assert_eq!(diagnostics.len(), 1);
+}
+
+#[test]
 fn lines_that_are_no_rows_are_broken() {
     for row in [
         "",

@@ -131,7 +131,7 @@ fn flags(hop: &NextHop<'_>, others: &str, f: &mut fmt::Formatter<'_>) -> fmt::Re
         f.write_str(" onlink")?;
     }
     let mut linkdown = hop.linkdown;
-    for w in others.split_whitespace() {
+    for w in others.split_ascii_whitespace() {
         if linkdown && !matches!(w, "pervasive" | "offload" | "trap" | "notify") {
             f.write_str(" linkdown")?;
             linkdown = false;
@@ -201,8 +201,8 @@ impl<'a> Rest<'a> {
             )
         }));
         Self {
-            flags: flags.trim_end(),
-            before_metrics: before_metrics.trim_end(),
+            flags: flags.trim_ascii_end(),
+            before_metrics: before_metrics.trim_ascii_end(),
             metrics,
         }
     }
@@ -212,7 +212,7 @@ impl<'a> Rest<'a> {
 fn offset(text: &str, hit: impl Fn(&str) -> bool) -> usize {
     let mut at = 0;
     for w in text.split_inclusive(' ') {
-        if hit(w.trim_end()) {
+        if hit(w.trim_ascii_end()) {
             return at;
         }
         at += w.len();

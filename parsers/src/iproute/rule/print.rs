@@ -62,7 +62,7 @@ impl fmt::Display for PolicyRule<'_> {
         ports("sport", self.sport, f)?;
         ports("dport", self.dport, f)?;
         let (mut selectors, mut realms, mut proto) = (String::new(), String::new(), String::new());
-        let mut words = rest.split_whitespace();
+        let mut words = rest.split_ascii_whitespace();
         while let Some(w) = words.next() {
             match w {
                 "iif" | "oif" | "[detached]" | "[unresolved]" => {}

@@ -86,7 +86,7 @@ fn rule<'a>(line: Line<'a>, diagnostics: &mut Vec<Diagnostic>) -> Option<PolicyR
     while let Some(key) = words.next() {
         let start = words.word_start();
         let before = diagnostics.len();
-        let mut done = None;
+        let mut done: Option<Action<'a>> = None;
         match key {
             "not" => r.not = true,
             "from" => r.from = words.value(key, diagnostics, selector).flatten(),
@@ -162,6 +162,18 @@ fn rule<'a>(line: Line<'a>, diagnostics: &mut Vec<Diagnostic>) -> Option<PolicyR
                 );
                 rest.push(&words, start);
             }
+        }
+        // `lookup [l3mdev-table]` may stand before the action of a rule for VRFs, and `masquerade` behind one.
+        let first = action.as_ref().is_none_or(|(a, ..)| *a == Action::L3mdev);
+        let more = done
+            .as_ref()
+            .is_some_and(|a| !matches!(a, Action::Other(_)));
+        if more && !first {
+            diagnostics.push(
+                words
+                    .warning(format!("`{key}` is the second action of this rule"))
+                    .help("two lines were joined: put each rule on a line of its own"),
+            );
         }
         if diagnostics.len() > before {
             opaque = true;

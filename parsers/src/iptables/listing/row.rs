@@ -208,6 +208,13 @@ pub fn parse_listing_rule(
         let why = "not a row of an iptables listing".to_owned();
         return broken(rule, &why, "");
     };
+    if row_columns.target.starts_with('-') {
+        let why = format!(
+            "`{}` is not the name of a target or chain",
+            row_columns.target
+        );
+        return broken(rule, &why, "");
+    }
     let proto = neg(row_columns.proto, names::protocol);
     let Some(proto) = proto else {
         let why = format!("unknown protocol `{}`", row_columns.proto);

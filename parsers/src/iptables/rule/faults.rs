@@ -7,6 +7,9 @@ use crate::iptables::matches::Match;
 use crate::iptables::targets::Target;
 use std::borrow::Cow;
 
+/// What the lexer takes for blanks.
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+
 impl Reader<'_> {
     /// Makes the last match opaque, with all that was written of it up to the cursor, or gives the fault back where that is not
     /// possible: the line ends within it, or it is not the last thing written.
@@ -26,7 +29,7 @@ impl Reader<'_> {
             args: Cow::Borrowed(
                 line.get(self.last.from..self.at.lex.pos())
                     .unwrap_or_default()
-                    .trim(),
+                    .trim_matches(BLANKS),
             ),
         };
         let index = self.rule.matches.len() - 1;
@@ -49,7 +52,7 @@ impl Reader<'_> {
             args: Cow::Borrowed(
                 line.get(self.target.from..self.at.lex.pos())
                     .unwrap_or_default()
-                    .trim(),
+                    .trim_matches(BLANKS),
             ),
         };
         self.target_lacks = false;

@@ -392,7 +392,14 @@ impl<'a> Reader<'a> {
     }
 
     fn took(&mut self, index: usize) {
-        self.lacking &= !bit(index);
+        let means_nothing = match self.rule.matches.get(index) {
+            Some(Match::Set(set)) => set.src.is_empty(),
+            Some(Match::Hashlimit(hashlimit)) => hashlimit.rate.is_empty(),
+            _ => false,
+        };
+        if !means_nothing {
+            self.lacking &= !bit(index);
+        }
         if index + 1 == self.rule.matches.len() {
             self.last.to = self.at.lex.pos();
         }
@@ -425,11 +432,14 @@ impl<'a> Reader<'a> {
             }
             self.rule.matches.push(record);
         } else {
-            if word.raw.is_empty() || word.raw.starts_with('-') {
+            let name = word.text();
+            // Quotes within the word, or a backslash, may hide the name of a match that is known: nobody writes it so.
+            let hidden = matches!(name, Cow::Owned(_)) && matching::start(&name).is_some();
+            if name.is_empty() || name.starts_with('-') || hidden {
                 return Err(Fault::at(&word, Kind::Value("the name of a match")));
             }
             self.rule.matches.push(Match::Opaque {
-                name: word.text(),
+                name,
                 args: Cow::Borrowed(""),
             });
             self.report(Fault::at(
@@ -454,12 +464,23 @@ impl<'a> Reader<'a> {
                 ),
             ));
         }
-        if word.raw.is_empty() || word.raw.starts_with('-') {
+        let name = word.text();
+        let unfit = name.is_empty() || name.starts_with('-');
+        let started = match &name {
+            _ if unfit => None,
+            Cow::Borrowed(name) => Some(target::start(name, self.at.family)),
+            // Quotes within the word, or a backslash: nobody writes the name of a target so, and it may be a chain's.
+            Cow::Owned(owned) => {
+                let chain = matches!(target::start(owned, self.at.family).0, Target::Jump(_));
+                chain.then(|| (Target::Jump(name.clone()), false))
+            }
+        };
+        let Some((started, lacks)) = started else {
             return Err(Fault::at(
                 &word,
                 Kind::Value("the name of a target or chain"),
             ));
-        }
+        };
         self.target = Written {
             name: word.raw,
             named_at: word.start,
@@ -467,9 +488,9 @@ impl<'a> Reader<'a> {
             to: word.end,
         };
         if goto {
-            self.rule.target = Target::Goto(word.text());
+            self.rule.target = Target::Goto(name);
         } else {
-            (self.rule.target, self.target_lacks) = target::start(word.raw, self.at.family);
+            (self.rule.target, self.target_lacks) = (started, lacks);
             if matches!(self.rule.target, Target::Opaque { .. }) {
                 self.report_target();
             }
