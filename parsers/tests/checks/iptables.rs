@@ -22,6 +22,10 @@ fn comes_back(first: &Rule<'_>, family: Family) {
     if first.broken.is_some() {
         return;
     }
+    // It is printed last, where an option it kept may be one of a match before it.
+    if matches!(first.target, Target::Opaque { .. }) {
+        return;
+    }
     // Old kernels took several ranges; the first is kept.
     if matches!(&first.target, Target::Dnat(nat) | Target::Snat(nat) if nat.more) {
         return;
