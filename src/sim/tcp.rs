@@ -190,6 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn states_by_the_names_that_conntrack_prints() {
+        for (name, state) in [
+            ("SYN_SENT", SynSent),
+            ("SYN_RECV", SynRecv),
+            ("ESTABLISHED", Established),
+            ("FIN_WAIT", FinWait),
+            ("CLOSE_WAIT", CloseWait),
+            ("LAST_ACK", LastAck),
+            ("TIME_WAIT", TimeWait),
+            ("CLOSE", Close),
+            ("SYN_SENT2", SynSent2),
+        ] {
+            assert_eq!(TcpState::parse(name), Some(state), "{name}");
+        }
+        assert_eq!(TcpState::parse("LISTEN"), None);
+    }
+
+    #[test]
     fn connections_open_and_close() {
         check(&[(false, SYN)], Segment::Takes(SynSent));
         let open = [(false, SYN), (true, SYN_ACK), (false, ACK)];

@@ -400,3 +400,66 @@ fn an_unknown_port_matters_only_where_a_member_could_have_it() {
         assert_eq!(said, expected, "{member}");
     }
 }
+
+/// A set nobody captured is asked for by what would be looked up in it, as `ipset test` takes it.
+#[test]
+fn what_is_asked_of_a_set_is_told_as_ipset_takes_it() {
+    use crate::common::walk;
+    use crate::matches::with;
+    let said = |flags: &str, packet: &str| {
+        let s = node()
+            .table(
+                "filter",
+                &format!("-A FORWARD -m set --match-set GONE {flags} -j DROP"),
+            )
+            .snapshot();
+        let ends = walk(&s, packet);
+        assert_eq!(ends.len(), 2);
+        ends[0].assumptions.join("; ")
+    };
+    for (flags, packet, what) in [
+        ("dst", IN.to_owned(), "10.244.0.4 is in set GONE"),
+        ("src", IN.to_owned(), "192.168.0.99 is in set GONE"),
+        ("dst,dst", IN.to_owned(), "10.244.0.4,tcp:80 is in set GONE"),
+        (
+            "src,src",
+            IN.to_owned(),
+            "192.168.0.99,tcp:40000 is in set GONE",
+        ),
+        (
+            "dst,dst,src",
+            IN.to_owned(),
+            "10.244.0.4,tcp:80,192.168.0.99 is in set GONE",
+        ),
+        (
+            "dst,dst",
+            with(r#""proto":"udp""#),
+            "10.244.0.4,udp:80 is in set GONE",
+        ),
+        (
+            "dst,dst",
+            r#"{"src":"192.168.0.99","dst":"10.244.0.4","proto":"icmp","iif":"eth0"}"#.to_owned(),
+            "10.244.0.4,icmp:8/0 is in set GONE",
+        ),
+    ] {
+        let text = said(flags, &packet);
+        assert!(text.contains(what), "{flags}: {text}");
+    }
+}
+
+/// Masks of a set are laid over the packet's address, of either family.
+#[test]
+fn netmasks_of_sets_of_ipv6() {
+    use crate::common::{Files, check};
+    let s = |member: &str| {
+        Files::new(&["eth0 2001:db8::1/64", "cni0 2001:db8:7::1/64"])
+            .ipset(&format!(
+                "create S hash:ip family inet6 netmask 64\nadd S {member}\n"
+            ))
+            .table6("filter", "-A FORWARD -m set --match-set S dst -j DROP")
+            .snapshot()
+    };
+    let packet = r#"{"src":"2001:db8::9","dst":"2001:db8:7::5","dport":80,"iif":"eth0"}"#;
+    check(&s("2001:db8:7::"), packet, &["dropped"]);
+    check(&s("2001:db8:8::"), packet, &["forwarded"]);
+}

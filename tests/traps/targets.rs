@@ -201,3 +201,23 @@ fn chains() {
     let reject = s("-A FORWARD -p tcp -j REJECT --reject-with tcp-reset\n");
     check(&reject, IN, &["rejected why=filter/FORWARD/1"]);
 }
+
+/// Whether somebody listens is not in a capture: with a socket TPROXY marks and accepts, without one it drops.
+#[test]
+fn tproxy_asks_for_a_socket() {
+    use crate::common::check;
+    let s = node()
+        .table(
+            "mangle",
+            "-A PREROUTING -p tcp -j TPROXY --on-port 9000 --tproxy-mark 0x1/0x1\n-A FORWARD -m mark --mark 0x1/0x1\n",
+        )
+        .snapshot();
+    check(
+        &s,
+        IN,
+        &[
+            "forwarded mark=0x1 hit=mangle/FORWARD/1",
+            "dropped why=mangle/PREROUTING/1",
+        ],
+    );
+}
