@@ -552,3 +552,41 @@ fn the_outer_packet_of_a_tunnel_has_an_address_of_its_way() {
     let end = "forwarded out=ens4 hit=raw/OUTPUT/1 no=raw/OUTPUT/2";
     check(&s, TO_V, &[end]);
 }
+
+/// `ipvs_mt`: each option, said and inverted, of a request on its way to its real server.
+#[test]
+fn the_ipvs_match_by_option() {
+    let services = "TCP 172.19.100.2:80 rr persistent 300\n-> 10.233.98.39:80 Masq 1";
+    for (matches, fits) in [
+        ("--ipvs", true),
+        ("! --ipvs", false),
+        ("--vproto 6", true),
+        ("--vproto 17", false),
+        ("! --vproto 17", true),
+        ("--vaddr 172.19.100.2", true),
+        ("--vaddr 172.19.100.3", false),
+        ("! --vaddr 172.19.100.0/24", false),
+        ("--vport 80", true),
+        ("--vport 81", false),
+        ("! --vport 80", false),
+        ("! --vport 81", true),
+        ("--vdir ORIGINAL", true),
+        ("--vdir REPLY", false),
+        ("--vmethod MASQ", true),
+        ("--vmethod GATE", false),
+        ("! --vmethod MASQ", false),
+        ("! --vmethod IPIP", true),
+        ("--vportctl 80", true),
+        ("--vportctl 81", false),
+        ("! --vportctl 81", true),
+        ("--vaddr 172.19.100.2 --vport 81", false),
+        ("--vaddr 172.19.100.3 --vport 80", false),
+    ] {
+        let s = node(VIP, services)
+            .table("mangle", &format!("-A POSTROUTING -m ipvs {matches}"))
+            .snapshot();
+        let key = if fits { "hit" } else { "no" };
+        let end = format!("forwarded {key}=mangle/POSTROUTING/1");
+        check(&s, TO_V, &[&end]);
+    }
+}

@@ -408,3 +408,27 @@ fn tcpmss_makes_a_bare_syn_longer() {
         check(&s, &syn, &[end]);
     }
 }
+
+/// `ip_tunnel_xmit`: the outer packet leaves with the device's own address, else with one of its way.
+#[test]
+fn the_outer_packet_of_a_tunnel_device_has_a_source() {
+    let s = |tunnel: &str| {
+        Files::new(&["eth0 10.10.4.142/24", tunnel, "cali1"])
+            .route("10.233.110.0/26 via 10.10.4.141 dev tunl0 proto bird onlink\n10.233.98.39 dev cali1 scope link")
+            .table(
+                "filter",
+                "-A OUTPUT -s 10.10.4.142/32 -d 10.10.4.141/32 -p ipencap\n-A OUTPUT -s 10.10.4.200/32 -p ipencap\n-A OUTPUT -m conntrack --ctstate NEW -p ipencap\n",
+            )
+            .snapshot()
+    };
+    let packet =
+        r#"{"src":"10.233.98.39","sport":40000,"dst":"10.233.110.33","dport":80,"iif":"cali1"}"#;
+    let end = "forwarded out=tunl0 hit=filter/OUTPUT/1 no=filter/OUTPUT/2 no=filter/OUTPUT/3";
+    check(&s("tunl0 kind=ipip 10.233.98.0/32"), packet, &[end]);
+    let end = "forwarded out=tunl0 no=filter/OUTPUT/1 hit=filter/OUTPUT/2";
+    check(
+        &s("tunl0 kind=ipip local=10.10.4.200 10.233.98.0/32"),
+        packet,
+        &[end],
+    );
+}

@@ -290,3 +290,21 @@ fn an_own_address_as_source_has_its_device_too() {
     check(&s, &packet("10.3.0.1"), &["forwarded"]);
     check(&s, &packet("10.2.0.1"), &["dropped why=rp_filter:1:a0"]);
 }
+
+/// One half of a setting tells, where the other was not captured and is off.
+#[test]
+fn one_of_two_settings_is_enough() {
+    let odd = r#"{"src":"198.51.100.7","dst":"127.0.0.9","dport":80,"iif":"b0"}"#;
+    for (value, end) in [("1", "local"), ("0", "dropped")] {
+        let s = node()
+            .without("sysctl")
+            .file(
+                "sysctl.txt",
+                &format!(
+                    "net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.route_localnet = {value}\nnet.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.b0.rp_filter = 0\nnet.ipv4.conf.all.accept_local = 0\n"
+                ),
+            )
+            .snapshot();
+        check(&s, odd, &[end]);
+    }
+}

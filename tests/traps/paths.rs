@@ -200,3 +200,63 @@ fn frames_come_in_by_the_master_of_a_port() {
     let end = "no=filter/FORWARD/1 hit=filter/FORWARD/2";
     check(&s("macvlan"), packet, &[&format!("forwarded {end}")]);
 }
+
+/// Bridge ports are known while br_netfilter hands the bridge's packets to iptables (`physdev_mt`).
+#[test]
+fn physdev_knows_bridge_ports_only_through_br_netfilter() {
+    let s = |setting: &str, matches: &str| {
+        crate::common::Files::new(&[
+            "br0 kind=bridge 192.168.0.10/24",
+            "port0 master=br0",
+            "cni0 10.244.0.1/24",
+        ])
+        .sysctl(setting)
+        .table(
+            "filter",
+            &format!("-A FORWARD -m physdev {matches} -j DROP"),
+        )
+        .snapshot()
+    };
+    let packet = r#"{"src":"192.168.0.99","dst":"10.244.0.4","dport":80,"iif":"port0"}"#;
+    let on = "net.bridge.bridge-nf-call-iptables = 1";
+    let off = "net.bridge.bridge-nf-call-iptables = 0";
+    for (setting, matches, ends) in [
+        (on, "--physdev-is-in", &["dropped"][..]),
+        (on, "! --physdev-is-in", &["forwarded"]),
+        (on, "--physdev-is-out", &["forwarded"]),
+        (on, "! --physdev-is-out", &["dropped"]),
+        (on, "--physdev-is-bridged", &["forwarded"]),
+        (on, "! --physdev-is-bridged", &["dropped"]),
+        (on, "--physdev-out port0", &["forwarded"]),
+        (off, "--physdev-is-in", &["forwarded"]),
+        (off, "! --physdev-is-in", &["dropped"]),
+        (off, "--physdev-in port0", &["forwarded"]),
+    ] {
+        check(&s(setting, matches), packet, ends);
+    }
+}
+
+/// What was not captured at all is said to be so, each by its command.
+#[test]
+fn files_that_are_missing_are_named() {
+    let files = || crate::common::Files::new(&["eth0 192.168.0.10/24", "cni0 10.244.0.1/24"]);
+    let packet = r#"{"src":"192.168.0.99","dst":"10.244.0.4","dport":80,"iif":"eth0"}"#;
+    for (file, command) in [
+        ("iptables-save", "iptables-save"),
+        ("ip-route", "ip route show table all"),
+        ("ip-rule", "ip rule"),
+        ("ip-addr", "ip -d addr"),
+    ] {
+        let ends = crate::common::walk(&files().without(file).snapshot(), packet);
+        for o in &ends {
+            let told = o.missing.iter().any(|m| m.command == command);
+            assert!(told, "{file}: {:?}", o.missing);
+            assert_eq!(o.probability, None, "{file}");
+        }
+    }
+    let ends = crate::common::walk(&files().snapshot(), packet);
+    assert!(
+        ends.iter()
+            .all(|o| o.missing.is_empty() && o.probability == Some(1.0))
+    );
+}
