@@ -406,3 +406,19 @@ fn tcp_asks_again_with_the_source_it_got() {
     check(&s, &sent("tcp"), &["forwarded out=b0 src=10.2.0.1:40000"]);
     check(&s, &sent("udp"), &["forwarded out=a0 src=10.2.0.1:40000"]);
 }
+
+/// Nor does the reverse look-up of rp_filter know protocol and ports then (`__fib_validate_source`).
+#[test]
+fn rp_filter_knows_the_protocol_where_a_rule_asks_for_it() {
+    let s = |rule: &str| {
+        node()
+            .sysctl("net.ipv4.conf.all.rp_filter = 2")
+            .rule(rule)
+            .snapshot()
+    };
+    let to_node = r#"{"src":"10.1.0.9","dst":"10.1.0.1","dport":80,"iif":"lan0"}"#;
+    let lo_alone = s("130: from all iif lo ipproto tcp blackhole");
+    check(&lo_alone, to_node, &["local"]);
+    let both = "130: from all iif lo ipproto tcp blackhole\n140: from all ipproto udp lookup main";
+    check(&s(both), to_node, &["dropped"]);
+}

@@ -256,13 +256,14 @@ impl Run<'_, '_> {
         let src = self.skb.src;
         let mut key = self.key_out(src);
         if self.family == Family::V4 {
-            // IPv4's names no user, and protocol and ports only where some policy rule makes the kernel look for them
-            // (`fib4_rules_early_flow_dissect`, `include/net/ip_fib.h`).
+            // IPv4's names no user.
             key.uid = 0;
-            if !self.dissects_flows() {
-                key.proto = None;
-                (key.sport, key.dport) = (Port::None, Port::None);
-            }
+        }
+        if !self.dissects_flows() {
+            // Protocol and ports are there only where some policy rule makes the kernel look for them
+            // (`fib4_rules_early_flow_dissect`, `include/net/ip_fib.h`; `fib6_rules_early_flow_dissect`).
+            key.proto = None;
+            (key.sport, key.dport) = (Port::None, Port::None);
         }
         match self.fib_lookup(&key) {
             Ok(l) => self.output_dst(&l, true),

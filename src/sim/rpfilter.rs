@@ -3,7 +3,7 @@
 use super::route::{Lookup, NoWay, RouteKey};
 use super::run::{End, Flow, Run};
 use crate::node::DevId;
-use crate::trace::{ForkKind, Reason, StepKind};
+use crate::trace::{ForkKind, Port, Reason, StepKind};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::iptables::matches::Rpfilter;
@@ -45,7 +45,7 @@ impl Run<'_, '_> {
             }
         }
         let vmark = self.or_conf_value(dev, "src_valid_mark");
-        let key = RouteKey {
+        let mut key = RouteKey {
             dst: src,
             src: self.skb.dst,
             tos: self.skb.tos,
@@ -61,6 +61,11 @@ impl Run<'_, '_> {
             dport: self.skb.sport,
             uid: 0,
         };
+        if !self.dissects_flows() {
+            // As in `__fib_validate_source`.
+            key.proto = None;
+            (key.sport, key.dport) = (Port::None, Port::None);
+        }
         let found = self.fib_lookup(&key);
         let no_addr = !self
             .node

@@ -248,3 +248,30 @@ fn sources_that_are_no_hosts_are_not_forwarded() {
     check(&s, &from("ff02::5"), &["dropped why=martian"]);
     check(&s, &from("2001:db8:c::9"), &["forwarded"]);
 }
+
+/// `ip6_route_me_harder`, too, knows the protocol only where a rule asks for it of packets that are not the node's own.
+#[test]
+fn the_reroute_knows_the_protocol_where_a_rule_asks_for_it() {
+    let s = |rule: &str| {
+        node()
+            .table6(
+                "nat",
+                "-A OUTPUT -p udp -j DNAT --to-destination [2001:db8:99::8]:53",
+            )
+            .rule6(rule)
+            .route("2001:db8:99::8 dev b0 table 100 metric 1024 pref medium")
+            .snapshot()
+    };
+    let sent =
+        r#"{"origin":"local","dst":"2001:db8:99::7","proto":"udp","sport":40000,"dport":80}"#;
+    check(
+        &s("100: from all iif lo ipproto udp lookup 100"),
+        sent,
+        &["forwarded out=a0"],
+    );
+    check(
+        &s("100: from all ipproto udp lookup 100"),
+        sent,
+        &["forwarded out=b0"],
+    );
+}
