@@ -407,7 +407,7 @@ fn tcp_asks_again_with_the_source_it_got() {
     check(&s, &sent("udp"), &["forwarded out=a0 src=10.2.0.1:40000"]);
 }
 
-/// Nor does the reverse look-up of rp_filter know protocol and ports then (`__fib_validate_source`).
+/// Nor does the reverse look-up of `rp_filter` know protocol and ports then (`__fib_validate_source`).
 #[test]
 fn rp_filter_knows_the_protocol_where_a_rule_asks_for_it() {
     let s = |rule: &str| {

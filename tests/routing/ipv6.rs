@@ -223,7 +223,7 @@ fn a_traffic_class_set_in_output_routes_again() {
     check(&s, &sent.replace("PROTO", "tcp"), &["forwarded out=a0"]);
 }
 
-/// All hosts join ff02::1 and the groups of their own addresses' solicited nodes; of the others nobody knows.
+/// All hosts join `ff02::1` and the groups of their own addresses' solicited nodes; of the others nobody knows.
 #[test]
 fn groups_that_all_hosts_join_are_surely_delivered() {
     let s = node().snapshot();

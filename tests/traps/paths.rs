@@ -201,7 +201,7 @@ fn frames_come_in_by_the_master_of_a_port() {
     check(&s("macvlan"), packet, &[&format!("forwarded {end}")]);
 }
 
-/// Bridge ports are known while br_netfilter hands the bridge's packets to iptables (`physdev_mt`).
+/// Bridge ports are known while `br_netfilter` hands the bridge's packets to iptables (`physdev_mt`).
 #[test]
 fn physdev_knows_bridge_ports_only_through_br_netfilter() {
     let s = |setting: &str, matches: &str| {

@@ -10,10 +10,9 @@ fn check(rows: &[(&str, &str, &str)]) {
     let wrong: Vec<String> = rows
         .iter()
         .filter_map(|(first, then, expected)| {
-            let rules: String = first
-                .split(';')
-                .map(|r| format!("-A PREROUTING {}\n", r.trim()))
-                .collect();
+            let rules = first.split(';').fold(String::new(), |all, rule| {
+                all + "-A PREROUTING " + rule.trim() + "\n"
+            });
             let said = says(node().table("mangle", &rules), then, &marked);
             (said != *expected).then(|| format!("{first}, then {then}: {said}, not {expected}"))
         })
