@@ -400,7 +400,10 @@ fn tcpmss_makes_a_bare_syn_longer() {
                 "mangle",
                 "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1000",
             )
-            .table("filter", "-A FORWARD -m length --length 44 -j DROP")
+            .table(
+                "filter",
+                "-A FORWARD -m length --length 44 -j DROP\n-A FORWARD -m length --length 64 -j DROP\n",
+            )
             .snapshot();
         let syn = format!(
             r#"{{"src":"10.10.6.91","sport":40000,"dst":"10.233.98.39","dport":80,"iif":"ens4","length":{length}}}"#

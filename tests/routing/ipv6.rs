@@ -275,3 +275,12 @@ fn the_reroute_knows_the_protocol_where_a_rule_asks_for_it() {
         &["forwarded out=b0"],
     );
 }
+
+/// `rpfilter_mt`: what has no source yet passes, inverted or not.
+#[test]
+fn rpfilter_lets_pass_what_has_no_source() {
+    let s = node()
+        .table6("raw", "-A PREROUTING -m rpfilter --invert")
+        .snapshot();
+    check(&s, &from("::"), &["dropped no=raw/PREROUTING/1"]);
+}

@@ -260,3 +260,34 @@ fn files_that_are_missing_are_named() {
             .all(|o| o.missing.is_empty() && o.probability == Some(1.0))
     );
 }
+
+/// `ip_forward` looks at the frame: what came to many is not sent on, whatever NAT made of its address.
+#[test]
+fn a_multicast_frame_is_not_forwarded_by_dnat() {
+    let s = crate::node()
+        .table(
+            "nat",
+            "-A PREROUTING -d 224.0.0.5/32 -j DNAT --to-destination 10.244.0.4",
+        )
+        .snapshot();
+    let packet = crate::IN.replace("10.244.0.4", "224.0.0.5");
+    check(&s, &packet, &["dropped why=martian dnat=10.244.0.4"]);
+}
+
+/// Routes of IPv6 alone do not tell which addresses are the node's.
+#[test]
+fn addresses_of_ipv6_that_are_missing_are_named() {
+    let s = crate::common::Files::new(&["eth0 2001:db8::1/64"])
+        .without("ip-addr")
+        .without("ip-route")
+        .file(
+            "route6.txt",
+            "2001:db8:7::/64 dev cni0 metric 1024 pref medium\ndefault via fe80::1 dev eth0 metric 1024 pref medium\n",
+        )
+        .snapshot();
+    let packet = r#"{"src":"2001:db8:9::9","dst":"2001:db8:7::5","dport":80,"iif":"eth0"}"#;
+    for o in crate::common::walk(&s, packet) {
+        let told = o.missing.iter().any(|m| m.command == "ip -d addr");
+        assert!(told, "{:?}", o.missing);
+    }
+}

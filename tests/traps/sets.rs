@@ -315,6 +315,13 @@ fn sets_by_type() {
             &mac,
             "no",
         ),
+        (
+            "bitmap:ip,mac range 192.168.0.0/24",
+            "192.168.0.99+02:00:00:00:00:07",
+            "src,dst",
+            &mac,
+            "no",
+        ),
         ("bitmap:port range 0-1023", "80", "dst", IN, "yes"),
         ("bitmap:port range 0-1023", "80", "src", IN, "no"),
     ] {

@@ -102,6 +102,17 @@ fn connection_marks() {
             "-m connmark --mark 0x0",
             "yes",
         ),
+        // Bits outside of the other side's mask are turned over (`connmark_tg_shift`).
+        (
+            "-j CONNMARK --set-xmark 0x7/0xffffffff; -j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x8",
+            "-m connmark --mark 0x6",
+            "yes",
+        ),
+        (
+            "-j CONNMARK --set-xmark 0x7/0xffffffff; -j CONNMARK --restore-mark --nfmask 0x10 --ctmask 0x1",
+            "-m mark --mark 0x8000",
+            "yes",
+        ),
     ]);
 }
 
