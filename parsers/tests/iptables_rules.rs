@@ -488,6 +488,26 @@ fn what_is_opaque_keeps_its_last_word_whole() {
     assert_eq!(rule.display("X").to_string(), line);
 }
 
+#[test]
+fn what_is_opaque_holds_no_option_of_something_else() {
+    // `-o` between the options of one match: the text from the first to the last is not all its own.
+    for line in [
+        "-A X -m policy --dir in -o eth0 --pol ipsec --odd -j DROP",
+        "-A X -j DNAT --to-destination 10.0.0.1 -o eth0 --random --odd",
+    ] {
+        let (rule, diagnostics) = parse_as(line, Family::V4);
+        assert!(rule.broken.is_some(), "{line}");
+        assert_eq!(diagnostics.len(), 1, "{line}");
+        assert_eq!(diagnostics[0].span.of(line), "--odd");
+    }
+}
+
+#[test]
+fn a_second_mode_of_a_hashlimit_stays_the_second() {
+    let line = "-A X -m hashlimit --hashlimit-upto 1/sec --hashlimit-mode srcip --hashlimit-name h --hashlimit-mode dstip -j DROP";
+    check(line, line);
+}
+
 /// An unknown option is offered to every match before it: their number has to have an end.
 #[test]
 fn a_rule_has_no_more_matches_than_the_kernel_could_hold() {

@@ -1,11 +1,35 @@
 //! What becomes of a line that is not understood as a whole: opaque matches and targets, and what is missing at its end.
 
-use super::cursor::{CUT, Fault, Kind};
+use super::cursor::{CUT, Cursor, Fault, Kind};
 use super::{Reader, UNKNOWN};
-use crate::iptables::lex::Lexer;
+use crate::iptables::lex::{Lexer, is_blank};
 use crate::iptables::matches::Match;
 use crate::iptables::targets::Target;
 use std::borrow::Cow;
+
+/// How a match or target was written, for when it turns out to be opaque.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written<'a> {
+    /// Its name; empty where nothing of the kind was met yet.
+    pub name: &'a str,
+    /// Where the name starts.
+    pub named_at: usize,
+    /// Where its options start: one past its name.
+    pub from: usize,
+    /// One past its last option. An option of something else after that makes the text between no longer its own.
+    pub to: usize,
+}
+
+impl Written<'_> {
+    /// The option at the cursor is its own as well, if nothing of something else stands before it.
+    #[inline]
+    pub fn extend(&mut self, at: &Cursor<'_>) {
+        let gap = at.lex.text().as_bytes().get(self.to..at.from);
+        if gap.is_some_and(|gap| gap.iter().all(|b| is_blank(*b))) {
+            self.to = at.lex.pos();
+        }
+    }
+}
 
 /// What the lexer takes for blanks.
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];

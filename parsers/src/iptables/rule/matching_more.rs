@@ -211,7 +211,7 @@ pub(super) fn hashlimit<'a>(
         "--hashlimit-burst" => hashlimit.burst = Some(at.text()?),
         "--hashlimit-name" => hashlimit.name = at.text()?,
         // The mode goes first, which is where iptables-save prints it.
-        "--hashlimit-mode" => {
+        "--hashlimit-mode" if !hashlimit.rest.starts_with("--hashlimit-mode ") => {
             let mut mode: Text<'_> = Cow::Borrowed("");
             at.keep(&mut mode, 1)?;
             if !hashlimit.rest.is_empty() {
@@ -220,7 +220,8 @@ pub(super) fn hashlimit<'a>(
             }
             hashlimit.rest = mode;
         }
-        "--hashlimit-srcmask"
+        "--hashlimit-mode"
+        | "--hashlimit-srcmask"
         | "--hashlimit-dstmask"
         | "--hashlimit-htable-size"
         | "--hashlimit-htable-max"

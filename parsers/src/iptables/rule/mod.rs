@@ -18,6 +18,7 @@ use super::targets::Target;
 use super::{Form, Rule, RuleLine, listing};
 use crate::common::{Diagnostic, Family};
 use cursor::{Cursor, Fault, Kind, append};
+use faults::Written;
 pub(super) use general::counters;
 use std::borrow::Cow;
 
@@ -43,19 +44,6 @@ pub fn parse_rule(
         reader.diagnostics.push(fault.diagnostic(at, line));
     }
     (reader.rule, reader.diagnostics)
-}
-
-/// How a match or target was written, for when it turns out to be opaque.
-#[derive(Clone, Copy, Debug, Default)]
-struct Written<'a> {
-    /// Its name; empty where nothing of the kind was met yet.
-    name: &'a str,
-    /// Where the name starts.
-    named_at: usize,
-    /// Where its options start: one past its name.
-    from: usize,
-    /// One past its last option. An option of something else after that makes the text between no longer its own.
-    to: usize,
 }
 
 struct Reader<'a> {
@@ -221,7 +209,7 @@ impl<'a> Reader<'a> {
             Ok(false) => return Ok(false),
             Ok(true) => {
                 self.target_lacks = false;
-                self.target.to = self.at.lex.pos();
+                self.target.extend(&self.at);
             }
             Err(fault) => self.target_is_opaque(fault)?,
         }
@@ -329,7 +317,7 @@ impl<'a> Reader<'a> {
         if let Some(args) = target::takes_anything(&mut self.rule.target) {
             append(args, line, from, to);
             self.target_lacks = false;
-            self.target.to = to;
+            self.target.extend(&self.at);
             if was_jump {
                 self.report_target();
             }
@@ -401,7 +389,7 @@ impl<'a> Reader<'a> {
             self.lacking &= !bit(index);
         }
         if index + 1 == self.rule.matches.len() {
-            self.last.to = self.at.lex.pos();
+            self.last.extend(&self.at);
         }
     }
 
