@@ -415,6 +415,8 @@ fn words_stay_whole_when_printed() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(printed, [line]);
+    let line = "27:\tfrom all lookup 100 realms 4[unresolved]";
+    assert_eq!(rule::parse(line).value[0].to_string(), line);
     let line = "27:\tfrom all lookup 100 realms a\x0bb proto a\u{85}b";
     let printed: Vec<_> = rule::parse(line)
         .value

@@ -3,6 +3,7 @@
 use super::{is_json, place, reports};
 use nfwhy_parsers::iproute::{Scope, link as l, neigh as n, nexthop as h, route as r, rule as p};
 use nfwhy_parsers::{Span, Text};
+use std::net::IpAddr;
 
 /// Words without a field keep no order among those with one: print orders them as `ip` does.
 fn in_any_order(rest: &mut Option<Text<'_>>) {
@@ -11,6 +12,11 @@ fn in_any_order(rest: &mut Option<Text<'_>>) {
         words.sort();
         *text = words.join(" ").into();
     }
+}
+
+/// Whether an encapsulation is followed by none of the words that end it: what is printed behind it becomes part of it.
+fn swallows(encap: Option<&Text<'_>>, via: Option<IpAddr>, dev: Option<&Text<'_>>) -> bool {
+    encap.is_some() && via.is_none() && dev.is_none()
 }
 
 /// Whether the records come of text, without a remark. Strings of JSON can hold anything, and words that are not understood may
@@ -44,7 +50,13 @@ pub fn route(text: &str) {
     for x in &parsed.value {
         place(text, x.line, x.span);
         let printed = x.to_string();
-        if plain {
+        let swallowed = x
+            .nexthops
+            .iter()
+            .any(|h| swallows(h.encap.as_ref(), h.via, h.dev.as_ref()));
+        // A line of its own, whose words are not looked at.
+        let cached = x.rest.as_ref().is_some_and(|r| r.contains("cache"));
+        if plain && !swallowed && !cached {
             let again = r::parse(&printed);
             assert_eq!(again.diagnostics, [], "printed {printed:?}");
             let bared: Vec<_> = again.value.iter().map(bare_route).collect();
@@ -141,7 +153,7 @@ pub fn nexthop(text: &str) {
     for x in &parsed.value {
         place(text, x.line, x.span);
         let printed = x.to_string();
-        if plain {
+        if plain && !swallows(x.encap.as_ref(), x.via, x.dev.as_ref()) {
             let again = h::parse(&printed);
             assert_eq!(again.diagnostics, [], "printed {printed:?}");
             let bared: Vec<_> = again.value.iter().map(bare_nexthop).collect();

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 impl fmt::Display for PolicyRule<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rest = self.rest.as_deref().unwrap_or_default();
-        let has = |what: &str| rest.contains(what);
+        let said: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let detached = |device: &str| said.windows(2).any(|w| w == [device, "[detached]"]);
         write!(f, "{}:\t", self.priority)?;
         if self.not {
             f.write_str("not ")?;
@@ -37,13 +38,13 @@ impl fmt::Display for PolicyRule<'_> {
         }
         if let Some(d) = &self.iif {
             write!(f, " iif {d}")?;
-            if has("iif [detached]") {
+            if detached("iif") {
                 f.write_str(" [detached]")?;
             }
         }
         if let Some(d) = &self.oif {
             write!(f, " oif {d}")?;
-            if has("oif [detached]") {
+            if detached("oif") {
                 f.write_str(" [detached]")?;
             }
         }
@@ -62,7 +63,7 @@ impl fmt::Display for PolicyRule<'_> {
         ports("sport", self.sport, f)?;
         ports("dport", self.dport, f)?;
         let (mut selectors, mut realms, mut proto) = (String::new(), String::new(), String::new());
-        let mut words = rest.split_ascii_whitespace();
+        let mut words = said.iter().copied();
         while let Some(w) = words.next() {
             match w {
                 "iif" | "oif" | "[detached]" | "[unresolved]" => {}
@@ -91,7 +92,7 @@ impl fmt::Display for PolicyRule<'_> {
         if !first && self.action != Action::L3mdev {
             write!(f, " {}", self.action)?;
         }
-        if has("[unresolved]") {
+        if said.contains(&"[unresolved]") {
             f.write_str(" [unresolved]")?;
         }
         f.write_str(&proto)
