@@ -80,6 +80,13 @@ const fn columns(numbers: bool, verbose: bool) -> ListingColumns {
     }
 }
 
+/// Whether a quote stands within a word. iptables-save writes names as they are, and what the listing's parser rebuilds is so too:
+/// such a name does not read back.
+fn quote_in_a_word(row: &str) -> bool {
+    row.split_ascii_whitespace()
+        .any(|word| word.trim_matches('"').contains('"'))
+}
+
 /// Reads the row for both families; `of` is the one it is of, if that is known.
 fn row(text: &str, at: RuleLine, columns: ListingColumns, of: Option<Family>) {
     for family in FAMILIES {
@@ -93,7 +100,8 @@ fn row(text: &str, at: RuleLine, columns: ListingColumns, of: Option<Family>) {
                 .matches
                 .iter()
                 .any(|m| matches!(m, Match::Opaque { .. }));
-        if diagnostics.is_empty() && !opaque && of == Some(family) {
+        let plain = diagnostics.is_empty() && !opaque && !quote_in_a_word(at.span.of(text));
+        if plain && of == Some(family) {
             comes_back(&rule, family);
         }
     }
