@@ -405,6 +405,34 @@ fn repeated_words_are_printed_again() {
     assert_eq!(printed, [line]);
 }
 
+/// What a paste did: the last of both would be taken without a word.
+#[test]
+fn joined_routes_are_told() {
+    let line =
+        "10.207.0.0/24 dev br0 scope link mtu lock 1400 10.208.0.0/24 dev br1 scope link mtu 1300";
+    let said: Vec<_> = route::parse(line)
+        .diagnostics
+        .iter()
+        .map(|d| (d.message.clone(), d.span.of(line).to_owned()))
+        .collect();
+    let twice = |w: &str| (format!("`{w}` stands twice in this route"), w.to_owned());
+    let unknown = (
+        "`10.208.0.0/24` of this route is not understood".to_owned(),
+        "10.208.0.0/24".to_owned(),
+    );
+    assert_eq!(said, [unknown, twice("dev"), twice("scope"), twice("mtu")]);
+    // Each hop has its own.
+    let hops = "default proto bgp metric 20\n\tnexthop via 10.0.0.1 dev eth0 weight 1\n\tnexthop via 10.0.0.2 dev eth1 weight 1\n";
+    assert_eq!(route::parse(hops).diagnostics, []);
+}
+
+/// A NAT rule is kept as its words, which hold the realms; they are printed once.
+#[test]
+fn an_action_kept_as_text_repeats_nothing() {
+    let line = "27:\tfrom 10.6.0.0/16 lookup 10 realms 4/5 masquerade proto static";
+    assert_eq!(rule::parse(line).value[0].to_string(), line);
+}
+
 /// A vertical tab is a blank to Unicode and none to the parsers.
 #[test]
 fn words_stay_whole_when_printed() {

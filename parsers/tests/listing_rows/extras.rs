@@ -106,6 +106,25 @@ fn what_is_unknown_stays_and_the_rest_stands() {
     assert_eq!(rule.matches.len(), 1);
 }
 
+/// What the extensions cannot have printed is kept as text.
+#[test]
+fn impossible_values_stay_unknown() {
+    for (target, text) in [
+        ("DSCP", "DSCP set 0x4e"),
+        ("ACCEPT", "DSCP match 0x40"),
+        ("ACCEPT", "TIME until date 2024-01-01 \""),
+    ] {
+        let row = format!(
+            "    0     0 {target:<10} all  --  *      *       0.0.0.0/0            0.0.0.0/0            {text}"
+        );
+        let (rule, diagnostics) = parse(&row, VERBOSE, Family::V4);
+        let opaque = matches!(rule.target, Target::Opaque { .. })
+            || matches!(rule.matches[..], [Match::Opaque { .. }]);
+        assert!(opaque, "{text}: {rule:?}");
+        assert_eq!(diagnostics.len(), 1, "{text}");
+    }
+}
+
 /// As in a line of iptables-save: nothing prints these.
 #[test]
 fn ranges_out_of_order_and_odd_user_names_are_unknown() {

@@ -107,8 +107,10 @@ fn route<'a>(line: Line<'a>, diagnostics: &mut Vec<Diagnostic>) -> Option<Route<
     // Of an address that must be of the route's own family, and of a gateway, which need not.
     let mut family = route.family;
     let mut via_family = None;
+    let mut said = Said::default();
     while let Some(key) = words.next() {
         let start = words.word_start();
+        said.note(key, &words, diagnostics);
         match key {
             "from" => {
                 route.from = words.value(key, diagnostics, |w| match w {
@@ -187,6 +189,30 @@ fn route<'a>(line: Line<'a>, diagnostics: &mut Vec<Diagnostic>) -> Option<Route<
     Some(route)
 }
 
+/// The words of a route that were there already: `ip` prints each once.
+#[derive(Default)]
+struct Said(u16);
+
+impl Said {
+    fn note(&mut self, key: &str, words: &Words<'_>, diagnostics: &mut Vec<Diagnostic>) {
+        const ONCE: [&str; 13] = [
+            "from", "nhid", "tos", "via", "dev", "table", "proto", "scope", "src", "metric",
+            "pref", "mtu", "weight",
+        ];
+        let Some(i) = ONCE.iter().position(|w| *w == key) else {
+            return;
+        };
+        if self.0 & 1 << i != 0 {
+            diagnostics.push(
+                words
+                    .warning(format!("`{key}` stands twice in this route"))
+                    .help("two lines were joined: put each route on a line of its own"),
+            );
+        }
+        self.0 |= 1 << i;
+    }
+}
+
 fn other(family: Family) -> Family {
     match family {
         Family::V4 => Family::V6,
@@ -219,8 +245,10 @@ fn next_hop<'a>(words: &mut Words<'a>, diagnostics: &mut Vec<Diagnostic>) -> Nex
         ..NextHop::default()
     };
     let mut rest = Rest::default();
+    let mut said = Said::default();
     while words.peek().is_some_and(|w| w != "nexthop") {
         let Some(key) = words.next() else { break };
+        said.note(key, words, diagnostics);
         match key {
             "via" => {
                 let _ = words.eat("inet6") || words.eat("inet");

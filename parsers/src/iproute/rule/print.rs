@@ -67,8 +67,19 @@ impl fmt::Display for PolicyRule<'_> {
         while let Some(w) = words.next() {
             match w {
                 "iif" | "oif" | "[detached]" | "[unresolved]" => {}
-                "realms" | "realm" => pair(&mut realms, "realms", words.next()),
-                "proto" | "protocol" => pair(&mut proto, "proto", words.next()),
+                "realms" | "realm" => {
+                    let value = words.next();
+                    // `lookup 10 realms 1/2 masquerade`: an action that is kept whole says it already.
+                    if !value.is_some_and(|v| within(&self.action, [w, v])) {
+                        pair(&mut realms, "realms", value);
+                    }
+                }
+                "proto" | "protocol" => {
+                    let value = words.next();
+                    if !value.is_some_and(|v| within(&self.action, [w, v])) {
+                        pair(&mut proto, "proto", value);
+                    }
+                }
                 _ => pair(&mut selectors, w, None),
             }
         }
@@ -97,6 +108,15 @@ impl fmt::Display for PolicyRule<'_> {
         }
         f.write_str(&proto)
     }
+}
+
+/// Whether the text of an action without a field of its own holds the two words.
+fn within(action: &Action<'_>, two: [&str; 2]) -> bool {
+    let Action::Other(text) = action else {
+        return false;
+    };
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    words.windows(2).any(|w| w == two)
 }
 
 /// Adds a key and its value, if it has one, each with a blank before it.

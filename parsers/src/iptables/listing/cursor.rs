@@ -94,6 +94,11 @@ pub(super) fn byte(text: &str) -> Option<u8> {
     number(text).and_then(|n| u8::try_from(n).ok())
 }
 
+/// A DSCP: six bits.
+pub(super) fn dscp(text: &str) -> Option<u8> {
+    byte(text).filter(|value| *value < 64)
+}
+
 /// `VALUE[/MASK]`.
 pub(super) fn mark(text: &str) -> Option<MarkMask> {
     let (value, mask) = match text.split_once('/') {

@@ -1,6 +1,6 @@
 //! What the rarer matches print, and those that are only kept.
 
-use super::cursor::{Cur, addresses, byte, masked, number, range};
+use super::cursor::{Cur, addresses, byte, dscp, masked, number, range};
 use super::kept;
 use super::matches::{Read, neg_mark};
 use super::names;
@@ -41,7 +41,7 @@ pub(super) fn parse(cur: Cur<'_>) -> Read<'_> {
             Some((Match::Length(value), rest))
         }
         "DSCP" => {
-            let (value, rest) = rest.eat("match")?.neg(byte)?;
+            let (value, rest) = rest.eat("match")?.neg(dscp)?;
             Some((Match::Dscp(value), rest))
         }
         // The value sticks to the word (`tos_mt_print` in extensions/libxt_tos.c).

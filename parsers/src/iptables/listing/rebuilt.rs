@@ -122,13 +122,13 @@ pub(super) fn time(start: Cur<'_>) -> Read<'_> {
     while let Some((key, rest)) = cur.word() {
         cur = match key {
             "from" | "to" => {
-                let (value, rest) = rest.word()?;
+                let (value, rest) = moment(rest)?;
                 let name = if key == "from" { "start" } else { "stop" };
                 let _ = write!(first, "--time{name} {value} ");
                 rest
             }
             "on" => {
-                let (value, rest) = rest.word()?;
+                let (value, rest) = moment(rest)?;
                 if value.starts_with(|c: char| c.is_ascii_digit()) {
                     let days: Vec<&str> = value
                         .split(',')
@@ -146,8 +146,8 @@ pub(super) fn time(start: Cur<'_>) -> Read<'_> {
                 } else {
                     ("stop", rest.eat("date")?)
                 };
-                let (date, rest) = rest.word()?;
-                let (clock, rest) = rest.word()?;
+                let (date, rest) = moment(rest)?;
+                let (clock, rest) = moment(rest)?;
                 let _ = write!(dates, "--date{name} {date}T{clock} ");
                 rest
             }
@@ -170,4 +170,11 @@ pub(super) fn time(start: Cur<'_>) -> Read<'_> {
         text.push_str("--contiguous ");
     }
     Some((Match::Time(text.trim_end().to_owned().into()), cur))
+}
+
+/// A date, a time of day, or a list of days: what is neither was not printed by `xt_time`.
+fn moment(cur: Cur<'_>) -> Option<(&str, Cur<'_>)> {
+    let (word, rest) = cur.word()?;
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | ',' | '-');
+    word.chars().all(known).then_some((word, rest))
 }

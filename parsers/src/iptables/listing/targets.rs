@@ -1,6 +1,6 @@
 //! What targets print at the end of a row.
 
-use super::cursor::{Cur, addresses, byte, mark, masked, number, range};
+use super::cursor::{Cur, addresses, byte, dscp, mark, masked, number, range};
 use super::proceeding::push;
 use super::{names, proceeding};
 use crate::common::{MarkMask, Masked, Text};
@@ -52,7 +52,7 @@ pub(super) fn parse<'a>(name: &'a str, goto: bool, cur: Cur<'a>) -> Option<Targe
         "TPROXY" => tproxy(cur)?,
         "DSCP" => {
             let (value, rest) = cur.eat_all("DSCP set")?.word()?;
-            (Target::Dscp(byte(value)?), rest)
+            (Target::Dscp(dscp(value)?), rest)
         }
         "TOS" => tos(cur)?,
         "TTL" | "HL" => ttl(cur.eat(name)?)?,
