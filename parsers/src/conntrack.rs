@@ -50,7 +50,9 @@ pub struct Flow<'a> {
     /// Connection mark.
     pub mark: u32,
     /// `zone=`, or `zone-orig=` of a zone that only the original direction has; 0 where neither is written.
-    pub zone: u16,
+    pub zone_orig: u16,
+    /// `zone=`, or `zone-reply=` of a zone that only the reply direction has; 0 where neither is written.
+    pub zone_reply: u16,
     /// Packets of the original and of the reply direction; `None` without `nf_conntrack_acct`.
     pub packets: Option<(u64, u64)>,
     /// `helper=`.
@@ -172,13 +174,14 @@ fn flow<'a>(line: &Line<'a>, text: &'a str) -> Result<Flow<'a>, (&'a str, String
         assured: false,
         offload: false,
         mark: 0,
-        zone: 0,
+        zone_orig: 0,
+        zone_reply: 0,
         packets: None,
         helper: None,
     };
     let (mut orig, mut reply) = (Direction::default(), Direction::default());
     let mut in_reply = false;
-    let mut zone_orig = None;
+    let (mut zone, mut zone_orig, mut zone_reply) = (None, None, None);
     while let Some(w) = words.next() {
         match w {
             "[UNREPLIED]" => f.unreplied = true,
@@ -218,8 +221,9 @@ fn flow<'a>(line: &Line<'a>, text: &'a str) -> Result<Flow<'a>, (&'a str, String
                     }
                     "packets" => fill(&mut d.packets, value),
                     "mark" => number(value).map(|n| f.mark = n).is_some(),
-                    "zone" => value.parse().map(|n| f.zone = n).is_ok(),
+                    "zone" => fill(&mut zone, value),
                     "zone-orig" => fill(&mut zone_orig, value),
+                    "zone-reply" => fill(&mut zone_reply, value),
                     "helper" => {
                         f.helper = Some(Text::Borrowed(value));
                         true
@@ -232,7 +236,8 @@ fn flow<'a>(line: &Line<'a>, text: &'a str) -> Result<Flow<'a>, (&'a str, String
             }
         }
     }
-    f.zone = zone_orig.unwrap_or(f.zone);
+    f.zone_orig = zone_orig.or(zone).unwrap_or(0);
+    f.zone_reply = zone_reply.or(zone).unwrap_or(0);
     let (Some(o), Some(r)) = (orig.tuple(), reply.tuple()) else {
         return Err((text, "a flow without both of its directions".into()));
     };

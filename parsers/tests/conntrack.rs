@@ -22,7 +22,7 @@ fn plain(flows: &[Flow<'_>]) -> Vec<String> {
         .iter()
         .map(|f| {
             format!(
-                "{:?} {:?} {:?} {:?} {:?} {} {} {:#x} {} {:?}",
+                "{:?} {:?} {:?} {:?} {:?} {} {} {:#x} {} {} {:?}",
                 f.family,
                 f.proto,
                 f.state,
@@ -31,7 +31,8 @@ fn plain(flows: &[Flow<'_>]) -> Vec<String> {
                 f.unreplied,
                 f.assured,
                 f.mark,
-                f.zone,
+                f.zone_orig,
+                f.zone_reply,
                 f.packets
             )
         })
@@ -81,7 +82,7 @@ fn a_translated_connection() {
     );
     assert_eq!((f.reply.sport, f.reply.dport), (Some(8080), f.orig.sport));
     assert!(f.assured && !f.unreplied && !f.offload);
-    assert_eq!((f.mark, f.zone), (0x4000, 0));
+    assert_eq!((f.mark, f.zone_orig, f.zone_reply), (0x4000, 0, 0));
     assert!(f.packets.is_some_and(|(o, r)| o > 0 && r > 0));
 }
 
@@ -93,8 +94,8 @@ fn what_only_some_flows_have() {
             .find(|f| f.orig.dport == Some(p))
             .expect("a flow to this port")
     };
-    assert_eq!(by_port(99).zone, 7);
-    assert_eq!(by_port(96).zone, 9);
+    let zones = |port| (by_port(port).zone_orig, by_port(port).zone_reply);
+    assert_eq!((zones(99), zones(96)), ((7, 7), (9, 0)));
     assert_eq!(by_port(21).helper.as_deref(), Some("ftp"));
     assert!(by_port(81).unreplied);
     let icmp: Vec<_> = list.iter().filter_map(|f| f.orig.icmp).collect();

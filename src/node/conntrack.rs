@@ -32,8 +32,10 @@ pub struct CtEntry {
     pub assured: bool,
     /// Connection mark.
     pub mark: u32,
-    /// Zone.
-    pub zone: u16,
+    /// Zone of the original direction.
+    pub zone_orig: u16,
+    /// Zone of the reply direction.
+    pub zone_reply: u16,
     /// TCP state.
     pub state: Option<String>,
     /// `helper=`.

@@ -192,12 +192,11 @@ impl Run<'_, '_> {
         let Some(zones) = self.take_template() else {
             return;
         };
-        let mut ct = if self.looks_damaged() {
+        let ct = if self.looks_damaged() {
             Ct::fresh(self.tuple(), CtState::Invalid)
         } else {
             self.resolve(zones)
         };
-        ct.zones = zones;
         let (state, reply, at) = (ct.state, ct.is_reply, ct.at);
         self.ct = Some(ct);
         self.step(StepKind::Conntrack { state, reply, at });
@@ -208,10 +207,18 @@ impl Run<'_, '_> {
         if !self.outer {
             let known = self.known_connection(tuple, zones);
             let known = known.or_else(|| self.captured_connection(tuple, zones));
+            // It keeps the zones it was made in: its answers may come where no rule names one.
             if let Some(ct) = known.and_then(|ct| self.packet_of(ct, tuple)) {
                 return ct;
             }
         }
+        let mut ct = self.unknown_connection(tuple);
+        ct.zones = zones;
+        ct
+    }
+
+    /// Of a packet that belongs to no connection that is known.
+    fn unknown_connection(&mut self, tuple: Tuple) -> Ct {
         if self.outer {
             let mut ct = Ct::fresh(tuple, super::tunnel::OUTER_STATE);
             ct.confirmed = true;
@@ -373,6 +380,7 @@ impl Run<'_, '_> {
         ct.ipvs = c.ipvs;
         ct.src_unknown = c.src_unknown;
         ct.masqueraded_on = c.masqueraded_on;
+        ct.zones = c.zones;
         Some(ct)
     }
 
@@ -388,9 +396,9 @@ impl Run<'_, '_> {
             if e.proto != self.skb.proto || !icmp_ok {
                 return None;
             }
-            if e.zone == zones.orig && e.orig != e.reply && fits(&e.orig) {
+            if e.zone_orig == zones.orig && e.orig != e.reply && fits(&e.orig) {
                 Some((e, false))
-            } else if e.zone == zones.reply && fits(&e.reply) {
+            } else if e.zone_reply == zones.reply && fits(&e.reply) {
                 Some((e, true))
             } else {
                 None
@@ -451,6 +459,10 @@ fn from_entry(e: &CtEntry, is_reply: bool) -> Ct {
     ct.confirmed = true;
     ct.helper.clone_from(&e.helper);
     ct.at = Some(e.origin);
+    ct.zones = Zones {
+        orig: e.zone_orig,
+        reply: e.zone_reply,
+    };
     ct
 }
 

@@ -60,6 +60,30 @@ fn a_connection_of_another_zone_is_another_connection() {
         first.conn.as_ref(),
         &["forwarded no=filter/FORWARD/1"],
     );
+    // A zone of one direction: the answer belongs to the connection, and so does what comes after it.
+    let one = node()
+        .table("raw", "-A PREROUTING -i eth0 -j CT --zone-orig 5")
+        .table("filter", "-A FORWARD -m conntrack --ctstate ESTABLISHED")
+        .snapshot();
+    let first = walk_one(&one, IN, None);
+    let second = walk_one(&one, answer, first.conn.as_ref());
+    for (packet, conn) in [(answer, &first.conn), (IN, &second.conn)] {
+        check_in(
+            &one,
+            packet,
+            conn.as_ref(),
+            &["forwarded hit=filter/FORWARD/1"],
+        );
+    }
+    // The same from a captured table.
+    let entry = "tcp      6 431998 ESTABLISHED src=192.168.0.99 dst=10.244.0.4 sport=40000 dport=80 zone-orig=5 src=10.244.0.4 dst=192.168.0.99 sport=80 dport=40000 [ASSURED] mark=0 use=1\n";
+    let known = node()
+        .table("raw", "-A PREROUTING -i eth0 -j CT --zone-orig 5")
+        .table("filter", "-A FORWARD -m conntrack --ctstate ESTABLISHED")
+        .file("conntrack.txt", entry)
+        .snapshot();
+    check(&known, IN, &["forwarded hit=filter/FORWARD/1"]);
+    check(&known, answer, &["forwarded hit=filter/FORWARD/1"]);
     let both = node()
         .table("raw", "-A PREROUTING -j CT --zone 5")
         .table("filter", "-A FORWARD -m conntrack --ctstate ESTABLISHED")

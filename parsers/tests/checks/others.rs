@@ -155,7 +155,10 @@ fn listed(flow: &c::Flow<'_>) -> String {
     out += &tuple(&flow.reply, flow.packets.map(|p| p.1));
     out += if flow.assured { " [ASSURED]" } else { "" };
     out += if flow.offload { " [OFFLOAD]" } else { "" };
-    out += &format!(" mark={} zone={}", flow.mark, flow.zone);
+    out += &format!(
+        " mark={} zone-orig={} zone-reply={}",
+        flow.mark, flow.zone_orig, flow.zone_reply
+    );
     if let Some(helper) = &flow.helper {
         out += &format!(" helper={helper}");
     }

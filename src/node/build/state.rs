@@ -160,7 +160,8 @@ impl<'a> Builder<'a> {
                     replied: !f.unreplied,
                     assured: f.assured,
                     mark: f.mark,
-                    zone: f.zone,
+                    zone_orig: f.zone_orig,
+                    zone_reply: f.zone_reply,
                     state: f.state.as_ref().map(owned),
                     helper: f.helper.as_ref().map(owned),
                     origin: Origin {
