@@ -350,6 +350,11 @@ fn what_is_not_known_is_opaque_and_the_rest_stands() {
         &["--fully-new"],
     );
     check_opaque(
+        "-A X -p sctp -m sctp --chunk-types most DATA -j DROP",
+        &[("sctp", "--chunk-types most DATA")],
+        &["DATA"],
+    );
+    check_opaque(
         "-A X -j SYNPROXY --mss 1460",
         &[("SYNPROXY", "--mss 1460")],
         &["SYNPROXY"],

@@ -148,6 +148,18 @@ pub(super) fn failure(
             f.advise("route every packet of a connection alike: a mark of the first packet alone must choose no route");
             f
         }
+        Reason::ConnectionClash { at } => {
+            let place = at.map_or_else(String::new, |o| format!(" ({})", node.place(o)));
+            let mut f = Finding::new(
+                "connection-clash",
+                Severity::Error,
+                format!(
+                    "conntrack knows another connection{place} with the addresses and ports of this one's answers, and drops the packet"
+                ),
+            );
+            f.advise("delete the other connection (`conntrack -D`), or give the rule that translates the source a range of ports");
+            f
+        }
         Reason::NoRedirectAddress(hit) => rule_finding(
             node,
             "no-redirect-address",

@@ -59,6 +59,10 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
             node.device(*then).name,
             node.device(*now).name
         ),
+        Reason::ConnectionClash { at } => format!(
+            "another connection has the addresses and ports of its answers{}",
+            at.map_or_else(String::new, |o| format!(" ({})", node.place(o)))
+        ),
         Reason::NoRedirectAddress(h) => format!(
             "REDIRECT found no address on the ingress device ({})",
             rule(node, *h)

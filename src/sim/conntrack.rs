@@ -1,10 +1,10 @@
 //! Connection tracking: tuples, states, and the connection a packet belongs to.
 
-use super::run::Run;
+use super::run::{End, Flow, Run};
 use super::tcp::{self, Segment, TcpState};
 use super::zone::{Template, Zones};
 use crate::node::{CtEntry, CtTuple, DevId, Origin};
-use crate::trace::{CtState, Packet, Port, StepKind};
+use crate::trace::{CtState, Packet, Port, Reason, StepKind};
 use nfwhy_parsers::Proto;
 use std::net::IpAddr;
 
@@ -158,6 +158,16 @@ impl Ct {
             template: None,
         }
     }
+}
+
+/// A known connection in the way of a new one.
+pub(super) struct Taken {
+    /// Its original direction is the other's reply.
+    pub reversed: bool,
+    /// Its addresses or ports are translated.
+    pub translated: bool,
+    /// Where it was read.
+    pub at: Option<Origin>,
 }
 
 impl Run<'_, '_> {
@@ -384,13 +394,67 @@ impl Run<'_, '_> {
         Some(ct)
     }
 
+    /// The known connection that a new one with this reply tuple would clash with (`nf_conntrack_tuple_taken`), other than that
+    /// of the same packets.
+    pub(super) fn taken(&self, reply: Tuple) -> Option<Taken> {
+        let ct = self.ct.as_ref()?;
+        let zones = ct.zones;
+        // Tuples are found in the list of their own zone, and compared in that of their direction.
+        let as_reply = |its: Zones| its.reply == zones.reply;
+        let as_orig = |its: Zones| its.orig == zones.orig && its.orig == zones.reply;
+        let icmp = matches!(self.skb.proto, Proto::ICMP | Proto::ICMPV6);
+        let held = self.packet.conn.as_ref().filter(|k| {
+            let own = k.orig == ct.orig && k.zones.orig == zones.orig;
+            k.proto == self.skb.proto && !k.untracked && !own
+        });
+        if let Some(k) = held {
+            let reversed = !icmp && k.orig == reply && as_orig(k.zones);
+            if reversed || k.reply == reply && as_reply(k.zones) {
+                return Some(Taken {
+                    reversed,
+                    translated: k.src_nat || k.dst_nat,
+                    at: None,
+                });
+            }
+        }
+        self.node.conntrack.iter().find_map(|e| {
+            if e.proto != self.skb.proto {
+                return None;
+            }
+            let its = Zones {
+                orig: e.zone_orig,
+                reply: e.zone_reply,
+            };
+            if fits(&e.orig, ct.orig) && its.orig == zones.orig {
+                return None;
+            }
+            let reversed = !icmp && fits(&e.orig, reply) && as_orig(its);
+            (reversed || fits(&e.reply, reply) && as_reply(its)).then(|| {
+                let known = from_entry(e, false);
+                Taken {
+                    reversed,
+                    translated: known.src_nat || known.dst_nat,
+                    at: Some(e.origin),
+                }
+            })
+        })
+    }
+
+    /// `nf_confirm`: a connection whose reply tuple another has is not taken in, and its packet dropped.
+    pub(super) fn confirm(&mut self) -> Flow {
+        let Some(ct) = &self.ct else { return Ok(()) };
+        let new = matches!(ct.state, CtState::New | CtState::Related);
+        if !new || ct.confirmed || ct.made_up {
+            return Ok(());
+        }
+        match self.taken(ct.reply) {
+            Some(t) => Err(End::dropped(Reason::ConnectionClash { at: t.at })),
+            None => Ok(()),
+        }
+    }
+
     fn captured_connection(&mut self, tuple: Tuple, zones: Zones) -> Option<Ct> {
-        let fits = |t: &CtTuple| {
-            t.src == tuple.src
-                && t.dst == tuple.dst
-                && same_port(t.sport, tuple.sport)
-                && same_port(t.dport, tuple.dport)
-        };
+        let fits = |t: &CtTuple| fits(t, tuple);
         let icmp_ok = !matches!(self.skb.proto, Proto::ICMP | Proto::ICMPV6);
         let (e, is_reply) = self.node.conntrack.iter().find_map(|e| {
             if e.proto != self.skb.proto || !icmp_ok {
@@ -464,6 +528,13 @@ fn from_entry(e: &CtEntry, is_reply: bool) -> Ct {
         reply: e.zone_reply,
     };
     ct
+}
+
+fn fits(captured: &CtTuple, have: Tuple) -> bool {
+    captured.src == have.src
+        && captured.dst == have.dst
+        && same_port(captured.sport, have.sport)
+        && same_port(captured.dport, have.dport)
 }
 
 fn same_port(captured: Option<u16>, have: Port) -> bool {

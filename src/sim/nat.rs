@@ -4,6 +4,7 @@ use super::chain::{TableVerdict, TargetVerdict};
 use super::conntrack::{Ct, Tuple};
 use super::run::{End, Flow, Run};
 use crate::trace::{CtState, Effect, ForkKind, Hit, Hook, NatKind, Port, Reason, StepKind};
+use nfwhy_parsers::Proto;
 use nfwhy_parsers::common::{Masked, Range, bits};
 use nfwhy_parsers::iptables::targets::Nat;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -61,26 +62,39 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Whether the connection known has this reply tuple (`nf_nat_used_tuple`).
-    fn used_by_the_known(&self, reply: Tuple) -> bool {
-        self.packet.conn.as_ref().is_some_and(|k| {
-            !k.untracked
-                && k.proto == self.skb.proto
-                && k.reply == reply
-                && self.ct.as_ref().is_some_and(|ct| ct.orig != k.orig)
-        })
-    }
-
     /// A null binding, too, makes the reply tuple unique, by another source port (`get_unique_tuple`).
     fn leave_to_the_known(&mut self) {
         let Some(ct) = &self.ct else { return };
-        if !ct.src_nat
-            && ct.orig.sport.known().is_some()
-            && self.used_by_the_known(ct.reply)
-            && let Some(ct) = &mut self.ct
-        {
+        if ct.src_nat || ct.orig.sport.known().is_none() {
+            return;
+        }
+        let Some(taken) = self.taken(ct.reply) else {
+            return;
+        };
+        // UDP's answers to a flow that is not translated stay as they are (`nf_nat_used_tuple_new`, since Linux 6.12).
+        let clashes = matches!(self.skb.proto, Proto::UDP | Proto::UDPLITE);
+        if clashes && taken.reversed && !taken.translated {
+            return;
+        }
+        if let Some(ct) = &mut self.ct {
             ct.reply.dport = another_port(ct.orig.sport);
             ct.src_nat = true;
+        }
+    }
+
+    /// The source port with `addr`, where the one wanted is taken by a known connection: another of `ports`, those of the rule
+    /// (`nf_nat_l4proto_unique_tuple`). A single one is kept.
+    fn free_port(&self, addr: IpAddr, port: Port, ports: Option<Range<u16>>) -> Port {
+        let Some(ct) = &self.ct else { return port };
+        let mut new = ct.reply.inverted();
+        (new.src, new.sport) = (addr, self.ct_port(port));
+        if new.sport.known().is_none() || self.taken(new.inverted()).is_none() {
+            return port;
+        }
+        match ports {
+            None => another_port(port),
+            Some(r) if r.lo == r.hi => port,
+            Some(r) => Port::Random { lo: r.lo, hi: r.hi },
         }
     }
 
@@ -143,13 +157,8 @@ impl Run<'_, '_> {
         self.hit(hit, depth, Effect::None);
         let Some(ct) = &self.ct else { return };
         let mut new: Tuple = ct.reply.inverted();
-        let mut port = port;
         if source {
             (new.src, new.sport) = (addr, self.ct_port(port));
-            if new.sport.known().is_some() && self.used_by_the_known(new.inverted()) {
-                port = another_port(port);
-                new.sport = port;
-            }
         } else {
             (new.dst, new.dport) = (addr, self.ct_port(port));
         }
@@ -283,7 +292,10 @@ impl Run<'_, '_> {
             Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
             None => addr,
         };
-        let port = Self::ports_of(n, port, source);
+        let mut port = Self::ports_of(n, port, source);
+        if source {
+            port = self.free_port(addr, port, n.ports);
+        }
         self.set_up(source, addr, port, kind, hit, depth);
         Ok(TargetVerdict::Nat)
     }
@@ -320,6 +332,7 @@ impl Run<'_, '_> {
                     how,
                     at,
                 });
+                let port = self.free_port(addr, port, n.ports);
                 self.set_up(true, addr, port, NatKind::Masquerade, hit, depth);
                 Ok(TargetVerdict::Nat)
             }
@@ -393,7 +406,8 @@ impl Run<'_, '_> {
             (a, ..) => a,
         };
         if is_source(hook) {
-            let (a, p) = (map(self.skb.src), self.skb.sport);
+            let a = map(self.skb.src);
+            let p = self.free_port(a, self.skb.sport, None);
             self.set_up(true, a, p, NatKind::Netmap, hit, depth);
         } else {
             let (a, p) = (map(self.skb.dst), self.skb.dport);

@@ -272,6 +272,7 @@ impl Run<'_, '_> {
     fn deliver(&mut self) -> Flow {
         self.oif = None;
         self.run_hook(Hook::Input, false)?;
+        self.confirm()?;
         self.delivered = Some(self.view());
         Err(End::new(Verdict::Local, Reason::Delivered))
     }
@@ -322,6 +323,7 @@ impl Run<'_, '_> {
         self.oif = dst.dev;
         self.gateway = dst.via;
         self.run_hook(Hook::Postrouting, false)?;
+        self.confirm()?;
         self.leave(dst)
     }
 

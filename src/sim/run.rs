@@ -186,7 +186,11 @@ impl<'s, 'n> Run<'s, 'n> {
             _ => false,
         });
         let mark = self.skb.mark;
-        let conn = self.ct.as_ref().and_then(|ct| Conn::of(ct, self.packet));
+        // conntrack keeps no connection whose first packet did not get through; IPVS does.
+        let ended = matches!(end.verdict, Verdict::Dropped | Verdict::Rejected);
+        let kept = |ct: &&Ct| ct.confirmed || ct.ipvs.is_some() || !ended;
+        let conn = self.ct.as_ref().filter(kept);
+        let conn = conn.and_then(|ct| Conn::of(ct, self.packet));
         let mut steps = self.steps;
         steps.shrink_to_fit();
         Outcome {

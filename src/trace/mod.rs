@@ -96,6 +96,11 @@ pub enum Reason {
         /// The device now.
         now: DevId,
     },
+    /// conntrack knows another connection with the same addresses and ports in one direction.
+    ConnectionClash {
+        /// Where that one was read; `None` = it is the one the packet came with.
+        at: Option<crate::node::Origin>,
+    },
     /// REDIRECT found no address on the ingress device.
     NoRedirectAddress(Hit),
     /// IPVS: no real server with a weight.

@@ -284,6 +284,7 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::NoRealServer { .. } => "no-real-server".into(),
         Reason::RealServerUnreachable { .. } => "real-server-unreachable".into(),
         Reason::MasqueradeElsewhere { .. } => "masquerade-elsewhere".into(),
+        Reason::ConnectionClash { .. } => "clash".into(),
         Reason::IpvsNotAsked => "ipvs-not-asked".into(),
         Reason::IpvsLoopback => "ipvs-loopback".into(),
         Reason::TooBig { mtu } => format!("too-big:{mtu}"),

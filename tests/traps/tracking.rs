@@ -97,6 +97,106 @@ fn a_connection_of_another_zone_is_another_connection() {
     );
 }
 
+/// The answer comes in a zone of its own, so it is a new connection, whose reply is what the first one came as.
+#[test]
+fn a_connection_in_the_way_drops_or_moves_a_port() {
+    let answer = |proto: &str| {
+        format!(
+            r#"{{"src":"10.244.0.4","sport":80,"dst":"192.168.0.99","dport":40000,"proto":"{proto}","iif":"cni0"}}"#
+        )
+    };
+    let request = |proto: &str| IN.replace("{", &format!(r#"{{"proto":"{proto}","#));
+    for (proto, nat, end) in [
+        ("udp", "", "dropped why=clash"),
+        ("tcp", "", "dropped why=clash"),
+        // NAT finds another source port, but not for UDP, which could be both sides starting at once.
+        (
+            "tcp",
+            "-A POSTROUTING -o lo -j ACCEPT",
+            "forwarded src=10.244.0.4:*",
+        ),
+        ("udp", "-A POSTROUTING -o lo -j ACCEPT", "dropped why=clash"),
+        // The first one is translated: UDP moves, too.
+        (
+            "udp",
+            "-A PREROUTING -i eth0 -j REDIRECT --to-ports 81",
+            "forwarded src=10.244.0.4:*",
+        ),
+    ] {
+        let raw = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -i eth0 -j CT --zone-reply 5\nCOMMIT\n";
+        let nat = if nat.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n{nat}\nCOMMIT\n"
+            )
+        };
+        let snapshot = node()
+            .without("iptables-save")
+            .file("iptables-save.txt", &format!("{raw}{nat}"))
+            .snapshot();
+        let first = walk_one(&snapshot, &request(proto), None);
+        let second = walk_one(&snapshot, &answer(proto), first.conn.as_ref());
+        assert_eq!(
+            second.conn.is_some(),
+            end.starts_with("forwarded"),
+            "{proto} {nat}"
+        );
+        check_in(&snapshot, &answer(proto), first.conn.as_ref(), &[end]);
+    }
+}
+
+/// Two clients whose packets would leave alike.
+#[test]
+fn a_captured_connection_holds_its_port() {
+    let entry = |zone: &str| {
+        format!(
+            "udp      17 28 src=10.244.0.9 dst=192.0.2.7 sport=53000 dport=53 {zone}src=192.0.2.7 dst=192.168.0.10 sport=53 dport=53000 mark=0 use=1\n"
+        )
+    };
+    let packet = r#"{"src":"10.244.0.4","sport":53000,"dst":"192.0.2.7","dport":53,"proto":"udp","iif":"cni0"}"#;
+    let own = packet.replace("10.244.0.4", "10.244.0.9");
+    let other = packet.replace("192.0.2.7", "192.0.2.8");
+    for (target, packet, zone, end) in [
+        ("MASQUERADE", packet, "", "forwarded src=192.168.0.10:*"),
+        ("MASQUERADE", &other, "", "forwarded src=192.168.0.10:53000"),
+        // Its own next packet.
+        ("MASQUERADE", &own, "", "forwarded src=192.168.0.10:53000"),
+        // In another zone it is in nobody's way.
+        (
+            "MASQUERADE",
+            packet,
+            "zone-reply=3 ",
+            "forwarded src=192.168.0.10:53000",
+        ),
+        // Of one port there is no other.
+        (
+            "SNAT --to-source 192.168.0.10:53000",
+            packet,
+            "",
+            "dropped why=clash",
+        ),
+        (
+            "SNAT --to-source 192.168.0.10:52000-54000",
+            packet,
+            "",
+            "forwarded src=192.168.0.10:*",
+        ),
+        (
+            "NETMAP --to 192.168.0.10/32",
+            packet,
+            "",
+            "forwarded src=192.168.0.10:*",
+        ),
+    ] {
+        let s = node()
+            .table("nat", &format!("-A POSTROUTING -o eth0 -p udp -j {target}"))
+            .file("conntrack.txt", &entry(zone))
+            .snapshot();
+        check(&s, packet, &[end]);
+    }
+}
+
 #[test]
 fn an_echo_reply_to_oneself_is_a_reply() {
     // Both directions have the same addresses; the types tell them apart.

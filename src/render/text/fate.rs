@@ -56,6 +56,9 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
             device(node, *then),
             device(node, *now)
         ),
+        Reason::ConnectionClash { .. } => {
+            format!("{verb} by conntrack: clashes with a known connection")
+        }
         Reason::NoRedirectAddress(h) => {
             format!("{verb}: {} found no address", short_rule(node, *h))
         }

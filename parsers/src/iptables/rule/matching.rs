@@ -1,7 +1,8 @@
 //! Options of matches. [`start`] makes the record that `-m NAME` stands for, [`option`] gives it one option after the other,
 //! in whatever order they come.
 
-use super::cursor::{Cursor, Fault};
+use super::cursor::{Cursor, Fault, Kind};
+
 use super::matching_more as more;
 use super::names;
 use crate::common::{Masked, Neg, Proto, Range, Text};
@@ -227,6 +228,9 @@ pub(super) fn option<'a>(m: &mut Match<'a>, at: &mut Cursor<'a>) -> Result<bool,
                 let first = at.argument()?;
                 let second = at.argument()?;
                 super::cursor::append(&mut words, at.lex.text(), first.start, second.end);
+                if !is_chunk_list(&words) {
+                    return Err(Fault::at(&second, Kind::Value(CHUNKS)));
+                }
                 sctp.chunks = Some(Neg {
                     not: at.not,
                     value: words,
@@ -493,4 +497,13 @@ fn directions(text: &str) -> Option<Vec<bool>> {
     }
     // IPSET_DIM_MAX in include/uapi/linux/netfilter/ipset/ip_set.h.
     (all.len() <= 6).then_some(all)
+}
+
+const CHUNKS: &str = "`all`, `any` or `only`, and a list of chunk types";
+
+/// `any DATA:B,INIT`: how many of them, and which (`extensions/libxt_sctp.c`).
+fn is_chunk_list(text: &str) -> bool {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | ',');
+    matches!(words[..], ["all" | "any" | "only", list] if list.chars().all(known))
 }
