@@ -105,7 +105,7 @@ fn a_connection_in_the_way_drops_or_moves_a_port() {
             r#"{{"src":"10.244.0.4","sport":80,"dst":"192.168.0.99","dport":40000,"proto":"{proto}","iif":"cni0"}}"#
         )
     };
-    let request = |proto: &str| IN.replace("{", &format!(r#"{{"proto":"{proto}","#));
+    let request = |proto: &str| IN.replace('{', &format!(r#"{{"proto":"{proto}","#));
     for (proto, nat, end) in [
         ("udp", "", "dropped why=clash"),
         ("tcp", "", "dropped why=clash"),
