@@ -348,7 +348,7 @@ pub const CT: &[(&str, CtKey, Type)] = &[
     ("packets", CtKey::Packets, Type::Integer(64)),
     ("avgpkt", CtKey::Avgpkt, Type::Integer(64)),
     ("zone", CtKey::Zone, Type::Integer(16)),
-    ("event", CtKey::Event, Type::Integer(32)),
+    ("event", CtKey::Event, Type::CtEvent),
     ("secmark", CtKey::Secmark, Type::Integer(32)),
     ("id", CtKey::Id, Type::Integer(32)),
 ];

@@ -1,5 +1,6 @@
 //! Statements: what a rule does.
 
+use super::TableFamily;
 use super::expr::{Expr, MapRef, RelOp};
 use crate::common::Text;
 
@@ -144,6 +145,20 @@ pub enum Reject {
     Icmpx(u8),
     /// `with tcp reset`.
     TcpReset,
+}
+
+impl Reject {
+    /// [`Self::Default`] for the code that `reject` alone stands for in a table of this family: text prints that one
+    /// without a code (`reject_stmt_print` in nftables `src/statement.c`), JSON with it.
+    #[must_use]
+    pub fn normal(self, family: TableFamily) -> Self {
+        match (self, family) {
+            (Self::Icmp(3), TableFamily::Ip)
+            | (Self::Icmpv6(4), TableFamily::Ip6)
+            | (Self::Icmpx(1), _) => Self::Default,
+            (other, _) => other,
+        }
+    }
 }
 
 /// `add`, `update` or `delete` of an element.

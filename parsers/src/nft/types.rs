@@ -32,8 +32,10 @@ pub enum Type {
     CtStatus,
     /// `ct_dir`.
     CtDir,
-    /// `ct_label`: bits of 128.
+    /// `ct_label`: bits of 128. A constant is the number of its bit.
     CtLabel,
+    /// `ct_event`: flags.
+    CtEvent,
     /// `icmp_type`.
     IcmpType,
     /// `icmp_code`.
@@ -44,6 +46,10 @@ pub enum Type {
     Icmp6Code,
     /// `icmpx_code`.
     IcmpxCode,
+    /// `igmp_type`.
+    IgmpType,
+    /// `arp_op`.
+    ArpOp,
     /// `tcp_flag`: flags.
     TcpFlag,
     /// `dccp_pkttype`.
@@ -100,11 +106,14 @@ impl Type {
             "ct_status" => Self::CtStatus,
             "ct_dir" => Self::CtDir,
             "ct_label" => Self::CtLabel,
+            "ct_event" => Self::CtEvent,
             "icmp_type" => Self::IcmpType,
             "icmp_code" => Self::IcmpCode,
             "icmpv6_type" => Self::Icmp6Type,
             "icmpv6_code" => Self::Icmp6Code,
             "icmpx_code" => Self::IcmpxCode,
+            "igmp_type" => Self::IgmpType,
+            "arp_op" => Self::ArpOp,
             "tcp_flag" => Self::TcpFlag,
             "dccp_pkttype" => Self::DccpType,
             "fib_addrtype" => Self::FibAddrtype,
@@ -136,6 +145,7 @@ impl Type {
             | Self::IfaceIndex
             | Self::CtState
             | Self::CtStatus
+            | Self::CtEvent
             | Self::FibAddrtype
             | Self::Uid
             | Self::Gid
@@ -143,7 +153,7 @@ impl Type {
             | Self::ClassId
             | Self::DevGroup
             | Self::Hour => 32,
-            Self::EtherType | Self::InetService | Self::IfaceType => 16,
+            Self::EtherType | Self::InetService | Self::IfaceType | Self::ArpOp => 16,
             Self::InetProto
             | Self::CtDir
             | Self::IcmpType
@@ -151,6 +161,7 @@ impl Type {
             | Self::Icmp6Type
             | Self::Icmp6Code
             | Self::IcmpxCode
+            | Self::IgmpType
             | Self::TcpFlag
             | Self::NfProto
             | Self::PktType
@@ -168,7 +179,7 @@ impl Type {
     pub fn is_bitmask(self) -> bool {
         matches!(
             self,
-            Self::CtState | Self::CtStatus | Self::CtLabel | Self::TcpFlag
+            Self::CtState | Self::CtStatus | Self::CtLabel | Self::CtEvent | Self::TcpFlag
         )
     }
 
@@ -197,6 +208,10 @@ impl Type {
                     };
                     return Some(part(major)? << 16 | part(minor)?);
                 }
+            }
+            // `ct_label_type_parse` in nftables src/ct.c; names stand in a file that is not captured.
+            Self::CtLabel if !text.starts_with("0x") => {
+                return integer(text, 7).map(|bit| 1 << bit);
             }
             Self::Hour if text.contains(':') => return clock(text),
             _ => {}
@@ -242,6 +257,19 @@ impl Type {
                 ("snat", 16),
                 ("dnat", 32),
                 ("dying", 512),
+            ],
+            Self::CtEvent => &[
+                ("new", 1),
+                ("related", 2),
+                ("destroy", 4),
+                ("reply", 8),
+                ("assured", 16),
+                ("protoinfo", 32),
+                ("helper", 64),
+                ("mark", 128),
+                ("seqadj", 256),
+                ("secmark", 512),
+                ("label", 1024),
             ],
             Self::CtDir => &[("original", 0), ("reply", 1)],
             Self::IcmpType => &[
@@ -305,6 +333,22 @@ impl Type {
                 ("port-unreachable", 1),
                 ("host-unreachable", 2),
                 ("admin-prohibited", 3),
+            ],
+            Self::IgmpType => &[
+                ("membership-query", 0x11),
+                ("membership-report-v1", 0x12),
+                ("membership-report-v2", 0x16),
+                ("membership-report-v3", 0x22),
+                ("leave-group", 0x17),
+            ],
+            Self::ArpOp => &[
+                ("request", 1),
+                ("reply", 2),
+                ("rrequest", 3),
+                ("rreply", 4),
+                ("inrequest", 8),
+                ("inreply", 9),
+                ("nak", 10),
             ],
             Self::TcpFlag => &[
                 ("fin", 1),
@@ -446,6 +490,8 @@ mod tests {
             (Type::Hour, "08:30", 30600),
             (Type::Boolean, "missing", 0),
             (Type::Integer(4), "15", 15),
+            (Type::CtLabel, "3", 8),
+            (Type::CtEvent, "destroy", 4),
         ] {
             assert_eq!(ty.number(name), Some(number), "{ty:?} {name}");
         }
