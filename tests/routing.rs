@@ -6,6 +6,8 @@
 mod common;
 #[path = "routing/ipv6.rs"]
 mod ipv6;
+#[path = "routing/rpfilter.rs"]
+mod rpfilter;
 #[path = "routing/source.rs"]
 mod source;
 

@@ -71,7 +71,7 @@ impl Run<'_, '_> {
     /// The route for an address in table local alone.
     pub(super) fn local_table(&mut self, addr: IpAddr) -> Option<Lookup> {
         let key = RouteKey::bare(addr);
-        match self.table_lookup(TableId::LOCAL, &key, false) {
+        match self.table_lookup(TableId::LOCAL, &key) {
             TableResult::Found(l) => Some(l),
             _ => self.perhaps_local(addr),
         }

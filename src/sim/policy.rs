@@ -26,7 +26,10 @@ impl Run<'_, '_> {
                 Some(Err(_)) => false,
                 Some(Ok(d)) => match have {
                     Some(h) => h == *d || key.l3 == Some(*d),
-                    None => lo_for_none && self.node.device(*d).is_loopback(),
+                    // The VRF counts as the way in where it is not known by the way out (`l3mdev_fib_rule_iif_match`).
+                    None => {
+                        lo_for_none && (self.node.device(*d).is_loopback() || key.l3 == Some(*d))
+                    }
                 },
             }
         };

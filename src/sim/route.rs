@@ -35,6 +35,8 @@ pub struct RouteKey {
     pub dport: Port,
     /// User id of the sender; forwarded packets count as root.
     pub uid: u32,
+    /// Next hops whose link is down count, whatever the settings say (`FIB_LOOKUP_IGNORE_LINKSTATE`).
+    pub any_link: bool,
 }
 
 impl RouteKey {
@@ -62,6 +64,7 @@ impl RouteKey {
             sport: Port::None,
             dport: Port::None,
             uid: 0,
+            any_link: false,
         }
     }
 }
@@ -162,6 +165,7 @@ impl Run<'_, '_> {
             sport: self.skb.sport,
             dport: self.skb.dport,
             uid: 0,
+            any_link: false,
         }
     }
 
@@ -180,6 +184,7 @@ impl Run<'_, '_> {
             sport: self.skb.sport,
             dport: self.skb.dport,
             uid: self.skb.uid.unwrap_or(0),
+            any_link: false,
         }
     }
 
@@ -229,7 +234,7 @@ impl Run<'_, '_> {
                     continue;
                 }
             };
-            let result = match self.table_lookup(table, key, false) {
+            let result = match self.table_lookup(table, key) {
                 TableResult::Again if table == TableId::LOCAL => self
                     .perhaps_local(key.dst)
                     .map_or(TableResult::Again, TableResult::Found),
@@ -269,12 +274,7 @@ impl Run<'_, '_> {
     }
 
     /// `fib_table_lookup`.
-    pub(super) fn table_lookup(
-        &mut self,
-        table: TableId,
-        key: &RouteKey,
-        ignore_linkstate: bool,
-    ) -> TableResult {
+    pub(super) fn table_lookup(&mut self, table: TableId, key: &RouteKey) -> TableResult {
         let node = self.node;
         let family = Family::of(key.dst);
         let fib = node.fib(family);
@@ -321,7 +321,7 @@ impl Run<'_, '_> {
                 if !key.tos_fits(r.tos) {
                     continue;
                 }
-                if let Some(result) = self.try_route(r, key, ignore_linkstate) {
+                if let Some(result) = self.try_route(r, key) {
                     return result;
                 }
             }
@@ -329,12 +329,7 @@ impl Run<'_, '_> {
         TableResult::Again
     }
 
-    fn try_route(
-        &mut self,
-        r: &Route,
-        key: &RouteKey,
-        ignore_linkstate: bool,
-    ) -> Option<TableResult> {
+    fn try_route(&mut self, r: &Route, key: &RouteKey) -> Option<TableResult> {
         // A destination that means something only on its link is looked up on the device the packet came in by
         // (`rt6_need_strict` in `ip6_route_input`, net/ipv6/route.c); so ::1 is not found, and routes that refuse, which are lo's,
         // are passed over.
@@ -370,10 +365,7 @@ impl Run<'_, '_> {
         }
         let mut usable = Vec::new();
         for n in &r.nexthops {
-            if n.dead {
-                continue;
-            }
-            if n.linkdown && !ignore_linkstate && self.ignores_linkdown(n.dev) {
+            if !self.is_alive(n, key) {
                 continue;
             }
             if key.oif.is_some_and(|o| o != n.dev && key.l3 != Some(o)) {
@@ -416,6 +408,16 @@ impl Run<'_, '_> {
             RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit | RouteType::Throw
         );
         (!refuses).then(|| Self::found(r, vec![hop.clone()]))
+    }
+
+    /// A next hop without a link is printed `dead linkdown` where the setting says so (`fib_nexthop_info`,
+    /// `net/ipv4/fib_semantics.c`); that of a device that is down is dead for all.
+    fn is_alive(&self, n: &NextHop, key: &RouteKey) -> bool {
+        if n.linkdown && self.node.device(n.dev).is_up() != Some(false) {
+            key.any_link || !(n.dead || self.ignores_linkdown(n.dev))
+        } else {
+            !n.dead
+        }
     }
 
     fn ignores_linkdown(&self, dev: DevId) -> bool {

@@ -60,6 +60,7 @@ impl Run<'_, '_> {
             sport: self.skb.dport,
             dport: self.skb.sport,
             uid: 0,
+            any_link: false,
         };
         if !self.dissects_flows() {
             // As in `__fib_validate_source`.
@@ -176,18 +177,19 @@ impl Run<'_, '_> {
     /// `--invert`.
     pub(super) fn match_rpfilter(&mut self, m: Rpfilter) -> bool {
         let Some(dev) = self.iif else {
-            return true ^ m.invert;
+            return !m.invert;
         };
         // Looped-back packets pass (`rpfilter_is_loopback`).
         if self.node.device(dev).is_loopback() {
-            return true ^ m.invert;
+            return !m.invert;
         }
         let src = self.skb.src;
         let dst = self.skb.dst;
         let ok = match self.family {
             Family::V4 => {
-                if src.is_unspecified() && is_multicast_or_broadcast(dst) {
-                    return true ^ m.invert;
+                let near = matches!(dst, IpAddr::V4(d) if d.is_broadcast() || d.octets()[..3] == [224, 0, 0]);
+                if src.is_unspecified() && near {
+                    return !m.invert;
                 }
                 let key = RouteKey {
                     src: match dst {
@@ -196,8 +198,8 @@ impl Run<'_, '_> {
                     },
                     tos: self.skb.tos,
                     mark: if m.validmark { self.skb.mark } else { 0 },
-                    oif: self.node.l3_master(dev),
                     l3: self.node.l3_master(dev),
+                    any_link: true,
                     ..RouteKey::bare(src)
                 };
                 match self.fib_lookup(&key) {
@@ -214,7 +216,7 @@ impl Run<'_, '_> {
             Family::V6 => {
                 // "not routable" (`rpfilter_mt`).
                 if src.is_unspecified() {
-                    return true ^ m.invert;
+                    return !m.invert;
                 }
                 let key = RouteKey {
                     src: if is_multicast_or_broadcast(dst) {
@@ -231,7 +233,7 @@ impl Run<'_, '_> {
                 self.reverse6(m, key, dev)
             }
         };
-        ok ^ m.invert
+        ok != m.invert
     }
 
     /// `rpfilter_lookup_reverse6` (`net/ipv6/netfilter/ip6t_rpfilter.c`).
