@@ -277,15 +277,18 @@ impl Run<'_, '_> {
         Err(End::new(Verdict::Local, Reason::Delivered))
     }
 
+    /// `skb->pkt_type != PACKET_HOST` (`ip_forward`, `ip6_forward`): NAT changes the address, not the frame.
+    pub(super) fn came_to_many(&mut self) -> bool {
+        let dst = self.packet.dst;
+        matches!(self.packet.origin, Origin::Device(_))
+            && (dst.is_multicast()
+                || self.knows_addresses(dst)
+                    && self.addr_type4(dst, self.iif) == RouteType::Broadcast)
+    }
+
     /// `ip_forward`, `ip6_forward`.
     fn forward(&mut self, dst: &Dst) -> Flow {
-        // `skb->pkt_type != PACKET_HOST` (`ip_forward`, `ip6_forward`): NAT changes the address, not the frame.
-        let to_many = self.packet.dst;
-        if matches!(self.packet.origin, Origin::Device(_))
-            && (to_many.is_multicast()
-                || self.knows_addresses(to_many)
-                    && self.addr_type4(to_many, self.iif) == RouteType::Broadcast)
-        {
+        if self.came_to_many() {
             return Err(Self::martian(
                 "what comes in a broadcast or multicast frame is not forwarded",
             ));

@@ -116,7 +116,7 @@ impl Run<'_, '_> {
                 Some(Dim::Mac) => "mac".to_owned(),
                 Some(Dim::Ip | Dim::Net | Dim::Set) => addr.to_string(),
                 // The usual shape of a set nobody captured: address, port, address.
-                None if i == 1 && m.src.len() > 1 => port_text(),
+                None if i == 1 => port_text(),
                 None => addr.to_string(),
             });
         }
@@ -211,14 +211,9 @@ impl Run<'_, '_> {
                         return self.membership_any_port(set, from_src, d);
                     }
                 },
-                // Only the source's, and only of packets that came in (`bitmap_ipmac_kadt`).
-                Dim::Mac if self.iif.is_none() => return Membership::No,
-                Dim::Mac if !from_src && kind.method == Method::Bitmap => return Membership::No,
-                Dim::Mac => match self.skb.mac {
-                    Some(m) => SetValue::Mac(m),
-                    None => {
-                        return Membership::Unknown("the source MAC address is not given".into());
-                    }
+                Dim::Mac => match self.set_mac(from_src) {
+                    Ok(m) => SetValue::Mac(m),
+                    Err(answer) => return answer,
                 },
                 Dim::Mark => SetValue::Mark(self.skb.mark),
                 Dim::Iface => {
@@ -248,6 +243,29 @@ impl Run<'_, '_> {
             }
             None => Membership::No,
         }
+    }
+
+    /// The frame's source, or its destination, which is the device's own address. What came in by no Ethernet device has neither
+    /// (`bitmap_ipmac_kadt`, `hash_mac4_kadt`).
+    fn set_mac(&mut self, from_src: bool) -> Result<[u8; 6], Membership> {
+        let Some(dev) = self.iif else {
+            return Err(Membership::No);
+        };
+        let d = self.node.device(dev);
+        if d.link_type.as_deref().is_some_and(|t| t != "ether") {
+            return Err(Membership::No);
+        }
+        let mac = if from_src {
+            self.skb.mac
+        } else if self.came_to_many() {
+            None
+        } else {
+            d.mac.as_deref().and_then(mac_of)
+        };
+        mac.ok_or_else(|| {
+            let end = if from_src { "source" } else { "destination" };
+            Membership::Unknown(format!("the {end} MAC address is not given"))
+        })
     }
 
     /// The port is not known: no member of this protocol means no, else it cannot be told.
@@ -292,6 +310,16 @@ impl Run<'_, '_> {
             p => Ok(Some((p, 0))),
         }
     }
+}
+
+/// `02:00:00:00:00:01`.
+fn mac_of(text: &str) -> Option<[u8; 6]> {
+    let mut out = [0; 6];
+    let mut bytes = text.split(':');
+    for b in &mut out {
+        *b = u8::from_str_radix(bytes.next()?, 16).ok()?;
+    }
+    Some(out)
 }
 
 fn masked(a: IpAddr, mask: IpAddr) -> IpAddr {

@@ -322,6 +322,23 @@ fn sets_by_type() {
             &mac,
             "no",
         ),
+        // The frame was for the device's own address.
+        (
+            "bitmap:ip,mac range 10.244.0.0/24",
+            "10.244.0.4+02:00:00:00:00:02",
+            "dst,dst",
+            &mac,
+            "yes",
+        ),
+        (
+            "bitmap:ip,mac range 10.244.0.0/24",
+            "10.244.0.4+02:00:00:00:00:07",
+            "dst,src",
+            &mac,
+            "yes",
+        ),
+        ("hash:mac", "02:00:00:00:00:02", "dst", IN, "yes"),
+        ("hash:mac", "02:00:00:00:00:07", "dst", &mac, "no"),
         ("bitmap:port range 0-1023", "80", "dst", IN, "yes"),
         ("bitmap:port range 0-1023", "80", "src", IN, "no"),
     ] {
@@ -469,4 +486,40 @@ fn netmasks_of_sets_of_ipv6() {
     let packet = r#"{"src":"2001:db8::9","dst":"2001:db8:7::5","dport":80,"iif":"eth0"}"#;
     check(&s("2001:db8:7::"), packet, &["dropped"]);
     check(&s("2001:db8:8::"), packet, &["forwarded"]);
+}
+
+/// A frame to many has another destination than the device, what came by no Ethernet device has none.
+#[test]
+fn the_hardware_address_a_frame_was_for() {
+    use crate::common::{Files, check};
+    let files = |devices: &[&str]| {
+        Files::new(devices)
+            .ipset("create S hash:mac\nadd S 02:00:00:00:00:02\n")
+            .table("mangle", "-A INPUT -m set --match-set S dst -j DROP")
+    };
+    let eth = files(&["eth0 192.168.0.10/24"]);
+    let to = |dst: &str| {
+        format!(r#"{{"src":"192.168.0.99","dst":"{dst}","proto":"udp","dport":80,"iif":"eth0"}}"#)
+    };
+    check(&eth.snapshot(), &to("192.168.0.10"), &["dropped"]);
+    for many in ["224.0.0.1", "192.168.0.255", "255.255.255.255"] {
+        check(&eth.snapshot(), &to(many), &["dropped p=?", "local p=?"]);
+    }
+    let tunnel = files(&["tunl0 kind=ipip 192.168.0.10/24"]);
+    let packet = to("192.168.0.10").replace("eth0", "tunl0");
+    check(&tunnel.snapshot(), &packet, &["local sure=yes"]);
+    let to_self = r#"{"origin":"local","dst":"192.168.0.10","dport":80}"#;
+    check(&eth.snapshot(), to_self, &["local sure=yes"]);
+    let output = files(&["eth0 192.168.0.10/24"])
+        .table("mangle", "-A OUTPUT -m set --match-set S dst -j DROP");
+    check(&output.snapshot(), to_self, &["local sure=yes"]);
+    // Nobody told which address the device has.
+    let bare = eth
+        .without("ip-addr")
+        .route("192.168.0.0/24 dev eth0 scope link");
+    check(
+        &bare.snapshot(),
+        &to("192.168.0.10"),
+        &["dropped p=?", "local p=?"],
+    );
 }
