@@ -4,6 +4,8 @@
 
 #[path = "traps/bounds.rs"]
 mod bounds;
+#[path = "traps/clashes.rs"]
+mod clashes;
 mod common;
 #[path = "traps/matches.rs"]
 mod matches;
@@ -19,6 +21,8 @@ mod targets;
 mod tools;
 #[path = "traps/tracking.rs"]
 mod tracking;
+#[path = "traps/types.rs"]
+mod types;
 
 use common::{Files, check, walk};
 

@@ -22,6 +22,17 @@ pub struct Tuple {
 }
 
 impl Tuple {
+    /// As captured: no port where the protocol has none.
+    fn of(t: &CtTuple) -> Self {
+        let port = |p: Option<u16>| p.map_or(Port::None, Port::Known);
+        Self {
+            src: t.src,
+            dst: t.dst,
+            sport: port(t.sport),
+            dport: port(t.dport),
+        }
+    }
+
     /// `nf_ct_invert_tuple`.
     #[must_use]
     pub fn inverted(self) -> Self {
@@ -395,56 +406,55 @@ impl Run<'_, '_> {
     }
 
     /// The known connection that a new one with this reply tuple would clash with (`nf_conntrack_tuple_taken`), other than that
-    /// of the same packets.
+    /// of the same packets. An ICMP message finds another id (`nf_nat_l4proto_unique_tuple`), which is not told.
     pub(super) fn taken(&self, reply: Tuple) -> Option<Taken> {
         let ct = self.ct.as_ref()?;
         let zones = ct.zones;
-        // Tuples are found in the list of their own zone, and compared in that of their direction.
-        let as_reply = |its: Zones| its.reply == zones.reply;
-        let as_orig = |its: Zones| its.orig == zones.orig && its.orig == zones.reply;
+        let exact = |p: Port| matches!(p, Port::Known(_) | Port::None);
         let icmp = matches!(self.skb.proto, Proto::ICMP | Proto::ICMPV6);
-        let held = self.packet.conn.as_ref().filter(|k| {
-            let own = k.orig == ct.orig && k.zones.orig == zones.orig;
-            k.proto == self.skb.proto && !k.untracked && !own
-        });
-        if let Some(k) = held {
-            let reversed = !icmp && k.orig == reply && as_orig(k.zones);
-            if reversed || k.reply == reply && as_reply(k.zones) {
-                return Some(Taken {
-                    reversed,
-                    translated: k.src_nat || k.dst_nat,
-                    at: None,
-                });
-            }
+        if icmp || !exact(reply.sport) || !exact(reply.dport) {
+            return None;
         }
-        self.node.conntrack.iter().find_map(|e| {
-            if e.proto != self.skb.proto {
-                return None;
-            }
-            let its = Zones {
-                orig: e.zone_orig,
-                reply: e.zone_reply,
-            };
-            if fits(&e.orig, ct.orig) && its.orig == zones.orig {
-                return None;
-            }
-            let reversed = !icmp && fits(&e.orig, reply) && as_orig(its);
-            (reversed || fits(&e.reply, reply) && as_reply(its)).then(|| {
-                let known = from_entry(e, false);
-                Taken {
-                    reversed,
-                    translated: known.src_nat || known.dst_nat,
-                    at: Some(e.origin),
-                }
-            })
+        self.others().find_map(|(its, orig, theirs, taken)| {
+            // Tuples are found in the list of their own zone, and compared in that of their direction.
+            let own = orig == ct.orig && its.orig == zones.orig;
+            let reversed = orig == reply && its.orig == zones.orig && its.orig == zones.reply;
+            let alike = theirs == reply && its.reply == zones.reply;
+            (!own && (reversed || alike)).then_some(Taken { reversed, ..taken })
         })
+    }
+
+    /// All known connections of the packet's protocol: zones, tuples, and the rest.
+    fn others(&self) -> impl Iterator<Item = (Zones, Tuple, Tuple, Taken)> {
+        let held = self.packet.conn.as_ref().filter(|k| !k.untracked);
+        let held = held.map(|k| {
+            let taken = Taken {
+                reversed: false,
+                translated: k.src_nat || k.dst_nat,
+                at: None,
+            };
+            (k.proto, (k.zones, k.orig, k.reply, taken))
+        });
+        let captured = self.node.conntrack.iter().map(|e| {
+            let (orig, reply) = (Tuple::of(&e.orig), Tuple::of(&e.reply));
+            let taken = Taken {
+                reversed: false,
+                translated: reply != orig.inverted(),
+                at: Some(e.origin),
+            };
+            (e.proto, (zones_of(e), orig, reply, taken))
+        });
+        held.into_iter()
+            .chain(captured)
+            .filter(|(proto, _)| *proto == self.skb.proto)
+            .map(|(_, known)| known)
     }
 
     /// `nf_confirm`: a connection whose reply tuple another has is not taken in, and its packet dropped.
     pub(super) fn confirm(&mut self) -> Flow {
         let Some(ct) = &self.ct else { return Ok(()) };
         let new = matches!(ct.state, CtState::New | CtState::Related);
-        if !new || ct.confirmed || ct.made_up {
+        if !new || ct.confirmed {
             return Ok(());
         }
         match self.taken(ct.reply) {
@@ -454,10 +464,12 @@ impl Run<'_, '_> {
     }
 
     fn captured_connection(&mut self, tuple: Tuple, zones: Zones) -> Option<Ct> {
-        let fits = |t: &CtTuple| fits(t, tuple);
-        let icmp_ok = !matches!(self.skb.proto, Proto::ICMP | Proto::ICMPV6);
+        let fits = |t: &CtTuple| Tuple::of(t) == tuple;
+        if matches!(self.skb.proto, Proto::ICMP | Proto::ICMPV6) {
+            return None;
+        }
         let (e, is_reply) = self.node.conntrack.iter().find_map(|e| {
-            if e.proto != self.skb.proto || !icmp_ok {
+            if e.proto != self.skb.proto {
                 return None;
             }
             if e.zone_orig == zones.orig && e.orig != e.reply && fits(&e.orig) {
@@ -495,14 +507,7 @@ fn answers(proto: Proto, ty: u8) -> bool {
 /// A captured entry as the packet's connection. `nf_ct_get_tuple` state: a packet of the original direction is NEW until a
 /// reply was seen (`resolve_normal_ct`: `IPS_SEEN_REPLY` decides).
 fn from_entry(e: &CtEntry, is_reply: bool) -> Ct {
-    let t = |t: &CtTuple| Tuple {
-        src: t.src,
-        dst: t.dst,
-        sport: t.sport.map_or(Port::None, Port::Known),
-        dport: t.dport.map_or(Port::None, Port::Known),
-    };
-    let orig = t(&e.orig);
-    let reply = t(&e.reply);
+    let (orig, reply) = (Tuple::of(&e.orig), Tuple::of(&e.reply));
     let plain = orig.inverted();
     let mut ct = Ct::fresh(orig, CtState::New);
     ct.state = if is_reply || e.replied {
@@ -523,25 +528,14 @@ fn from_entry(e: &CtEntry, is_reply: bool) -> Ct {
     ct.confirmed = true;
     ct.helper.clone_from(&e.helper);
     ct.at = Some(e.origin);
-    ct.zones = Zones {
-        orig: e.zone_orig,
-        reply: e.zone_reply,
-    };
+    ct.zones = zones_of(e);
     ct
 }
 
-fn fits(captured: &CtTuple, have: Tuple) -> bool {
-    captured.src == have.src
-        && captured.dst == have.dst
-        && same_port(captured.sport, have.sport)
-        && same_port(captured.dport, have.dport)
-}
-
-fn same_port(captured: Option<u16>, have: Port) -> bool {
-    match (captured, have) {
-        (Some(n), Port::Known(m)) => n == m,
-        (None, Port::None) => true,
-        _ => false,
+fn zones_of(e: &CtEntry) -> Zones {
+    Zones {
+        orig: e.zone_orig,
+        reply: e.zone_reply,
     }
 }
 

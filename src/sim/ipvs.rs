@@ -346,9 +346,10 @@ impl Run<'_, '_> {
                 "no outer packet went to {server} lately, so nat rules see this one"
             ));
         }
-        let mut ct = Ct::untracked(tuple);
-        ct.state = CtState::New;
+        let mut ct = Ct::fresh(tuple, CtState::New);
         (ct.src_done, ct.dst_done, ct.confirmed) = (known, known, known);
+        // Earlier packets may have left a mark.
+        ct.made_up = known;
         self.outer_packet(self.iif, Some(ct), kind, (src, server), dst)
     }
 

@@ -108,7 +108,7 @@ impl Run<'_, '_> {
             (_, Some(ct)) => ct.orig,
             _ => self.tuple(),
         };
-        let mut ct = Ct::untracked(orig);
+        let mut ct = Ct::fresh(orig, CtState::Untracked);
         ct.ipvs = kept.then_some(c);
         // What has no connection stays as it is: INVALID.
         let invalid = |ct: &Ct| ct.state == CtState::Invalid;

@@ -65,7 +65,7 @@ impl Run<'_, '_> {
     /// A null binding, too, makes the reply tuple unique, by another source port (`get_unique_tuple`).
     fn leave_to_the_known(&mut self) {
         let Some(ct) = &self.ct else { return };
-        if ct.src_nat || ct.orig.sport.known().is_none() {
+        if ct.orig.sport.known().is_none() {
             return;
         }
         let Some(taken) = self.taken(ct.reply) else {
@@ -418,10 +418,7 @@ impl Run<'_, '_> {
 
     /// Raw's `NOTRACK`.
     pub(super) fn make_untracked(&mut self) {
-        let t = self.tuple();
-        let mut ct = Ct::untracked(t);
-        ct.state = CtState::Untracked;
-        self.ct = Some(ct);
+        self.ct = Some(Ct::fresh(self.tuple(), CtState::Untracked));
         self.step(StepKind::Conntrack {
             state: CtState::Untracked,
             reply: false,
@@ -436,19 +433,7 @@ fn another_port(current: Port) -> Port {
         Port::Known(0..512) => (1, 511),
         Port::Known(512..1024) => (600, 1023),
         Port::Known(_) | Port::Ephemeral => (1024, 65535),
-        Port::Random { lo: 1024.., .. } => (1024, 65535),
         _ => (1, 65535),
     };
     Port::Random { lo, hi }
-}
-
-impl Ct {
-    pub(super) fn untracked(t: Tuple) -> Self {
-        Self {
-            src_done: true,
-            dst_done: true,
-            made_up: true,
-            ..Self::fresh(t, CtState::Untracked)
-        }
-    }
 }

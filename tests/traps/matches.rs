@@ -26,7 +26,7 @@ pub fn with(more: &str) -> String {
 }
 
 #[track_caller]
-fn check(rows: &[(&str, &str, &str)]) {
+pub fn check(rows: &[(&str, &str, &str)]) {
     let wrong: Vec<String> = rows
         .iter()
         .filter_map(|(matches, packet, expected)| {
@@ -459,70 +459,4 @@ fn assumptions_name_what_decides() {
     check(&limited("-j LOG"), IN, &["forwarded sure=yes"]);
     check(&limited(""), IN, &["forwarded sure=yes"]);
     check(&limited("-j DROP"), IN, &["dropped sure=no"]);
-}
-
-/// Of ICMP, the id is the source port of a tuple and type and code the destination (`nf_conntrack_tuple`).
-#[test]
-fn tuples_of_icmp_hold_type_and_code() {
-    let ping = |ty: u8| {
-        format!(
-            r#"{{"src":"192.168.0.99","dst":"10.244.0.4","proto":"icmp","icmp_type":{ty},"icmp_code":0,"iif":"eth0"}}"#
-        )
-    };
-    check(&[
-        ("-m conntrack --ctorigdstport 2048", &ping(8), "yes"),
-        ("-m conntrack --ctorigdstport 2049", &ping(8), "no"),
-        ("-m conntrack --ctrepldstport 0", &ping(8), "yes"),
-        ("-m conntrack --ctrepldstport 2048", &ping(8), "no"),
-        ("-m conntrack --ctrepldstport 3584", &ping(13), "yes"),
-        ("-m conntrack --ctrepldstport 4096", &ping(15), "yes"),
-        ("-m conntrack --ctrepldstport 4608", &ping(17), "yes"),
-        ("-m conntrack --ctorigsrcport 1", &ping(8), "?"),
-    ]);
-}
-
-/// `match_type6` and `match_lookup_rt6`: IPv6 knows types by what the address is, and by the route to it.
-#[test]
-fn addresses_of_ipv6_by_type() {
-    use crate::common::check;
-    let s = |matches: &str| {
-        Files::new(&["eth0 2001:db8::1/64", "cni0 2001:db8:7::1/64"])
-            .route("unreachable 2001:db8:9::/64 dev lo metric 1024 pref medium\nprohibit 2001:db8:a::/64 dev lo metric 1024 pref medium")
-            .table6("raw", &format!("-A PREROUTING -m addrtype {matches}"))
-            .snapshot()
-    };
-    let to =
-        |dst: &str| format!(r#"{{"src":"2001:db8::9","dst":"{dst}","dport":80,"iif":"eth0"}}"#);
-    for (matches, dst, hit) in [
-        ("--dst-type LOCAL", "2001:db8::1", true),
-        ("--dst-type LOCAL", "2001:db8:7::5", false),
-        ("! --dst-type LOCAL", "2001:db8:7::5", true),
-        ("--dst-type LOCAL --limit-iface-in", "2001:db8::1", true),
-        ("--dst-type LOCAL --limit-iface-in", "2001:db8:7::1", false),
-        ("--dst-type UNICAST", "2001:db8:7::5", true),
-        ("--dst-type UNICAST", "ff02::1", false),
-        ("--dst-type UNICAST,LOCAL", "2001:db8:7::5", false),
-        ("--dst-type UNICAST,LOCAL", "2001:db8::1", true),
-        ("--dst-type MULTICAST", "ff02::1", true),
-        ("--dst-type MULTICAST", "2001:db8:7::5", false),
-        ("--dst-type UNSPEC", "2001:db8:7::5", false),
-        ("--dst-type UNREACHABLE", "2001:db8:9::5", true),
-        ("--dst-type UNREACHABLE", "2001:db8:7::5", false),
-        (
-            "--dst-type LOCAL,UNREACHABLE --limit-iface-in",
-            "2001:db8::1",
-            true,
-        ),
-        ("--src-type UNICAST", "2001:db8:7::5", true),
-        ("--src-type LOCAL", "2001:db8:7::5", false),
-    ] {
-        let ends = walk(&s(matches), &to(dst));
-        let was = ends.iter().all(|o| o.hits().next().is_some());
-        assert_eq!(was, hit, "{matches} for {dst}");
-    }
-    check(
-        &s("--dst-type LOCAL"),
-        &to("2001:db8::1"),
-        &["local hit=raw/PREROUTING/1"],
-    );
 }

@@ -66,14 +66,11 @@ impl Run<'_, '_> {
                 if mask & 1 != 0 && !a.is_unspecified() {
                     return false;
                 }
-                let asks = bit(RouteType::Local)
-                    | bit(RouteType::Anycast)
-                    | bit(RouteType::Unreachable)
-                    | bit(RouteType::Prohibit);
-                if mask & asks == 0 {
+                let asks = [RouteType::Local, RouteType::Anycast, RouteType::Unreachable];
+                if asks.into_iter().all(|t| mask & bit(t) == 0) {
                     return true;
                 }
-                mask & self.route6_types(addr, mask, dev) != 0
+                mask & self.route6_types(addr, dev) != 0
             }
         }
     }
@@ -82,20 +79,16 @@ impl Run<'_, '_> {
     pub(in crate::sim) fn route6_types(
         &mut self,
         addr: IpAddr,
-        mask: u16,
         dev: Option<crate::node::DevId>,
     ) -> u16 {
         const LOCAL: u16 = 1 << 2;
         const ANYCAST: u16 = 1 << 4;
         const UNREACHABLE: u16 = 1 << 7;
         let mut out = 0;
-        if let Some(d) = dev {
-            if mask & LOCAL != 0 && self.node.device(d).addrs.iter().any(|a| a.local == addr) {
-                out |= LOCAL;
-            }
-            if mask & !LOCAL == 0 {
-                return out;
-            }
+        if let Some(d) = dev
+            && self.node.device(d).addrs.iter().any(|a| a.local == addr)
+        {
+            out |= LOCAL;
         }
         let key = RouteKey {
             oif: dev,
