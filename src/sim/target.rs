@@ -4,9 +4,9 @@ use super::chain::TargetVerdict;
 use super::run::{End, Flow, Run};
 use crate::node::Table;
 use crate::trace::{CtState, Effect, Hit, Hook, NatKind, Reason, Verdict};
+use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::targets::{Connmark, TtlTarget};
 use nfwhy_parsers::iptables::{Rule, Target};
-use nfwhy_parsers::{Family, Proto};
 
 impl<'n> Run<'_, 'n> {
     pub(super) fn run_target<'r>(
@@ -185,13 +185,14 @@ impl<'n> Run<'_, 'n> {
     }
 
     /// TCPMSS puts its option into a header that has none, where no data follows (`tcpmss_mangle_packet`, `net/netfilter/xt_TCPMSS.c`);
-    /// a packet as long as the plain headers is such a one, and longer by four bytes from here on.
+    /// a packet as long as the plain headers is such a one, and longer by four bytes from here on. The rule is of TCP, else it does
+    /// not load (`tcpmss_tg4_check`).
     fn add_mss(&mut self) {
         let headers = match self.family {
             Family::V4 => 20 + 20,
             Family::V6 => 40 + 20,
         };
-        if self.skb.proto == Proto::TCP && self.skb.length == headers {
+        if self.skb.length == headers {
             self.skb.length += 4;
         }
     }

@@ -110,7 +110,7 @@ impl Run<'_, '_> {
         self.skb.icmp = None;
         self.skb.flags = TcpFlags::default();
         self.skb.length += 20;
-        // Tunnel devices take the flag off (`skb_scrub_packet`); IPVS's own tunnel has no device.
+        // Tunnel devices take the flag off (`skb_scrub_packet`, since Linux 6.14); IPVS's own tunnel has no device.
         self.skb.ipvs &= ct.is_some();
         self.skb.local = false;
         self.iif = None;

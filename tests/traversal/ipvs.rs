@@ -413,3 +413,17 @@ fn ipvs_any_server_with_a_weight_is_chosen_and_weights_count_for_wrr() {
         ],
     );
 }
+
+/// `skb_scrub_packet`: what a tunnel device wraps is not IPVS's any more (always since Linux 6.14; before, between namespaces).
+#[test]
+fn the_outer_packet_of_a_tunnel_device_is_not_of_ipvs() {
+    let s = ipvs(REMOTE)
+        .table(
+            "security",
+            "-A OUTPUT -p ipencap\n-A OUTPUT -p ipencap -m ipvs --ipvs\n-A OUTPUT -p tcp -m ipvs --ipvs\n",
+        )
+        .snapshot();
+    let end =
+        "forwarded out=tunl0 hit=security/OUTPUT/2 no=security/OUTPUT/3 hit=security/OUTPUT/4";
+    check(&s, TO_V, &[end]);
+}
