@@ -175,10 +175,11 @@ impl Case {
         out
     }
 
-    /// Whether a packet of several ends may go between the same two readings as others of its kind.
+    /// Whether a packet of several ends may go between the same two readings as others of its kind. Without ports all of them are
+    /// of one connection, and NAT decides once.
     fn is_batched(&self, p: &Probe, t: &Trace) -> bool {
         let known = |o: &Outcome| !matches!(o.verdict, Verdict::Unknown | Verdict::Queued);
-        !self.fresh && p.wire.proto != super::frame::GRE && t.outcomes.iter().all(known)
+        !self.fresh && super::frame::is_flow(p.wire.proto) && t.outcomes.iter().all(known)
     }
 
     /// The packets of a batch again, as new connections.
@@ -395,6 +396,7 @@ impl Case {
     /// Whether the packet has a few ends between which numbers drawn for every packet anew decide.
     pub fn is_drawn(&self, node: &Node<'_>, p: &Probe) -> bool {
         !self.fresh
+            && super::frame::is_flow(p.wire.proto)
             && ask(node, p, None).is_ok_and(|t| {
                 (2..=12).contains(&t.outcomes.len())
                     && t.outcomes
@@ -452,6 +454,10 @@ impl Case {
                 *seen.entry(rule).or_default() += n;
             }
         }
-        judge::misfit(&ends, &seen, sent)
+        judge::misfit(&ends, &seen, sent).map(|what| {
+            let dump = self.files.iter().filter(|(name, _)| name.contains("save"));
+            let rules: String = dump.map(|(_, text)| text.as_str()).collect();
+            format!("{what}\n  {p:?}\n{rules}")
+        })
     }
 }
