@@ -202,12 +202,12 @@ fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
     Some(f)
 }
 
-/// No netfilter rules of the packet's family were captured, or only native nftables ones, which are not simulated.
+/// No netfilter rules of the packet's family were captured.
 fn rules_missing(case: &Case<'_, '_>) -> bool {
     let c = case.node.captured;
     match case.trace.packet.family() {
-        Family::V4 => !c.iptables4,
-        Family::V6 => !c.iptables6,
+        Family::V4 => !c.iptables4 && !c.nft,
+        Family::V6 => !c.iptables6 && !c.nft,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which rule set the bits another rule looks at.
 
+use super::nft;
 use super::story::{Called, rule};
 use crate::node::{ChainId, Node};
 use crate::trace::{Effect, Hit};
@@ -69,6 +70,17 @@ fn value_on_entry(story: &[Called], at: usize, level: usize) -> u32 {
 /// The bits without which the packet would not have come to a rule: those it matches itself, and those that kept it from an
 /// earlier rule which ends the chain (kube-proxy's `-m mark ! --mark 0x4000/0x4000 -j RETURN`).
 fn wanted(node: &Node<'_>, hit: Hit, on_entry: u32) -> u32 {
+    if let Some(t) = node.netfilter.nft(hit.table) {
+        let rules = t.rules(hit.chain);
+        let own = rules.get(hit.rule).map_or(0, |r| nft::mark_bits(r, false));
+        let guards = rules
+            .iter()
+            .take(hit.rule)
+            .filter(|r| nft::leaves_the_chain(r))
+            .map(|r| nft::mark_bits(r, true))
+            .filter(|b| on_entry & b == *b);
+        return own | guards.fold(0, |a, b| a | b);
+    }
     let Some(table) = node.netfilter.tables.get(hit.table) else {
         return 0;
     };
@@ -104,6 +116,10 @@ fn leaves_the_chain(t: &Target<'_>) -> bool {
 
 /// Whether a chain does nothing but change marks: the rule that jumps there is then the one to name.
 pub fn only_marks(node: &Node<'_>, table: usize, chain: ChainId) -> bool {
+    if let Some(t) = node.netfilter.nft(table) {
+        let rules = t.rules(chain);
+        return !rules.is_empty() && rules.len() <= 4 && rules.iter().all(nft::only_marks);
+    }
     let Some(t) = node.netfilter.tables.get(table) else {
         return false;
     };
@@ -134,5 +150,9 @@ pub fn decider(node: &Node<'_>, setter: &Called) -> Hit {
 
 /// Whether a rule looks at the mark at all.
 pub fn looks_at_mark(node: &Node<'_>, hit: Hit) -> bool {
+    if let Some(t) = node.netfilter.nft(hit.table) {
+        let rule = t.rules(hit.chain).get(hit.rule);
+        return rule.is_some_and(|r| nft::mark_bits(r, false) | nft::mark_bits(r, true) != 0);
+    }
     rule(node, hit).is_some_and(|r| r.matches.iter().any(|m| matches!(m, Match::Mark(_))))
 }

@@ -5,6 +5,7 @@ mod drops;
 mod known;
 pub mod marks;
 pub mod names;
+mod nft;
 pub mod owners;
 mod path;
 pub mod place;

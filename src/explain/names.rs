@@ -1,7 +1,7 @@
 //! How rules, chains, Services and endpoints are called in sentences.
 
 use super::story::rule;
-use crate::node::{ChainId, DevId, Node, Origin};
+use crate::node::{ChainId, DevId, Node, Origin, TableView};
 use crate::trace::{Hit, Port, View};
 use nfwhy_parsers::iptables::Match;
 use std::net::IpAddr;
@@ -9,18 +9,13 @@ use std::net::IpAddr;
 /// The chain's name.
 pub fn chain<'n>(node: &'n Node<'_>, table: usize, chain: ChainId) -> &'n str {
     node.netfilter
-        .tables
-        .get(table)
-        .and_then(|t| t.chains.get(chain.0 as usize))
-        .map_or("?", |c| c.name.as_ref())
+        .view(table)
+        .map_or("?", |t| t.chain_name(chain))
 }
 
 /// The table's name.
-pub fn table(node: &Node<'_>, table: usize) -> &'static str {
-    node.netfilter
-        .tables
-        .get(table)
-        .map_or("?", |t| t.kind.name())
+pub fn table<'n>(node: &'n Node<'_>, table: usize) -> &'n str {
+    node.netfilter.view(table).map_or("?", TableView::name)
 }
 
 /// `KUBE-POSTROUTING:4`.
@@ -36,13 +31,15 @@ pub fn full_rule(node: &Node<'_>, hit: Hit) -> String {
 /// Where the rule stands.
 pub fn place_of(node: &Node<'_>, hit: Hit) -> Origin {
     node.netfilter
-        .tables
-        .get(hit.table)
+        .view(hit.table)
         .map_or_else(Origin::default, |t| t.rule_origin(hit.chain, hit.rule))
 }
 
 /// The rule's comment.
 pub fn comment<'n>(node: &'n Node<'_>, hit: Hit) -> Option<&'n str> {
+    if let Some(t) = node.netfilter.nft(hit.table) {
+        return t.rules(hit.chain).get(hit.rule)?.comment.as_deref();
+    }
     rule(node, hit)?.matches.iter().find_map(|m| match m {
         Match::Comment(c) => Some(c.as_ref()),
         _ => None,

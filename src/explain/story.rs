@@ -1,6 +1,6 @@
 //! An outcome's hits with the jumps that led to each.
 
-use crate::node::Node;
+use crate::node::{Node, TableView};
 use crate::trace::{Effect, Hit, NatKind, Outcome, StepKind, View};
 use nfwhy_parsers::iptables::Target;
 
@@ -96,14 +96,19 @@ fn leads_to(node: &Node<'_>, jump: Hit, hit: Hit) -> bool {
     if jump.table != hit.table {
         return false;
     }
-    let name = node
-        .netfilter
-        .tables
-        .get(hit.table)
-        .and_then(|t| t.chains.get(hit.chain.0 as usize))
-        .map(|c| c.name.as_ref());
+    let Some(t) = node.netfilter.view(hit.table) else {
+        return false;
+    };
+    let name = t.chain_name(hit.chain);
+    if let TableView::Nft(t) = t {
+        // A rule may choose among chains by a map: any of them it names may be meant.
+        let rules = t.rules(jump.chain);
+        return rules
+            .get(jump.rule)
+            .is_some_and(|r| super::nft::may_jump_to(t, r, name));
+    }
     match rule(node, jump).map(|r| &r.target) {
-        Some(Target::Jump(to) | Target::Goto(to)) => Some(to.as_ref()) == name,
+        Some(Target::Jump(to) | Target::Goto(to)) => to.as_ref() == name,
         _ => false,
     }
 }

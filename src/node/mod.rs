@@ -6,6 +6,7 @@ mod device;
 mod fib;
 mod ipvs;
 mod netfilter;
+mod nft;
 mod sets;
 mod sysctl;
 
@@ -13,7 +14,8 @@ pub use conntrack::{CtEntry, CtTuple};
 pub use device::{Addr, DevId, Device};
 pub use fib::{Fib, FibTable, NextHop, PolicyAction, PolicyRule, Route, TableId};
 pub use ipvs::{Forwarding, IpvsState, RealServer, VirtualKey, VirtualService};
-pub use netfilter::{ChainId, Netfilter, Table, TableKind};
+pub use netfilter::{ChainId, Netfilter, Table, TableKind, TableView};
+pub use nft::NftTable;
 pub use sets::{Set, SetState, Value as SetValue};
 pub use sysctl::Sysctls;
 
@@ -92,7 +94,7 @@ pub struct Captured {
     pub conntrack: bool,
     /// Any neighbour output.
     pub neigh: bool,
-    /// A native nftables rule set, which is not simulated.
+    /// `nft list ruleset`.
     pub nft: bool,
 }
 

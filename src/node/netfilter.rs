@@ -1,15 +1,121 @@
 //! Tables and chains; rules are parsed when a packet enters their chain.
 
+use super::nft::NftTable;
 use super::{FileId, FileInfo, Origin};
 use nfwhy_parsers::iptables::{self, Backend, Form, Rule};
 use nfwhy_parsers::{Diagnostic, Family};
 use std::cell::OnceCell;
 
-/// All iptables tables of the node, both families and backends.
+/// All tables of the node: those of iptables, both families and backends, and those of nftables.
+///
+/// A number that names a table counts through both lists, iptables' first.
 #[derive(Debug, Default)]
 pub struct Netfilter<'a> {
-    /// The tables in the order in which their hooks are taken to be registered: legacy before nft.
+    /// iptables: in the order in which their hooks are taken to be registered, legacy before nft.
     pub tables: Vec<Table<'a>>,
+    /// nftables: in the order of the listing, in which they were added.
+    pub nft: Vec<NftTable<'a>>,
+}
+
+impl<'a> Netfilter<'a> {
+    /// The table of a number.
+    pub fn view(&self, table: usize) -> Option<TableView<'_, 'a>> {
+        match self.tables.get(table) {
+            Some(t) => Some(TableView::Xt(t)),
+            None => self.nft(table).map(TableView::Nft),
+        }
+    }
+
+    /// The nftables table of a number.
+    pub fn nft(&self, table: usize) -> Option<&NftTable<'a>> {
+        self.nft.get(table.checked_sub(self.tables.len())?)
+    }
+
+    /// The nftables tables with their numbers.
+    pub fn nft_tables(&self) -> impl Iterator<Item = (usize, &NftTable<'a>)> {
+        (self.tables.len()..).zip(&self.nft)
+    }
+}
+
+/// A table of either kind.
+#[derive(Clone, Copy, Debug)]
+pub enum TableView<'s, 'a> {
+    /// Of iptables.
+    Xt(&'s Table<'a>),
+    /// Of nftables.
+    Nft(&'s NftTable<'a>),
+}
+
+impl<'s, 'a> TableView<'s, 'a> {
+    /// `ip`, `ip6`, `inet`.
+    pub fn family(self) -> &'static str {
+        match self {
+            Self::Xt(t) => match t.family {
+                Family::V4 => "ip",
+                Family::V6 => "ip6",
+            },
+            Self::Nft(t) => t.def.family.name(),
+        }
+    }
+
+    /// `legacy` or `nft`.
+    pub fn backend(self) -> &'static str {
+        match self {
+            Self::Xt(t) if t.backend == Backend::Legacy => "legacy",
+            Self::Xt(_) | Self::Nft(_) => "nft",
+        }
+    }
+
+    /// Its name: `nat`, `kube-proxy`.
+    pub fn name(self) -> &'s str {
+        match self {
+            Self::Xt(t) => t.kind.name(),
+            Self::Nft(t) => &t.def.name,
+        }
+    }
+
+    /// A chain's name.
+    pub fn chain_name(self, chain: ChainId) -> &'s str {
+        let i = chain.0 as usize;
+        match self {
+            Self::Xt(t) => t.chains.get(i).map_or("?", |c| c.name.as_ref()),
+            Self::Nft(t) => t.def.chains.get(i).map_or("?", |c| c.name.as_ref()),
+        }
+    }
+
+    /// Where a chain is declared.
+    pub fn chain_origin(self, chain: ChainId) -> Origin {
+        let i = chain.0 as usize;
+        let (file, line) = match self {
+            Self::Xt(t) => (t.file, t.chains.get(i).map_or(0, |c| c.line)),
+            Self::Nft(t) => (t.file, t.def.chains.get(i).map_or(0, |c| c.at.line)),
+        };
+        Origin { file, line }
+    }
+
+    /// A rule's own text.
+    pub fn rule_text(self, chain: ChainId, rule: usize) -> &'a str {
+        match self {
+            Self::Xt(t) => t.rule_text(chain, rule),
+            Self::Nft(t) => t.rule_text(chain, rule),
+        }
+    }
+
+    /// Where a rule stands.
+    pub fn rule_origin(self, chain: ChainId, rule: usize) -> Origin {
+        match self {
+            Self::Xt(t) => t.rule_origin(chain, rule),
+            Self::Nft(t) => t.rule_origin(chain, rule),
+        }
+    }
+
+    /// A rule's handle, where the listing shows it.
+    pub fn handle(self, chain: ChainId, rule: usize) -> Option<u64> {
+        match self {
+            Self::Xt(_) => None,
+            Self::Nft(t) => t.rule_at(chain, rule)?.handle,
+        }
+    }
 }
 
 /// Which built-in table.

@@ -1,11 +1,9 @@
 //! The contract's JSON, schema `nfwhy.trace/1`. A view of its own: the inner types stay free to change.
 
 use super::reason;
-use crate::explain::{Cause, Finding, Severity};
+use crate::explain::{Cause, Finding, Severity, names};
 use crate::node::{Node, Origin as Place};
 use crate::trace::{Hit, Missing, Origin, Outcome, Rewrite, StepKind, Trace, View};
-use nfwhy_parsers::Family;
-use nfwhy_parsers::iptables::Backend;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -84,13 +82,16 @@ struct OutView {
     via: Option<IpAddr>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct HitView {
     family: &'static str,
     backend: &'static str,
-    table: &'static str,
+    table: String,
     chain: String,
     rule: usize,
+    /// Of native rules of nftables, where the listing shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handle: Option<u64>,
     file: String,
     line: u32,
 }
@@ -280,26 +281,19 @@ fn rewrite(r: &Rewrite) -> RewriteView {
 }
 
 fn hit(node: &Node<'_>, h: Hit) -> HitView {
-    let t = &node.netfilter.tables[h.table];
+    let Some(t) = node.netfilter.view(h.table) else {
+        return HitView::default();
+    };
     let at = t.rule_origin(h.chain, h.rule);
     HitView {
-        family: match t.family {
-            Family::V4 => "ip",
-            Family::V6 => "ip6",
-        },
-        backend: backend(t.backend),
-        table: t.kind.name(),
-        chain: t.chains[h.chain.0 as usize].name.to_string(),
+        family: t.family(),
+        backend: t.backend(),
+        table: t.name().to_owned(),
+        chain: t.chain_name(h.chain).to_owned(),
         rule: h.rule + 1,
+        handle: t.handle(h.chain, h.rule),
         file: node.file_name(at.file).to_owned(),
         line: at.line,
-    }
-}
-
-fn backend(b: Backend) -> &'static str {
-    match b {
-        Backend::Legacy => "legacy",
-        Backend::Nft => "nft",
     }
 }
 
@@ -321,22 +315,21 @@ fn cause(node: &Node<'_>, c: &Cause) -> Value {
     let mut m = Map::new();
     let at = match c {
         Cause::Rule(h) => {
-            let t = &node.netfilter.tables[h.table];
-            m.insert("table".into(), json!(t.kind.name()));
-            m.insert("chain".into(), json!(t.chains[h.chain.0 as usize].name));
+            m.insert("table".into(), json!(names::table(node, h.table)));
+            m.insert("chain".into(), json!(names::chain(node, h.table, h.chain)));
             m.insert("rule".into(), json!(h.rule + 1));
-            t.rule_origin(h.chain, h.rule)
+            let t = node.netfilter.view(h.table);
+            if let Some(handle) = t.and_then(|t| t.handle(h.chain, h.rule)) {
+                m.insert("handle".into(), json!(handle));
+            }
+            names::place_of(node, *h)
         }
         Cause::Policy { table, chain } => {
-            let t = &node.netfilter.tables[*table];
-            let c = &t.chains[chain.0 as usize];
-            m.insert("table".into(), json!(t.kind.name()));
-            m.insert("chain".into(), json!(c.name));
+            m.insert("table".into(), json!(names::table(node, *table)));
+            m.insert("chain".into(), json!(names::chain(node, *table, *chain)));
             m.insert("policy".into(), json!("DROP"));
-            Place {
-                file: t.file,
-                line: c.line,
-            }
+            let t = node.netfilter.view(*table);
+            t.map_or_else(Place::default, |t| t.chain_origin(*chain))
         }
         Cause::Sysctl { name, value, at } => {
             m.insert("sysctl".into(), json!(name));

@@ -1,14 +1,17 @@
 //! Why a packet ended as it did, in one clause.
 
+use crate::explain::names;
 use crate::node::Node;
 use crate::trace::{Hit, Reason};
 
 fn rule(node: &Node<'_>, h: Hit) -> String {
-    let t = &node.netfilter.tables[h.table];
+    let Some(t) = node.netfilter.view(h.table) else {
+        return String::new();
+    };
     format!(
         "{} {}:{} ({})",
-        t.kind.name(),
-        t.chains[h.chain.0 as usize].name,
+        t.name(),
+        t.chain_name(h.chain),
         h.rule + 1,
         node.place(t.rule_origin(h.chain, h.rule))
     )
@@ -22,11 +25,10 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::Delivered => "delivered to this node".into(),
         Reason::Rule(h) => format!("by the rule {}", rule(node, *h)),
         Reason::Policy { table, chain } => {
-            let t = &node.netfilter.tables[*table];
             format!(
                 "by the policy of {} {}",
-                t.kind.name(),
-                t.chains[chain.0 as usize].name
+                names::table(node, *table),
+                names::chain(node, *table, *chain)
             )
         }
         Reason::NoRoute => "no route to the destination".into(),

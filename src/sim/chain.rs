@@ -26,9 +26,9 @@ pub(super) enum TargetVerdict<'n> {
 }
 
 /// Jumps and gotos in one table before the walk is given up: chains that call others twice, level upon level, multiply.
-const MAX_JUMPS: u32 = 20_000;
+pub(super) const MAX_JUMPS: u32 = 20_000;
 
-fn no_circle(path: &[ChainId], next: ChainId, name: &str) -> Flow {
+pub(super) fn no_circle(path: &[ChainId], next: ChainId, name: &str) -> Flow {
     if path.contains(&next) {
         return Err(End::unknown(format!(
             "chains jump in a circle: {name} leads back to itself (the kernel does not load such rules; is the dump of one moment?)"
@@ -282,7 +282,7 @@ impl Run<'_, '_> {
     }
 
     /// Takes both sides of an unknown match.
-    fn ask(&mut self, hit: Hit, u: &super::matches::Unknown) -> bool {
+    pub(super) fn ask(&mut self, hit: Hit, u: &super::matches::Unknown) -> bool {
         if let Some(m) = &u.missing {
             self.lacks(m.what.clone(), m.command.clone());
         }

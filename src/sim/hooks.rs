@@ -1,9 +1,10 @@
 //! Hooks as data: what is registered where, sorted as the kernel sorts it.
 
-use crate::node::{Node, TableKind};
+use crate::node::{ChainId, Node, TableKind};
 use crate::trace::Hook;
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
+use nfwhy_parsers::nft;
 
 /// What runs at a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(super) enum Func {
     Conntrack,
     /// A table's base chain.
     Table(usize),
+    /// A base chain of nftables.
+    Nft(usize, ChainId),
     /// `nf_nat_inet_fn` with the nat tables.
     Nat,
     /// `ip_vs_out_hook`: replies of real servers.
@@ -24,8 +27,8 @@ pub(super) enum Func {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hooks {
     lists: [Vec<(i32, Func)>; 5],
-    /// The nat tables by the order of their entries.
-    pub nat: Vec<usize>,
+    /// Per hook, the nat tables and chains by priority; they run inside of `Func::Nat`.
+    nat: [Vec<(i32, Func)>; 5],
 }
 
 /// `NF_IP_PRI_*` (`include/uapi/linux/netfilter_ipv4.h`; the same numbers for IPv6).
@@ -81,19 +84,57 @@ impl Hooks {
                 add(*hook, priority(t.kind, t.backend), Func::Table(i));
             }
         }
-        for l in &mut h.lists {
+        for (i, t) in node.netfilter.tables.iter().enumerate() {
+            if t.family == family && t.kind == TableKind::Nat {
+                for hook in Hook::ALL {
+                    let p = if matches!(hook, Hook::Prerouting | Hook::Output) {
+                        NAT_DST
+                    } else {
+                        NAT_SRC
+                    };
+                    h.nat[hook as usize].push((p, Func::Table(i)));
+                }
+            }
+        }
+        for (i, t) in node.netfilter.nft_tables() {
+            if !t.live || !t.sees(family) {
+                continue;
+            }
+            for id in t.chain_ids() {
+                let base = t.def.chains.get(id.0 as usize);
+                let Some(b) = base.and_then(|c| c.base.as_ref()) else {
+                    continue;
+                };
+                let hook = match b.hook {
+                    nft::Hook::Prerouting => Hook::Prerouting,
+                    nft::Hook::Input => Hook::Input,
+                    nft::Hook::Forward => Hook::Forward,
+                    nft::Hook::Output => Hook::Output,
+                    nft::Hook::Postrouting => Hook::Postrouting,
+                    nft::Hook::Ingress | nft::Hook::Egress => continue,
+                };
+                if b.kind == nft::ChainType::Nat {
+                    h.nat[hook as usize].push((b.priority, Func::Nft(i, id)));
+                } else {
+                    h.lists[hook as usize].push((b.priority, Func::Nft(i, id)));
+                }
+            }
+        }
+        for l in h.lists.iter_mut().chain(&mut h.nat) {
             // Stable: equal priorities keep the order of registration.
             l.sort_by_key(|(p, _)| *p);
         }
-        h.nat = node
-            .netfilter
-            .tables
-            .iter()
-            .enumerate()
-            .filter(|(_, t)| t.family == family && t.kind == TableKind::Nat)
-            .map(|(i, _)| i)
-            .collect();
         h
+    }
+
+    /// Whether anything translates: `nf_nat` has its hooks.
+    pub(super) fn has_nat(&self) -> bool {
+        self.nat.iter().any(|l| !l.is_empty())
+    }
+
+    /// The nat tables and chains of a hook, in order.
+    pub(super) fn nat_at(&self, hook: Hook) -> Vec<(i32, Func)> {
+        self.nat[hook as usize].clone()
     }
 
     /// The functions of a hook in order.

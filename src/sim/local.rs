@@ -9,6 +9,7 @@ use crate::trace::{AddrChoice, CtState, Hook, Port, Reason, Step, StepKind, Verd
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::Scope;
 use nfwhy_parsers::iproute::route::RouteType;
+use nfwhy_parsers::nft::ChainType;
 use std::net::IpAddr;
 
 impl Run<'_, '_> {
@@ -186,7 +187,7 @@ impl Run<'_, '_> {
             self.run_func(Hook::Output, priority, func)?;
             let again = match func {
                 // `ipt_mangle_out`, `ip6t_mangle_out`.
-                Func::Table(t) if self.node.netfilter.tables[t].kind == TableKind::Mangle => {
+                func if self.reroutes(func) => {
                     let s = &self.skb;
                     s.src != before.0
                         || s.dst != before.1
@@ -210,6 +211,20 @@ impl Run<'_, '_> {
         Ok(rerouted)
     }
 
+    /// Whether the packet is routed again where this function changes it in OUTPUT: table mangle (`ipt_mangle_out`), and chains of
+    /// type route (`nf_route_table_hook4`, `net/netfilter/nft_chain_route.c`).
+    fn reroutes(&self, func: Func) -> bool {
+        match func {
+            Func::Table(t) => self.node.netfilter.tables[t].kind == TableKind::Mangle,
+            Func::Nft(t, chain) => self.node.netfilter.nft(t).is_some_and(|t| {
+                let chain = t.def.chains.get(chain.0 as usize);
+                let base = chain.and_then(|c| c.base.as_ref());
+                base.is_some_and(|b| b.kind == ChainType::Route)
+            }),
+            _ => false,
+        }
+    }
+
     /// `nf_nat_ipv4_local_fn` (`net/netfilter/nf_nat_proto.c`) asks the connection, not the packet: the destination that IPVS has
     /// put into the connection counts as well (`ip_vs_update_conntrack`), and the packet is routed once more, this time by mark
     /// and source too.
@@ -222,7 +237,7 @@ impl Run<'_, '_> {
             };
             ct.ipvs.is_some()
                 && !matches!(ct.state, CtState::Invalid | CtState::Untracked)
-                && !self.hooks.nat.is_empty()
+                && self.hooks.has_nat()
                 && there.dst != back.src
         })
     }

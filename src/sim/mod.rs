@@ -17,6 +17,7 @@ mod local;
 mod masq;
 mod matches;
 mod nat;
+mod nft;
 mod path;
 mod policy;
 mod route;
@@ -127,8 +128,8 @@ fn busiest_forks(node: &Node<'_>, outcomes: &[Outcome]) -> Vec<String> {
             };
             let place = match what {
                 ForkKind::Statistic(h) | ForkKind::UnknownMatch(h) | ForkKind::NatRange(h) => {
-                    let t = &node.netfilter.tables[h.table];
-                    node.place(t.rule_origin(h.chain, h.rule))
+                    let t = node.netfilter.view(h.table);
+                    t.map_or_else(String::new, |t| node.place(t.rule_origin(h.chain, h.rule)))
                 }
                 ForkKind::Unknown(what) => what.clone(),
                 ForkKind::Schedule { service } => node.place(node.ipvs.services[*service].origin),

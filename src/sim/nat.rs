@@ -1,6 +1,6 @@
 //! NAT: one source and one destination manip per connection (`net/netfilter/nf_nat_core.c`).
 
-use super::chain::{TableVerdict, TargetVerdict};
+use super::chain::TargetVerdict;
 use super::conntrack::{Ct, Tuple};
 use super::run::{End, Flow, Run};
 use crate::trace::{CtState, Effect, ForkKind, Hit, Hook, NatKind, Port, Reason, StepKind};
@@ -24,9 +24,8 @@ impl Run<'_, '_> {
         }
         let done = if source { ct.src_done } else { ct.dst_done };
         if !done && matches!(ct.state, CtState::New | CtState::Related) {
-            for table in self.hooks.nat.clone() {
-                self.run_table(table, hook, if source { 100 } else { -100 })
-                    .map(|v| debug_assert!(v == TableVerdict::Accept || v == TableVerdict::Nat))?;
+            for (priority, func) in self.hooks.nat_at(hook) {
+                self.run_func(hook, priority, func)?;
                 let set_up = self
                     .ct
                     .as_ref()
@@ -37,7 +36,7 @@ impl Run<'_, '_> {
             }
             // The null binding: later nat chains of this manip do not run (`nf_nat_alloc_null_binding`).
             if let Some(ct) = &mut self.ct
-                && !self.hooks.nat.is_empty()
+                && self.hooks.has_nat()
             {
                 if source {
                     ct.src_done = true;
@@ -253,10 +252,9 @@ impl Run<'_, '_> {
     }
 
     fn too_wide(&self, hit: Hit) -> End {
-        let t = &self.node.netfilter.tables[hit.table];
         End::unknown(format!(
             "{} picks one of more than 256 addresses",
-            self.node.place(t.rule_origin(hit.chain, hit.rule))
+            self.place(hit)
         ))
     }
 

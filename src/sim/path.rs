@@ -388,6 +388,7 @@ impl Run<'_, '_> {
                 Ok(())
             }
             Func::Table(t) => self.run_table(t, hook, priority).map(|_| ()),
+            Func::Nft(t, chain) => self.run_nft(t, chain, hook, priority).map(|_| ()),
             Func::Nat => self.nat_hook(hook),
             Func::IpvsIn => self.ipvs_in(),
             Func::IpvsOut => self.ipvs_out(hook),

@@ -113,7 +113,7 @@ impl Run<'_, '_> {
     }
 
     /// `fib_info_nh_uses_dev`; a local source on loopback counts as well.
-    fn uses_dev(&self, l: &Lookup, dev: DevId) -> bool {
+    pub(super) fn uses_dev(&self, l: &Lookup, dev: DevId) -> bool {
         l.all_devs
             .iter()
             .any(|d| *d == dev || self.node.l3_master(*d).is_some_and(|m| m == dev))

@@ -91,6 +91,8 @@ pub(super) struct Run<'s, 'n> {
     pub passed: HashMap<String, u32>,
     /// Sets that a rule has changed on the way.
     pub changed_sets: HashSet<String>,
+    /// Elements that this packet put into sets of nftables.
+    pub nft_added: HashSet<String>,
     pub tested: u64,
     pub misses: Vec<Miss>,
     pub dnat: Option<Rewrite>,
@@ -157,6 +159,7 @@ impl<'s, 'n> Run<'s, 'n> {
             recent: HashSet::new(),
             passed: HashMap::new(),
             changed_sets: HashSet::new(),
+            nft_added: HashSet::new(),
             tested: 0,
             misses: Vec::new(),
             dnat: None,
@@ -256,6 +259,14 @@ impl<'s, 'n> Run<'s, 'n> {
         }
     }
 
+    /// Where a rule stands, as `file:line`.
+    pub(super) fn place(&self, hit: Hit) -> String {
+        let t = self.node.netfilter.view(hit.table);
+        t.map_or_else(String::new, |t| {
+            self.node.place(t.rule_origin(hit.chain, hit.rule))
+        })
+    }
+
     /// The rest of this walk rests on something unknown, though it goes on as if it were as assumed.
     pub(super) fn taint(&mut self, assumption: impl Into<String>, what: &str, command: &str) {
         self.assume(assumption);
@@ -320,8 +331,13 @@ impl<'s, 'n> Run<'s, 'n> {
 
     /// kube-proxy and the portmap plugin mark in chains of their own, whatever bit is configured.
     fn marks_for_masquerade(&self, hit: Hit) -> bool {
-        let name = &self.node.netfilter.tables[hit.table].chains[hit.chain.0 as usize].name;
-        name.contains("MARK-MASQ") || name.ends_with("HOSTPORT-SETMARK")
+        let Some(t) = self.node.netfilter.view(hit.table) else {
+            return false;
+        };
+        let name = t.chain_name(hit.chain);
+        name.contains("MARK-MASQ")
+            || name.ends_with("HOSTPORT-SETMARK")
+            || name == "mark-for-masquerade"
     }
 
     pub(super) fn note_dnat(&mut self, by: NatKind) {
@@ -354,18 +370,13 @@ impl<'s, 'n> Run<'s, 'n> {
             Family::V6 => (c.iptables6, c.route6, c.rule6, c.addr6),
         };
         let v6 = self.family == Family::V6;
-        if !ipt {
+        if !ipt && !c.nft {
             let (what, cmd) = if v6 {
                 ("IPv6 netfilter rules", "ip6tables-save")
             } else {
                 ("netfilter rules", "iptables-save")
             };
-            let why = if c.nft {
-                "no rule decides: the native nftables rules are not simulated"
-            } else {
-                "no netfilter rules (none were captured)"
-            };
-            self.taint(why, what, cmd);
+            self.taint("no netfilter rules (none were captured)", what, cmd);
         }
         if !route {
             let cmd = if v6 {

@@ -197,7 +197,7 @@ impl<'n> Run<'_, 'n> {
         }
     }
 
-    fn set_connmark(&mut self, new: u32) {
+    pub(super) fn set_connmark(&mut self, new: u32) {
         if let Some(ct) = &mut self.ct
             && ct.state != CtState::Untracked
         {

@@ -9,7 +9,9 @@
 
 pub mod expr;
 pub mod fields;
+pub mod json;
 pub mod stmt;
+pub mod text;
 pub mod types;
 
 pub use expr::{Const, Expr, Part};

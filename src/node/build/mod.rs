@@ -2,6 +2,7 @@
 
 mod links;
 mod netfilter;
+mod nft;
 mod routes;
 mod rules;
 mod state;
@@ -60,14 +61,6 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
             .map(|(i, f)| (file_id(i), f.text.as_str()))
             .collect::<Vec<_>>()
     };
-    for (file, _) in of(Kind::Nft) {
-        b.captured.nft = true;
-        b.warn(
-            Some(file),
-            0,
-            "native nftables rules are not simulated; rules of iptables-nft are taken from iptables-save".into(),
-        );
-    }
 
     b.links(&of(Kind::Link));
     let objects = b.nexthops(&of(Kind::Nexthop));
@@ -85,7 +78,8 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     fib4.names.clone_from(&b.table_names);
     fib6.names.clone_from(&b.table_names);
     b.captured.neigh = !of(Kind::Neigh).is_empty();
-    let netfilter = b.netfilter(&of(Kind::IptablesSave), &of(Kind::IptablesListing));
+    let mut netfilter = b.netfilter(&of(Kind::IptablesSave), &of(Kind::IptablesListing));
+    netfilter.nft = b.nft(&of(Kind::Nft), &netfilter.tables);
     let sets = b.sets(&of(Kind::Ipset));
     let ipvs = b.ipvs(&of(Kind::Ipvs));
     let sysctls = b.sysctls(&of(Kind::Sysctl));

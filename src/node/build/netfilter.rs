@@ -31,7 +31,10 @@ impl<'a> Builder<'a> {
             }
         }
         self.check_rules(&tables);
-        Netfilter { tables }
+        Netfilter {
+            tables,
+            nft: Vec::new(),
+        }
     }
 
     pub(super) fn add_rule_set(

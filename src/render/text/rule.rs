@@ -9,8 +9,7 @@ use crate::trace::Hit;
 pub(super) fn line(node: &Node<'_>, hit: Hit) -> String {
     let text = node
         .netfilter
-        .tables
-        .get(hit.table)
+        .view(hit.table)
         .map_or("", |t| t.rule_text(hit.chain, hit.rule));
     let text = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     match text.strip_prefix('[').and_then(|t| t.split_once("] ")) {

@@ -216,11 +216,8 @@ fn cause(
             )
         }
         Cause::Policy { table, chain } => {
-            let t = node.netfilter.tables.get(*table);
-            let place = t.map_or_else(String::new, |t| {
-                let line = t.chains.get(chain.0 as usize).map_or(0, |c| c.line);
-                node.place(crate::node::Origin { file: t.file, line })
-            });
+            let t = node.netfilter.view(*table);
+            let place = t.map_or_else(String::new, |t| node.place(t.chain_origin(*chain)));
             (
                 place,
                 format!(

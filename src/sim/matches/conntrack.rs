@@ -1,5 +1,6 @@
 //! `conntrack` and `state`.
 
+use super::super::conntrack::Ct;
 use super::super::run::Run;
 use super::{Tri, fact};
 use crate::trace::{CtState, Port};
@@ -116,19 +117,7 @@ impl Run<'_, '_> {
             }
         }
         if let Some(n) = c.status {
-            const SEEN_REPLY: u16 = 2;
-            const ASSURED: u16 = 4;
-            const CONFIRMED: u16 = 8;
-            let mut have = 0;
-            if ct.replied || ct.is_reply {
-                have |= SEEN_REPLY;
-            }
-            if ct.assured {
-                have |= ASSURED;
-            }
-            if ct.confirmed {
-                have |= CONFIRMED;
-            }
+            let have = ct_status(ct) & 0xf;
             // NONE is 0 and asks for no bit at all: `(status_mask & ct->status) ^ !(invert)`.
             if (have & n.value != 0) == n.not {
                 return Tri::No;
@@ -149,6 +138,20 @@ impl Run<'_, '_> {
         }
         out
     }
+}
+
+/// `IPS_*` of a connection (`include/uapi/linux/netfilter/nf_conntrack_common.h`), as far as they are known.
+pub(in crate::sim) fn ct_status(ct: &Ct) -> u16 {
+    [
+        (2, ct.replied || ct.is_reply),
+        (4, ct.assured),
+        (8, ct.confirmed),
+        (16, ct.src_nat),
+        (32, ct.dst_nat),
+    ]
+    .iter()
+    .map(|(bit, on)| if *on { *bit } else { 0 })
+    .sum()
 }
 
 /// `invmap` in `net/netfilter/nf_conntrack_proto_icmp.c` and `nf_conntrack_proto_icmpv6.c`.

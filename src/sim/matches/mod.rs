@@ -5,6 +5,8 @@ mod conntrack;
 mod header;
 mod origin;
 
+pub(super) use conntrack::ct_status;
+
 use super::run::{Flow, Run};
 use crate::node::Table;
 use crate::trace::{CtState, Hit, Missing, Port};
@@ -43,7 +45,7 @@ impl Tri {
         if b { Self::Yes } else { Self::No }
     }
 
-    fn and(self, other: impl FnOnce() -> Self) -> Self {
+    pub(super) fn and(self, other: impl FnOnce() -> Self) -> Self {
         match self {
             Self::No => Self::No,
             Self::Yes => other(),
@@ -54,7 +56,7 @@ impl Tri {
         }
     }
 
-    fn not(self, not: bool) -> Self {
+    pub(super) fn not(self, not: bool) -> Self {
         match self {
             t if !not => t,
             Self::Yes => Self::No,
@@ -398,7 +400,7 @@ impl Run<'_, '_> {
 
     /// A packet that asks a limit again, in another rule or from another hook, takes from it again (`limit_mt`,
     /// `hashlimit_mt_common`).
-    fn passes(&mut self, limit: String, burst: u32) -> bool {
+    pub(super) fn passes(&mut self, limit: String, burst: u32) -> bool {
         let n = self.passed.entry(limit).or_default();
         let within = *n < burst;
         *n = n.saturating_add(1);

@@ -1,0 +1,126 @@
+//! Tables of nftables.
+
+use super::super::netfilter::{Table, TableKind};
+use super::super::nft::NftTable;
+use super::super::{FileId, Warning};
+use super::{Builder, warning_of};
+use nfwhy_parsers::Family;
+use nfwhy_parsers::iptables::Backend;
+use nfwhy_parsers::nft::expr::MapRef;
+use nfwhy_parsers::nft::{self, Form, Stmt, TableFamily, Verdict};
+
+impl<'a> Builder<'a> {
+    pub(super) fn nft(
+        &mut self,
+        files: &[(FileId, &'a str)],
+        iptables: &[Table<'a>],
+    ) -> Vec<NftTable<'a>> {
+        let mut tables: Vec<NftTable<'a>> = Vec::new();
+        for (file, text) in files {
+            self.captured.nft = true;
+            let json = text.trim_start().starts_with('{');
+            let parsed = if json {
+                nft::json::index(text)
+            } else {
+                nft::text::index(text)
+            };
+            let set = self.take(*file, parsed);
+            let form = if json { Form::Json } else { Form::Text };
+            for def in set.tables {
+                let same = |t: &NftTable<'_>| {
+                    t.def.family == def.family && t.def.name == def.name && t.file != *file
+                };
+                if let Some(old) = tables.iter().position(same) {
+                    // Text and JSON of one rule set: the lines of the text are the ones to point at.
+                    if tables[old].form == Form::Json && form == Form::Text {
+                        tables[old] = NftTable::new(def, form, *file, text);
+                    }
+                    continue;
+                }
+                tables.push(NftTable::new(def, form, *file, text));
+            }
+        }
+        for t in &mut tables {
+            if iptables.iter().any(|x| shows(x, t)) {
+                t.live = false;
+            }
+        }
+        self.check_nft(&tables);
+        tables
+    }
+
+    /// As with iptables: a rule set of ordinary size is read whole, so that what is wrong in it is reported.
+    fn check_nft(&mut self, tables: &[NftTable<'a>]) {
+        const EAGER_RULES: usize = 20_000;
+        if tables.iter().map(NftTable::rule_count).sum::<usize>() > EAGER_RULES {
+            return;
+        }
+        for t in tables.iter().filter(|t| t.live) {
+            let text = self.files[usize::from(t.file.0)].text;
+            for id in t.chain_ids() {
+                for (i, rule) in t.rules(id).iter().enumerate() {
+                    for name in jumps(rule) {
+                        if t.chain(name).is_none() {
+                            self.warnings.push(Warning {
+                                file: Some(t.file),
+                                line: t.rule_origin(id, i).line,
+                                columns: None,
+                                message: format!(
+                                    "jumps to {name}, which is no chain of table {}",
+                                    t.def.name
+                                ),
+                                help: Some("the listing is cut; capture it again".into()),
+                            });
+                        }
+                    }
+                }
+                for d in t.diagnostics(id) {
+                    self.warnings.push(warning_of(text, t.file, d));
+                }
+            }
+            for i in 0..t.def.sets.len() {
+                t.elements(i);
+                for d in t.element_diagnostics(i) {
+                    self.warnings.push(warning_of(text, t.file, d));
+                }
+            }
+        }
+    }
+}
+
+/// Whether iptables-save printed this very table.
+fn shows(x: &Table<'_>, t: &NftTable<'_>) -> bool {
+    let family = match t.def.family {
+        TableFamily::Ip => Family::V4,
+        TableFamily::Ip6 => Family::V6,
+        _ => return false,
+    };
+    x.backend == Backend::Nft && x.family == family && TableKind::parse(&t.def.name) == Some(x.kind)
+}
+
+/// The chains that a rule jumps to.
+fn jumps<'r>(rule: &'r nft::Rule<'_>) -> Vec<&'r str> {
+    let mut out = Vec::new();
+    let mut verdict = |v: &'r Verdict<'_>| {
+        if let Verdict::Jump(to) | Verdict::Goto(to) = v {
+            out.push(to.as_ref());
+        }
+    };
+    for s in &rule.stmts {
+        match s {
+            Stmt::Verdict(v) => verdict(v),
+            Stmt::Vmap {
+                map: MapRef::Literal(list),
+                ..
+            } => {
+                for e in list {
+                    if let Some(nft::ElementData::Verdict(v)) = &e.data {
+                        verdict(v);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
