@@ -155,8 +155,7 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
 
 /// What a drop means, by kube-proxy's comments and chains (pkg/proxy/iptables/proxier.go, pkg/proxy/ipvs/proxier.go).
 fn plain_rule(node: &Node<'_>, packet: &Packet, hit: Hit, done: &str) -> Finding {
-    let text = comment(node, hit).unwrap_or_default();
-    let service = service_in(text).map_or_else(|| packet.dst.to_string(), str::to_owned);
+    let service = service_at(node, packet, hit).unwrap_or_else(|| packet.dst.to_string());
     let at = full_rule(node, hit);
     let (code, title) = match meaning(node, hit) {
         Meaning::NoEndpoints => (
@@ -209,9 +208,32 @@ enum Meaning {
     Other,
 }
 
+/// The Service that a refusing rule is about: from its comment, its chain, or the map that it asked.
+fn service_at(node: &Node<'_>, packet: &Packet, hit: Hit) -> Option<String> {
+    comment(node, hit)
+        .and_then(service_in)
+        .map(str::to_owned)
+        .or_else(|| names::service_in_chain(names::chain(node, hit.table, hit.chain)))
+        .or_else(|| super::nft::service_of_element(node, packet, hit))
+}
+
 fn meaning(node: &Node<'_>, hit: Hit) -> Meaning {
     let text = comment(node, hit).unwrap_or_default();
     let chain = names::chain(node, hit.table, hit.chain);
+    let kube = node
+        .netfilter
+        .nft(hit.table)
+        .is_some_and(|t| t.def.name == "kube-proxy");
+    if kube {
+        // pkg/proxy/nftables/proxier.go: a Service without endpoints goes to reject-chain, one whose policy is Local and which has none
+        // here is dropped by the same maps.
+        return match chain {
+            "reject-chain" => Meaning::NoEndpoints,
+            "service-endpoints-check" | "nodeport-endpoints-check" => Meaning::NoLocalEndpoints,
+            _ if chain.starts_with("firewall-") => Meaning::SourceRanges,
+            _ => Meaning::Other,
+        };
+    }
     if text.contains("has no local endpoints") {
         Meaning::NoLocalEndpoints
     } else if text.contains("has no endpoints") {
@@ -240,6 +262,10 @@ fn policy_name(node: &Node<'_>, hit: Hit) -> &'static str {
 /// What REJECT answers.
 fn answers(node: &Node<'_>, hit: Hit) -> &'static str {
     use nfwhy_parsers::iptables::targets::RejectWith;
+    if let Some(t) = node.netfilter.nft(hit.table) {
+        let rule = t.rules(hit.chain).get(hit.rule);
+        return rule.map_or("", super::nft::answers);
+    }
     match rule(node, hit).map(|r| &r.target) {
         Some(Target::Reject(RejectWith::TcpReset)) => "; it answers with a TCP reset",
         Some(Target::Reject(_)) => "; it answers with ICMP unreachable",
@@ -265,9 +291,7 @@ const POLICY_CHAINS: &[(&str, &str)] = &[
 ];
 
 fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
-    let service = comment(node, hit)
-        .and_then(service_in)
-        .map(|s| s.split(':').take(1).collect::<String>());
+    let service = service_at(node, packet, hit).map(|s| s.split(':').take(1).collect::<String>());
     match meaning(node, hit) {
         Meaning::NoEndpoints => f.advise(match &service {
             Some(s) => format!(

@@ -99,10 +99,30 @@ pub fn service_in(comment: &str) -> Option<&str> {
 
 /// The Service among the comments of some rules, the last named one first.
 pub fn service_of(node: &Node<'_>, hits: &[Hit]) -> Option<String> {
-    hits.iter()
-        .rev()
-        .find_map(|h| comment(node, *h).and_then(service_in))
-        .map(str::to_owned)
+    hits.iter().rev().find_map(|h| {
+        let said = comment(node, *h).and_then(service_in).map(str::to_owned);
+        said.or_else(|| service_in_chain(chain(node, h.table, h.chain)))
+    })
+}
+
+/// The Service of a chain of kube-proxy's nftables mode: `service-ULMVA6XW-ns1/svc1/tcp/p80`, and endpoints' with `__IP/PORT` behind
+/// it (pkg/proxy/nftables/proxier.go, `servicePortChainNameBase`).
+pub fn service_in_chain(chain: &str) -> Option<String> {
+    let (kind, rest) = chain.split_once('-')?;
+    if !matches!(kind, "service" | "external" | "endpoint" | "firewall") {
+        return None;
+    }
+    let (hash, name) = rest.split_once('-')?;
+    let name = name.split_once("__").map_or(name, |(n, _)| n);
+    let mut parts = name.split('/');
+    let (ns, svc, _proto) = (parts.next()?, parts.next()?, parts.next()?);
+    if hash.len() != 8 || ns.is_empty() || svc.is_empty() {
+        return None;
+    }
+    Some(match parts.next() {
+        Some(port) if !port.is_empty() => format!("{ns}/{svc}:{port}"),
+        _ => format!("{ns}/{svc}"),
+    })
 }
 
 /// `a`, `a and b`, `a, b and c`; at most `limit` are named.
@@ -125,7 +145,7 @@ pub fn list(items: &[String], limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{endpoint, list, service_in};
+    use super::{endpoint, list, service_in, service_in_chain};
     use crate::trace::Port;
 
     #[test]
@@ -146,6 +166,22 @@ mod tests {
             ("allow fd00:244::/56 in", None),
         ] {
             assert_eq!(service_in(comment), service, "{comment}");
+        }
+    }
+
+    #[test]
+    fn services_are_found_in_chains() {
+        for (chain, service) in [
+            ("service-ULMVA6XW-ns1/svc1/tcp/p80", Some("ns1/svc1:p80")),
+            ("external-42NFTM6N-ns2/svc-b/udp/", Some("ns2/svc-b")),
+            (
+                "endpoint-5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80",
+                Some("ns1/svc1:p80"),
+            ),
+            ("service-endpoints-check", None),
+            ("services", None),
+        ] {
+            assert_eq!(service_in_chain(chain).as_deref(), service, "{chain}");
         }
     }
 

@@ -1,7 +1,10 @@
 //! What sentences need to know of rules of nftables.
 
-use crate::node::NftTable;
+use crate::node::{NftTable, Node};
+use crate::trace::{Hit, Packet};
+use nfwhy_parsers::common::bits;
 use nfwhy_parsers::nft::expr::{BinOp, CtKey, MapRef, Meta, RelOp};
+use nfwhy_parsers::nft::stmt::Reject;
 use nfwhy_parsers::nft::{Const, Element, ElementData, Expr, Part, Rule, Stmt, Verdict};
 
 /// Whether a rule jumps or goes to the chain, perhaps among others.
@@ -83,5 +86,40 @@ pub fn only_marks(rule: &Rule<'_>) -> bool {
         Stmt::Match { .. } | Stmt::Counter(_) => true,
         Stmt::Verdict(v) => *v == Verdict::Return,
         _ => false,
+    })
+}
+
+/// What a rule's `reject` answers.
+pub fn answers(rule: &Rule<'_>) -> &'static str {
+    let reject = rule.stmts.iter().find_map(|s| match s {
+        Stmt::Reject(r) => Some(*r),
+        _ => None,
+    });
+    match reject {
+        None => "",
+        Some(Reject::TcpReset) => "; it answers with a TCP reset",
+        Some(_) => "; it answers with ICMP unreachable",
+    }
+}
+
+/// The Service that kube-proxy's maps name for the packet's address and port, in the elements' comments.
+///
+/// Several maps may hold the same key; all of them name the same Service.
+pub fn service_of_element(node: &Node<'_>, packet: &Packet, hit: Hit) -> Option<String> {
+    let t = node.netfilter.nft(hit.table)?;
+    let port = packet.dport.known()?;
+    let is = |p: &Part<'_>, n: u128| *p == Part::One(Const::Num(n));
+    let numbers = [u128::from(packet.proto.0), u128::from(port)];
+    let addr = bits(packet.dst);
+    let maps = ["no-endpoint-services", "no-endpoint-nodeports"];
+    maps.iter().filter_map(|m| t.set(m)).find_map(|set| {
+        let elements = t.elements(set).iter();
+        let mut fitting = elements.filter(|e| match e.key.as_slice() {
+            [a, p, d] => is(a, addr) && is(p, numbers[0]) && is(d, numbers[1]),
+            [p, d] => is(p, numbers[0]) && is(d, numbers[1]),
+            _ => false,
+        });
+        let comment = fitting.next()?.comment.as_deref()?;
+        super::names::service_in(comment).map(str::to_owned)
     })
 }

@@ -22,6 +22,8 @@ enum In {
     Chain,
     /// The rule's comment contains it.
     Comment,
+    /// The table's name is it; tables of nftables have names of their own.
+    Table,
 }
 
 const fn owner(name: &'static str, masquerade: &'static str) -> Owner {
@@ -129,6 +131,24 @@ const PATTERNS: &[(In, &str, Owner)] = &[
     (In::Chain, "POST_", FIREWALLD),
     (In::Chain, "FWDI_", FIREWALLD),
     (In::Chain, "IN_", FIREWALLD),
+    (In::Table, "kube-proxy", KUBE_PROXY),
+    (In::Table, "calico", CALICO),
+    (In::Table, "flannel-ipv4", FLANNEL),
+    (In::Table, "flannel-ipv6", FLANNEL),
+    (In::Table, "cni_hostport", PORTMAP),
+    (In::Table, "cni_plugins_masquerade", BRIDGE),
+    (In::Table, "kindnet-ipmasq", KINDNET),
+    (In::Table, "kindnet-network-policies", plain("kindnet")),
+    (
+        In::Table,
+        "kube-network-policies",
+        plain("kube-network-policies"),
+    ),
+    (In::Table, "docker-bridges", DOCKER),
+    (In::Table, "ovn-kubernetes", plain("OVN-Kubernetes")),
+    (In::Table, "netavark", plain("Podman (netavark)")),
+    (In::Table, "libvirt_network", LIBVIRT),
+    (In::Table, "firewalld", FIREWALLD),
     (In::Comment, "flanneld", FLANNEL),
     (In::Comment, "ip-masq-agent", IP_MASQ_AGENT),
     (In::Comment, "kind-masq-agent", KINDNET),
@@ -153,6 +173,7 @@ fn find(place: In, text: &str) -> Option<Owner> {
                 && match place {
                     In::Chain => text.starts_with(pattern),
                     In::Comment => text.contains(pattern),
+                    In::Table => text == *pattern,
                 }
         })
         .map(|(_, _, o)| *o)
@@ -160,7 +181,10 @@ fn find(place: In, text: &str) -> Option<Owner> {
 
 /// The owner of a rule: by its chain, its comment, or its shape.
 pub fn of_rule(node: &Node<'_>, hit: Hit) -> Option<Owner> {
-    of_chain(names::chain(node, hit.table, hit.chain))
+    let native = node.netfilter.nft(hit.table);
+    native
+        .and_then(|t| find(In::Table, &t.def.name))
+        .or_else(|| of_chain(names::chain(node, hit.table, hit.chain)))
         .or_else(|| names::comment(node, hit).and_then(|c| find(In::Comment, c)))
         .or_else(|| by_shape(node, hit))
 }
@@ -222,6 +246,10 @@ const MARKERS: &[(&str, Marker)] = &[
     ("KUBE-SVL-", Marker::ClusterIp),
     ("CNI-HOSTPORT-", Marker::HostPort),
     ("CNI-DN-", Marker::HostPort),
+    // pkg/proxy/nftables/proxier.go.
+    ("external-", Marker::External),
+    ("endpoint-", Marker::Hairpin),
+    ("service-", Marker::ClusterIp),
 ];
 
 /// Sets of kube-proxy's IPVS mode that rules of KUBE-SERVICES match before they mark.

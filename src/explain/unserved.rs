@@ -2,9 +2,11 @@
 
 use super::names::{self, comment, service_in};
 use super::{Case, Cause, Finding, Rank, Severity, reply};
-use crate::node::{Device, Node, TableKind, VirtualKey};
+use crate::node::{Device, NftTable, Node, Origin, TableKind, VirtualKey};
 use crate::trace::{CtState, Hit, Outcome, Port, StepKind, Verdict};
+use nfwhy_parsers::common::bits;
 use nfwhy_parsers::iptables::{Match, Rule};
+use nfwhy_parsers::nft::{Const, ElementData, Part, Verdict as NftVerdict};
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
@@ -133,6 +135,9 @@ fn served(node: &Node<'_>, addr: IpAddr) -> Vec<Served> {
             });
         }
     }
+    for (_, t) in node.netfilter.nft_tables() {
+        served_by_map(t, addr, &mut list);
+    }
     for (table, t) in node.netfilter.tables.iter().enumerate() {
         if t.family != family || !matches!(t.kind, TableKind::Nat | TableKind::Filter) {
             continue;
@@ -157,6 +162,52 @@ fn served(node: &Node<'_>, addr: IpAddr) -> Vec<Served> {
         }
     }
     list
+}
+
+/// kube-proxy's nftables mode keeps its addresses in a map (pkg/proxy/nftables/proxier.go).
+fn served_by_map(t: &NftTable<'_>, addr: IpAddr, list: &mut Vec<Served>) {
+    let Some(set) = t.set("service-ips").filter(|_| t.def.name == "kube-proxy") else {
+        return;
+    };
+    let number = |p: &Part<'_>| match p {
+        Part::One(Const::Num(n)) => Some(*n),
+        _ => None,
+    };
+    let Some(def) = t.def.sets.get(set) else {
+        return;
+    };
+    for e in t.elements(set) {
+        let [a, proto, port] = e.key.as_slice() else {
+            continue;
+        };
+        let (Some(a), Some(proto), Some(port)) = (number(a), number(proto), number(port)) else {
+            continue;
+        };
+        let (Ok(proto), Ok(port)) = (u8::try_from(proto), u16::try_from(port)) else {
+            continue;
+        };
+        if a != bits(addr) || !t.sees(Family::of(addr)) {
+            continue;
+        }
+        let service = match &e.data {
+            Some(ElementData::Verdict(NftVerdict::Goto(to) | NftVerdict::Jump(to))) => {
+                names::service_in_chain(to)
+            }
+            _ => None,
+        };
+        list.push(Served {
+            proto: Proto(proto),
+            port,
+            cause: Cause::Set {
+                name: def.name.to_string(),
+                at: Origin {
+                    file: t.file,
+                    line: def.at.line,
+                },
+            },
+            service,
+        });
+    }
 }
 
 /// The one port a rule asks for.
