@@ -11,6 +11,7 @@ pub mod expr;
 pub mod fields;
 pub mod json;
 pub mod stmt;
+pub mod text;
 pub mod types;
 
 pub use expr::{Const, Expr, Part};
