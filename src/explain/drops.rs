@@ -107,7 +107,9 @@ fn path_to(story: &[Called], hit: Hit) -> Vec<Hit> {
 
 /// ` (Calico)`, where the owner is known.
 pub(super) fn by_owner(node: &Node<'_>, hit: Hit) -> String {
-    owners::of_rule(node, hit).map_or_else(String::new, |o| format!(" ({})", o.name))
+    owners::of_rule(node, hit)
+        .filter(|o| o.name != names::table(node, hit.table))
+        .map_or_else(String::new, |o| format!(" ({})", o.name))
 }
 
 fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verdict) -> Finding {

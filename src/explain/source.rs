@@ -187,10 +187,11 @@ fn lost_title(
     arrived: u32,
 ) -> String {
     let node = case.node;
-    let by = match owners::of_rule(node, hit) {
-        Some(o) => format!("{} ({})", full_rule(node, hit), o.name),
-        None => full_rule(node, hit),
-    };
+    let by = format!(
+        "{}{}",
+        full_rule(node, hit),
+        super::drops::by_owner(node, hit)
+    );
     let head = format!(
         "{} sees {}, not {}: {by} rewrites the source",
         who_sees(case, members),

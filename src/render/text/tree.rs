@@ -15,8 +15,9 @@ use std::io::{self, Write};
 /// Branches followed to their end; others end like one of these.
 const BRANCHES: usize = 6;
 const BRANCHES_IN_DETAIL: usize = 64;
-/// Columns of the table's name and priority.
+/// Columns of the table's name and priority: at least, and at most.
 const TABLE: usize = 14;
+const WIDEST_TABLE: usize = 26;
 /// Deeper jumps are not indented further.
 const DEEPEST: usize = 6;
 
@@ -42,6 +43,7 @@ pub(super) fn tree<W: Write>(
         paper,
         answer,
         ways: &ways,
+        table: table_columns(answer, &ways),
     };
     printer.branch(&members, 0, &Prefix::default())?;
     let shown: usize = ways.iter().map(|w| 1 + w.alike).sum();
@@ -231,6 +233,31 @@ struct Printer<'p, 'w, 'x, 't, 'n, 'a, W: Write> {
     paper: &'p mut Paper<'w, W>,
     answer: &'x Answer<'t, 'n, 'a>,
     ways: &'x [Way<'t>],
+    /// Columns of the table's name and priority.
+    table: usize,
+}
+
+/// `nat -100`, `kube-proxy -110`.
+fn base_label(answer: &Answer<'_, '_, '_>, table: usize, priority: i32) -> String {
+    format!("{} {priority}", names::table(answer.node, table))
+}
+
+/// Wide enough for the tables that are shown; those of nftables have names of their own.
+fn table_columns(answer: &Answer<'_, '_, '_>, ways: &[Way<'_>]) -> usize {
+    let mut most = 0;
+    for way in ways {
+        let mut label = 0;
+        for (_, shown, step) in &way.steps {
+            match step.kind {
+                StepKind::Chain {
+                    table, priority, ..
+                } => label = columns(&base_label(answer, table, priority)),
+                StepKind::Hit { .. } | StepKind::Policy { .. } if *shown => most = most.max(label),
+                _ => {}
+            }
+        }
+    }
+    (most + 3).clamp(TABLE, WIDEST_TABLE)
 }
 
 impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
@@ -261,7 +288,7 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
                 table, priority, ..
             } = step.kind
             {
-                base = format!("{} {priority}", names::table(self.answer.node, table));
+                base = base_label(self.answer, table, priority);
             }
             if show {
                 let called = first.story.iter().find(|c| c.step == *index);
@@ -366,12 +393,12 @@ impl<W: Write> Printer<'_, '_, '_, '_, '_, '_, W> {
         if t.head.is_empty() {
             line = line
                 .to(start + 2)
-                .add(Label::Faint, &t.table)
-                .to(start + TABLE)
-                .to(start + TABLE + 2 * t.depth.min(DEEPEST));
+                .add(Label::Faint, &super::rule::fit(&t.table, self.table - 3, 1))
+                .to(start + self.table)
+                .to(start + self.table + 2 * t.depth.min(DEEPEST));
         } else {
             line = line.add(Label::Heading, &t.head);
-            let column = start + if t.what.is_empty() { 0 } else { TABLE };
+            let column = start + if t.what.is_empty() { 0 } else { self.table };
             if line.width() + 1 < column {
                 line = line.to(column);
             } else {
