@@ -9,7 +9,6 @@
 
 pub mod expr;
 pub mod fields;
-pub mod json;
 pub mod stmt;
 pub mod text;
 pub mod types;
