@@ -143,7 +143,8 @@ pub static FIELDS: &[FieldDef] = &[
     f(H::Ip, ("ip", "ecn"), 14, 2, T::Ecn),
     f(H::Ip, ("ip", "length"), 16, 16, T::Integer(16)),
     f(H::Ip, ("ip", "id"), 32, 16, T::Integer(16)),
-    f(H::Ip, ("ip", "frag-off"), 51, 13, T::Integer(13)),
+    // With the three flags (`IPHDR_FIELD("frag-off", frag_off)` in src/proto.c).
+    f(H::Ip, ("ip", "frag-off"), 48, 16, T::Integer(16)),
     f(H::Ip, ("ip", "ttl"), 64, 8, T::Integer(8)),
     f(H::Ip, ("ip", "protocol"), 72, 8, T::InetProto),
     f(H::Ip, ("ip", "checksum"), 80, 16, T::Integer(16)),
@@ -184,7 +185,7 @@ pub static FIELDS: &[FieldDef] = &[
     f(H::Igmp, ("igmp", "type"), 0, 8, T::IgmpType),
     f(H::Igmp, ("igmp", "mrt"), 8, 8, T::Integer(8)),
     f(H::Igmp, ("igmp", "checksum"), 16, 16, T::Integer(16)),
-    f(H::Igmp, ("igmp", "group"), 32, 32, T::Ipv4Addr),
+    f(H::Igmp, ("igmp", "group"), 32, 32, T::Integer(32)),
     f(H::Tcp, ("tcp", "sport"), 0, 16, T::InetService),
     f(H::Tcp, ("tcp", "dport"), 16, 16, T::InetService),
     f(H::Tcp, ("tcp", "sequence"), 32, 32, T::Integer(32)),
