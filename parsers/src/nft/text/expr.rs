@@ -3,7 +3,7 @@
 use super::keys::Typed;
 use super::lex::Tok;
 use super::parser::{DEPTH, OPERATORS, Parser};
-use super::value::{Stands, Value};
+use super::value::{Stands, Value, guess};
 use crate::nft::expr::{BinOp, MapRef};
 use crate::nft::{Const, Expr, Part, Type};
 
@@ -20,7 +20,7 @@ pub(super) enum Data<'t> {
 }
 
 impl<'a> Parser<'a> {
-    /// `A . B`, or a map of it. Constants are read by `types`, the data of a map too; without `types` the first word must be a key.
+    /// `A . B`, or a map of it. Constants are read by `types`, the data of a map too; without `types` they are read by their looks.
     pub fn concat(&mut self, types: &[Type], depth: u8) -> Option<(Expr<'a>, Vec<Type>)> {
         let (first, ty) = self.binary(types.first().copied(), depth)?;
         let mut given = vec![ty];
@@ -77,8 +77,14 @@ impl<'a> Parser<'a> {
             top = reduce(&mut stack, top, binds(op));
             let of = top.1;
             stack.push((top, op));
+            // `meta mark set ip dscp | 0x40`: as wide as what it is written into.
+            let wide = |ty: Type| match self.lex.tok {
+                Tok::Word(w) => ty.number(w).is_none() && Type::Integer(128).number(w).is_some(),
+                _ => false,
+            };
             let operand = match op {
                 BinOp::Shl | BinOp::Shr => Type::Integer(32),
+                _ if wide(of) => Type::Integer(128),
                 _ => of,
             };
             top = self.primary(Some(operand), depth)?;
@@ -103,8 +109,20 @@ impl<'a> Parser<'a> {
             }
             _ => {}
         }
-        let ty = ty?;
-        Some((self.constant(ty, Stands::Operand)?.expr(), ty))
+        match ty {
+            Some(ty) => Some((self.constant(ty, Stands::Operand)?.expr(), ty)),
+            None => self.untyped(),
+        }
+    }
+
+    /// A constant among keys, whose type only the set tells: `add @s { ip saddr . 22 }`, `ip saddr . "lo" @s`.
+    fn untyped(&mut self) -> Option<Typed<'a>> {
+        let ty = match self.lex.tok {
+            Tok::Word(w) => guess(w).filter(|ty| ty.number(w).is_some())?,
+            Tok::Str(_) => Type::Ifname,
+            _ => return None,
+        };
+        Some((self.constant(ty, Stands::Operand)?.expr(), Type::Invalid))
     }
 
     /// The right side of a comparison.

@@ -59,7 +59,11 @@ impl<'a> Parser<'a> {
                 self.extension(first, start)
             }
             "rt" => self.rt(start),
-            "socket" | "osf" | "ipsec" => self.other(first, start),
+            "socket" | "osf" | "ipsec" | "tunnel" => self.other(first, start),
+            "vxlan" | "geneve" | "gretap" => self.inner(start, depth),
+            "gre" if matches!(next, Tok::Word(w) if fields::is_header(w)) => {
+                self.inner(start, depth)
+            }
             _ if first.starts_with('@') && first.contains(',') => self.raw(first),
             _ if UNQUALIFIED.contains(&first) => self.meta(),
             _ => self.field(first),
@@ -113,9 +117,17 @@ impl<'a> Parser<'a> {
     /// Behind `meta`, or at a key without it.
     fn meta(&mut self) -> Option<Typed<'a>> {
         let word = self.lex.word_here()?;
-        let (_, key, ty) = META.iter().find(|(n, ..)| *n == word)?;
+        let known = META.iter().find(|(n, ..)| *n == word);
+        let (expr, ty) = match (known, word) {
+            (Some((_, key, ty)), _) => (Expr::Meta(*key), *ty),
+            // Of the bridge alone.
+            (_, "ibrpvid") => (Expr::Other("meta ibrpvid".into()), Type::Integer(16)),
+            (_, "ibrvproto") => (Expr::Other("meta ibrvproto".into()), Type::EtherType),
+            (_, "ibrhwaddr") => (Expr::Other("meta ibrhwaddr".into()), Type::EtherAddr),
+            _ => return None,
+        };
         self.lex.advance();
-        Some((Expr::Meta(*key), *ty))
+        Some((expr, ty))
     }
 
     /// Behind `ct`: `[original|reply] [ip|ip6] KEY`.
@@ -367,11 +379,29 @@ impl<'a> Parser<'a> {
                         Type::Ipv6Addr
                     }
                 }
-                ("ipsec", "reqid" | "spi") => Type::Integer(32),
+                ("ipsec", "reqid" | "spi") | ("tunnel", "id") => Type::Integer(32),
+                ("tunnel", "path") => Type::Boolean,
                 _ => return None,
             };
             break ty;
         };
+        Some((Expr::Other(self.lex.since(start).into()), ty))
+    }
+
+    /// `vxlan vni`, `vxlan ip saddr`: of a packet within this one.
+    fn inner(&mut self, start: usize, depth: u8) -> Option<Typed<'a>> {
+        self.lex.advance();
+        let ty = match self.lex.word_here()? {
+            "vni" => Type::Integer(24),
+            "flags" => Type::Integer(8),
+            "type" => Type::EtherType,
+            word if fields::is_header(word) && depth < DEPTH => {
+                let (_, ty) = self.key(depth + 1)?;
+                return Some((Expr::Other(self.lex.since(start).into()), ty));
+            }
+            _ => return None,
+        };
+        self.lex.advance();
         Some((Expr::Other(self.lex.since(start).into()), ty))
     }
 

@@ -175,6 +175,8 @@ fn type_of(p: &mut Parser<'_>) -> Option<(Vec<Type>, Option<SetData>)> {
                 .to_string();
             p.lex.finish();
             SetData::Object(data)
+        } else if p.lex.eat("queue") {
+            SetData::Value(vec![Type::Integer(16)])
         } else {
             SetData::Value(p.concat(&[], 0)?.1)
         })

@@ -147,6 +147,9 @@ impl<'a> Parser<'a> {
     /// `EXPR OP VALUE`, `EXPR VALUE`, `EXPR vmap ...`, `EXPR set VALUE`.
     fn relation(&mut self, depth: u8) -> Option<Stmt<'a>> {
         let (left, types) = self.concat(&[], depth)?;
+        if matches!(left, Expr::Part(_)) {
+            return None;
+        }
         if self.lex.eat("vmap") {
             let map = self.map_ref(&types, Data::Verdict, depth)?;
             return Some(Stmt::Vmap { key: left, map });

@@ -6,7 +6,6 @@ use super::scan::duration;
 use crate::common::Text;
 use crate::nft::{Const, Expr, Part, Type};
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A constant, or the text of one that is none of its type.
 pub(super) enum Value<'a> {
@@ -156,9 +155,9 @@ pub(super) fn plain(word: &str, ty: Type) -> Value<'_> {
             return Known(Part::One(Const::Text(word.into())));
         }
         Type::Invalid => {
-            return match plain(word, guess(word)) {
-                Unknown(text) => Known(Part::One(Const::Text(text.into()))),
-                known @ Known(_) => known,
+            return match guess(word).map(|ty| plain(word, ty)) {
+                Some(known @ Known(_)) => known,
+                _ => Known(Part::One(Const::Text(word.into()))),
             };
         }
         _ => {}
@@ -225,15 +224,16 @@ pub(super) fn name(text: &str) -> Part<'_> {
 }
 
 /// The type of a constant that stands where no type is known.
-fn guess(word: &str) -> Type {
+pub(super) fn guess(word: &str) -> Option<Type> {
     let first = word.split(['-', '/']).next().unwrap_or_default();
-    if first.parse::<Ipv4Addr>().is_ok() {
-        Type::Ipv4Addr
-    } else if first.parse::<Ipv6Addr>().is_ok() {
-        Type::Ipv6Addr
-    } else {
-        Type::Integer(128)
-    }
+    [
+        Type::Integer(128),
+        Type::Ipv4Addr,
+        Type::EtherAddr,
+        Type::Ipv6Addr,
+    ]
+    .into_iter()
+    .find(|ty| ty.number(first).is_some())
 }
 
 #[cfg(test)]
