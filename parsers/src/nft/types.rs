@@ -48,6 +48,8 @@ pub enum Type {
     IcmpxCode,
     /// `igmp_type`.
     IgmpType,
+    /// `mh_type`.
+    MhType,
     /// `arp_op`.
     ArpOp,
     /// `tcp_flag`: flags.
@@ -113,6 +115,7 @@ impl Type {
             "icmpv6_code" => Self::Icmp6Code,
             "icmpx_code" => Self::IcmpxCode,
             "igmp_type" => Self::IgmpType,
+            "mh_type" => Self::MhType,
             "arp_op" => Self::ArpOp,
             "tcp_flag" => Self::TcpFlag,
             "dccp_pkttype" => Self::DccpType,
@@ -162,6 +165,7 @@ impl Type {
             | Self::Icmp6Code
             | Self::IcmpxCode
             | Self::IgmpType
+            | Self::MhType
             | Self::TcpFlag
             | Self::NfProto
             | Self::PktType
@@ -340,6 +344,21 @@ impl Type {
                 ("membership-report-v2", 0x16),
                 ("membership-report-v3", 0x22),
                 ("leave-group", 0x17),
+            ],
+            Self::MhType => &[
+                ("binding-refresh-request", 0),
+                ("home-test-init", 1),
+                ("careof-test-init", 2),
+                ("home-test", 3),
+                ("careof-test", 4),
+                ("binding-update", 5),
+                ("binding-acknowledgement", 6),
+                ("binding-error", 7),
+                ("fast-binding-update", 8),
+                ("fast-binding-acknowledgement", 9),
+                ("fast-binding-advertisement", 10),
+                ("experimental-mobility-header", 11),
+                ("home-agent-switch-message", 12),
             ],
             Self::ArpOp => &[
                 ("request", 1),

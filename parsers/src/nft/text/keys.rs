@@ -310,6 +310,7 @@ impl<'a> Parser<'a> {
         let ty = match field {
             _ if first == "exthdr" => Type::Boolean,
             "nexthdr" => Type::InetProto,
+            "type" if first == "mh" => Type::MhType,
             "type" | "hdrlength" | "seg-left" | "last-entry" | "flags" => Type::Integer(8),
             "reserved" | "tag" | "checksum" => Type::Integer(16),
             "frag-off" => Type::Integer(13),
