@@ -12,6 +12,7 @@ pub mod fields;
 pub mod stmt;
 pub mod text;
 pub mod types;
+mod typing;
 
 pub use expr::{Const, Expr, Part};
 pub use stmt::{Stmt, Verdict};

@@ -1,0 +1,138 @@
+//! What every part of a rule's reader shares: the source, the table's family, the reports.
+
+use super::read::{Data, Fault, Value};
+use crate::common::{Diagnostic, Span, Text};
+use crate::nft::types::Type;
+use crate::nft::{Place, TableFamily};
+use memchr::memchr_iter;
+use std::borrow::Cow;
+
+/// Counts lines up to an offset; going forward costs what lies between.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    start: Place,
+    pos: usize,
+    line: u32,
+}
+
+impl Lines {
+    /// Counts from a place whose line is known.
+    pub fn from(start: Place) -> Self {
+        Self {
+            start,
+            pos: start.span.start as usize,
+            line: start.line,
+        }
+    }
+
+    /// The line of the byte at `pos`, which must not lie before the start.
+    pub fn at(&mut self, source: &str, pos: usize) -> u32 {
+        if pos < self.pos {
+            *self = Self::from(self.start);
+        }
+        let between = source.as_bytes().get(self.pos..pos).unwrap_or_default();
+        let lines = memchr_iter(b'\n', between).count();
+        self.line = self
+            .line
+            .saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+        self.pos = self.pos.max(pos);
+        self.line
+    }
+}
+
+pub(super) struct Context<'a> {
+    pub source: &'a str,
+    pub family: TableFamily,
+    pub diagnostics: Vec<Diagnostic>,
+    lines: Lines,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(source: &'a str, at: Place, family: TableFamily) -> Self {
+        Self {
+            source,
+            family,
+            diagnostics: Vec::new(),
+            lines: Lines::from(at),
+        }
+    }
+
+    pub fn line(&mut self, pos: usize) -> u32 {
+        self.lines.at(self.source, pos)
+    }
+
+    pub fn report(&mut self, span: Span, message: impl Into<String>) {
+        let line = self.line(span.start as usize);
+        self.diagnostics
+            .push(Diagnostic::warning(line, span, message));
+    }
+
+    pub fn fault(&mut self, fault: Fault) {
+        self.report(Span::new(fault.at, fault.at), fault.what);
+    }
+
+    /// Reports a value that is not understood and gives its text.
+    pub fn opaque(&mut self, v: &Value<'a>, what: &str) -> Text<'a> {
+        self.report(v.span(), format!("{what}: {}", excerpt(v.raw)));
+        Cow::Borrowed(v.raw)
+    }
+
+    /// Reports a constant that is none of its type and gives its text.
+    pub fn constant(&mut self, v: &Value<'a>) -> Text<'a> {
+        let text = self.opaque(v, "a constant that is not known");
+        if let Some(d) = self.diagnostics.last_mut() {
+            d.help = Some("`nft -jn list ruleset` prints numbers instead of names".into());
+        }
+        match v.str() {
+            Some(s) => s.clone(),
+            None => text,
+        }
+    }
+
+    /// The string in a member, or nothing; a member of another kind is reported.
+    pub fn text(&mut self, v: &Value<'a>, key: &str) -> Option<Text<'a>> {
+        let member = v.get(key)?;
+        match &member.data {
+            Data::Str(s) => Some(s.clone()),
+            Data::Null => None,
+            _ => {
+                self.opaque(member, &format!("\"{key}\" is no string"));
+                None
+            }
+        }
+    }
+
+    /// The type of an address that stands there as text.
+    pub fn address_type(&self, v: &Value<'_>) -> Type {
+        let known = crate::nft::typing::address(self.family);
+        if known != Type::Invalid {
+            return known;
+        }
+        let mut v = v;
+        loop {
+            match &v.data {
+                Data::Str(s) if s.contains(':') => return Type::Ipv6Addr,
+                Data::Str(s) if s.contains('.') => return Type::Ipv4Addr,
+                // `{"prefix": {"addr": A}}`, `{"range": [A, B]}`: the first of them.
+                Data::Object(o) => match o.first() {
+                    Some((_, inner)) => v = inner,
+                    None => return Type::Invalid,
+                },
+                Data::Array(a) => match a.first() {
+                    Some(inner) => v = inner,
+                    None => return Type::Invalid,
+                },
+                _ => return Type::Invalid,
+            }
+        }
+    }
+}
+
+/// As much of a text as fits into a message.
+pub(super) fn excerpt(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
