@@ -7,7 +7,7 @@ use crate::node::DevId;
 use crate::trace::{ForkKind, Hook, Origin, Out, Reason, RouteStep, StepKind, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iproute::route::RouteType;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Where the packet goes next (`skb_dst`).
 #[derive(Clone, Debug)]
@@ -16,6 +16,18 @@ pub(super) struct Dst {
     pub via: Option<IpAddr>,
     pub local: bool,
     pub mtu: Option<u32>,
+}
+
+/// `ff02::1`.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// `addrconf_addr_solict_mult`: the group in which an address is asked for.
+fn solicited(addr: IpAddr) -> Option<Ipv6Addr> {
+    let IpAddr::V6(a) = addr else { return None };
+    let [.., x, y, z] = a.octets();
+    let low = u16::from_be_bytes([y, z]);
+    let high = u16::from_be_bytes([0xff, x]);
+    Some(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, high, low))
 }
 
 impl Run<'_, '_> {
@@ -80,6 +92,10 @@ impl Run<'_, '_> {
         }
         if dst.is_unspecified() {
             return Err(Self::martian("the destination is ::"));
+        }
+        // RFC 4291 2.7 and its erratum 3480: such groups do not leave their host.
+        if dst.is_multicast() && super::masq::scope6(self.skb.dst) < 2 {
+            return Err(Self::martian("the group is of its own host alone"));
         }
         Ok(())
     }
@@ -191,13 +207,13 @@ impl Run<'_, '_> {
     }
 
     /// A group that no socket has joined on the device is not delivered (`ip_check_mc_rcu`, `ipv6_chk_mcast_addr`). All hosts
-    /// join 224.0.0.1, `ff02::1` and the solicited-node groups; the others are not in a snapshot.
+    /// join 224.0.0.1, `ff02::1` and the groups of their own addresses' solicited nodes; the others are not in a snapshot.
     fn multicast(&mut self, dev: DevId) -> Flow {
+        let addrs = &self.node.device(dev).addrs;
         let always = match self.skb.dst {
             IpAddr::V4(a) => a.octets() == [224, 0, 0, 1],
             IpAddr::V6(a) => {
-                let s = a.segments();
-                s[0] == 0xff02 && (s[1..7] == [0; 6] && s[7] == 1 || s[5] == 1 && s[6] >> 8 == 0xff)
+                a == ALL_NODES || addrs.iter().any(|own| solicited(own.local) == Some(a))
             }
         };
         if !always {

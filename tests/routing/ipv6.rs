@@ -119,7 +119,14 @@ fn martians_are_dropped_and_link_local_sources_answered() {
         .table6("mangle", "-A PREROUTING -j ACCEPT")
         .snapshot();
     // These do not even reach PREROUTING (`ip6_rcv_core`).
-    for packet in [from("::1"), from("ff02::1"), to("::1")] {
+    for packet in [
+        from("::1"),
+        from("ff02::1"),
+        to("::1"),
+        to("::"),
+        to("ff01::1"),
+        to("ff00::1"),
+    ] {
         check(&s, &packet, &["dropped why=martian no=mangle/PREROUTING/1"]);
     }
     check(
@@ -230,6 +237,10 @@ fn groups_that_all_hosts_join_are_surely_delivered() {
     for (group, ends) in [
         ("ff02::1", &["local p=1"][..]),
         ("ff02::1:ff00:1", &["local p=1"]),
+        ("ff02::1:ff00:2", &["local p=1"]),
+        ("ff02::1:ff00:3", &["local p=?", "dropped p=?"]),
+        ("ff02::1:ff12:1", &["local p=?", "dropped p=?"]),
+        ("ff02::1:ff00:1:1", &["local p=?", "dropped p=?"]),
         ("ff02::2", &["local p=?", "dropped p=?"]),
         ("ff02:1::1", &["local p=?", "dropped p=?"]),
         ("ff05::1", &["local p=?", "dropped p=?"]),
