@@ -50,7 +50,7 @@ impl Run<'_, '_> {
         scope: Scope,
     ) -> Found {
         let node = self.node;
-        if !node.captured.addr4 && node.devices.iter().all(|d| v4(d).next().is_none()) {
+        if !node.captured.addr4 {
             return Found::NotCaptured("an address of this node that was not captured".into());
         }
         let d = node.device(dev);
@@ -80,9 +80,6 @@ impl Run<'_, '_> {
                 how: AddrChoice::FirstOnDevice,
                 at: a.origin,
             };
-        }
-        if !d.known && !node.captured.addr4 {
-            return Found::NotCaptured(format!("an address of {} that was not captured", d.name));
         }
         let master = node.l3_master(dev);
         // The VRF device stands in for loopback.
@@ -132,12 +129,7 @@ impl Run<'_, '_> {
     /// `ipv6_dev_get_saddr` (net/ipv6/addrconf.c): RFC 6724 over all devices of the same VRF.
     pub(super) fn ipv6_source(&mut self, out: Option<DevId>, dst: IpAddr) -> Found {
         let node = self.node;
-        if !node.captured.addr6
-            && node
-                .devices
-                .iter()
-                .all(|d| d.addrs.iter().all(|a| a.local.is_ipv4()))
-        {
+        if !node.captured.addr6 {
             return Found::NotCaptured("an IPv6 address of this node that was not captured".into());
         }
         let dst_scope = scope6(dst);
@@ -156,8 +148,7 @@ impl Run<'_, '_> {
                 continue;
             }
             for a in &node.device(dev).addrs {
-                let IpAddr::V6(addr) = a.local else { continue };
-                if (a.tentative && !a.optimistic) || addr.is_multicast() || addr.is_unspecified() {
+                if a.local.is_ipv4() || (a.tentative && !a.optimistic) {
                     continue;
                 }
                 let better = best.is_none_or(|(bd, b)| {

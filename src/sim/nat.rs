@@ -394,12 +394,12 @@ impl Run<'_, '_> {
         }
         let map = |a: IpAddr| match (a, m.addr, m.mask) {
             (IpAddr::V4(a), IpAddr::V4(n), IpAddr::V4(k)) => {
-                let k = k.to_bits();
-                IpAddr::V4(Ipv4Addr::from_bits((n.to_bits() & k) | (a.to_bits() & !k)))
+                let (a, n, k) = (a.to_bits(), n.to_bits(), k.to_bits());
+                IpAddr::V4(Ipv4Addr::from_bits(a ^ ((a ^ n) & k)))
             }
             (IpAddr::V6(a), IpAddr::V6(n), IpAddr::V6(k)) => {
-                let k = k.to_bits();
-                IpAddr::V6(Ipv6Addr::from_bits((n.to_bits() & k) | (a.to_bits() & !k)))
+                let (a, n, k) = (a.to_bits(), n.to_bits(), k.to_bits());
+                IpAddr::V6(Ipv6Addr::from_bits(a ^ ((a ^ n) & k)))
             }
             (a, ..) => a,
         };

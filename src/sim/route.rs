@@ -193,7 +193,6 @@ impl Run<'_, '_> {
         let node = self.node;
         let fib = node.fib(Family::of(key.dst));
         let mut i = 0;
-        let mut jumps = 0;
         while let Some(rule) = fib.rules.get(i) {
             i += 1;
             if !self.rule_applies(rule, key) {
@@ -208,12 +207,8 @@ impl Run<'_, '_> {
                     TableId(t)
                 }
                 PolicyAction::Goto(p) => {
-                    jumps += 1;
-                    if jumps > fib.rules.len() {
-                        break;
-                    }
                     // Only a rule of exactly that priority is a target; else the rule is unresolved and does nothing
-                    // (`fib_nl_newrule` in net/core/fib_rules.c).
+                    // (`fib_nl_newrule` in net/core/fib_rules.c). It leads onwards, never back.
                     if let Some(to) = fib.rules.iter().position(|r| r.priority == *p)
                         && to >= i
                     {

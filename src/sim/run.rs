@@ -282,7 +282,9 @@ impl<'s, 'n> Run<'s, 'n> {
             [one] => return *one,
             _ => {}
         }
-        let taken = live[self.choices.choose(live.len()).min(live.len() - 1)];
+        let Some(&taken) = live.get(self.choices.choose(live.len())) else {
+            return 0;
+        };
         let total: f64 = weights.iter().sum();
         let p = weights[taken] / total;
         self.probability = self.probability.map(|q| q * p);

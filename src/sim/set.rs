@@ -303,10 +303,9 @@ impl Run<'_, '_> {
                     other => Err(other),
                 }
             }
-            Proto::ICMP | Proto::ICMPV6 => Ok(self
-                .skb
-                .icmp
-                .map(|(t, c)| (p, u16::from(t) << 8 | u16::from(c)))),
+            Proto::ICMP | Proto::ICMPV6 => {
+                Ok(self.skb.icmp.map(|(t, c)| (p, u16::from_be_bytes([t, c]))))
+            }
             p => Ok(Some((p, 0))),
         }
     }

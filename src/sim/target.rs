@@ -159,7 +159,7 @@ impl<'n> Run<'_, 'n> {
                 Ok(TargetVerdict::Accept)
             }
             Target::Dscp(d) => {
-                self.skb.tos = (self.skb.tos & 3) | (d << 2);
+                self.skb.tos = (self.skb.tos & 3) + (d << 2);
                 go_on(self, Effect::None)
             }
             Target::Tos(m) => {

@@ -188,3 +188,15 @@ fn redirect_takes_the_devices_first_usable_address() {
         check(&s, &packet, &[&format!("local dst={expected}")]);
     }
 }
+
+/// The routes imply which addresses are the node's own, not which of them are chosen.
+#[test]
+fn without_the_addresses_nobody_knows_which_is_taken() {
+    let files = v6(&["r1 2001:db8:b::1/64"], "2001:db8:5::5").without("ip-addr");
+    let packet = r#"{"src":"2001:db8:c::2","dst":"2001:db8:5::5","dport":80,"iif":"r0"}"#;
+    check(
+        &files.snapshot(),
+        packet,
+        &["forwarded out=r1 src=? snat=? snat_by=masquerade sure=no"],
+    );
+}

@@ -85,8 +85,8 @@ impl Run<'_, '_> {
         }
         let mut out = Tri::Yes;
         let icmp = self.skb.icmp.map(|(ty, code)| {
-            let mine = Port::Known(u16::from(ty) << 8 | u16::from(code));
-            let other = Port::Known(u16::from(answer_type(ty)) << 8 | u16::from(code));
+            let mine = Port::Known(u16::from_be_bytes([ty, code]));
+            let other = Port::Known(u16::from_be_bytes([answer_type(ty), code]));
             if ct.is_reply {
                 (other, mine)
             } else {
