@@ -9,6 +9,7 @@
 
 pub mod expr;
 pub mod fields;
+pub mod json;
 pub mod stmt;
 pub mod text;
 pub mod types;
