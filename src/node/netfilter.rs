@@ -2,7 +2,8 @@
 
 use super::nft::NftTable;
 use super::{FileId, FileInfo, Origin};
-use nfwhy_parsers::iptables::{self, Backend, Form, Rule};
+use nfwhy_parsers::iptables::{self, Backend, Form, Match, Rule};
+use nfwhy_parsers::nft::{self, Expr, Part, Stmt};
 use nfwhy_parsers::{Diagnostic, Family};
 use std::cell::OnceCell;
 
@@ -29,6 +30,24 @@ impl<'a> Netfilter<'a> {
     /// The nftables table of a number.
     pub fn nft(&self, table: usize) -> Option<&NftTable<'a>> {
         self.nft.get(table.checked_sub(self.tables.len())?)
+    }
+
+    /// The rule as nft lists it, where iptables-nft-save cannot say what it does.
+    ///
+    /// iptables-nft-save (1.8.9) leaves out of a rule what is no rule of iptables: look-ups in sets and maps, all but the last comparison of
+    /// an address, all but the end of a range of addresses. Some programs put such rules into its tables with nft.
+    pub fn native(&self, t: &Table<'a>, chain: ChainId, rule: usize) -> Option<(usize, ChainId)> {
+        let number = t.twin?;
+        let twin = self.nft(number)?;
+        let own = t.chains.get(chain.0 as usize)?;
+        let there = twin.chain(&own.name)?;
+        let listed = twin.rules(there);
+        // Of two moments: nothing can be said of single rules.
+        if listed.len() != own.rules.len() {
+            return None;
+        }
+        let native = is_native(listed.get(rule)?, t.rules(chain).get(rule)?);
+        native.then_some((number, there))
     }
 
     /// The nftables tables with their numbers.
@@ -179,6 +198,8 @@ pub struct Table<'a> {
     pub file: FileId,
     /// Line of `*table`.
     pub line: u32,
+    /// The number of the same table in `nft list ruleset`, where that was captured as well.
+    pub twin: Option<usize>,
     /// In the order of the text.
     pub chains: iptables::Chains<'a>,
     /// Of each chain, its rules once a packet has entered it.
@@ -215,6 +236,7 @@ impl<'a> Table<'a> {
             from_listing: form != Form::Save,
             file: file.0,
             line: parsed.line,
+            twin: None,
             chains: parsed.chains,
             parsed: cells,
             form,
@@ -297,6 +319,40 @@ impl<'a> Table<'a> {
     pub fn rule_count(&self) -> usize {
         self.chains.iter().map(|c| c.rules.len()).sum()
     }
+}
+
+/// Whether a rule holds what iptables has no words for. nft translates matches of iptables back: `multiport` to a set, `iprange` to a
+/// range.
+fn is_native(listed: &nft::Rule<'_>, saved: &Rule<'_>) -> bool {
+    let has = |f: fn(&Match<'_>) -> bool| saved.matches.iter().any(f);
+    let multiport = has(|m| matches!(m, Match::Multiport(_)));
+    let iprange = has(|m| matches!(m, Match::Iprange { .. }));
+    let mut addresses: Vec<&Expr<'_>> = Vec::new();
+    listed.stmts.iter().any(|s| match s {
+        Stmt::Vmap { .. } | Stmt::Update(_) => true,
+        Stmt::Match { left, right, .. } => {
+            let address = matches!(left, Expr::Payload(f) if f.names.1.ends_with("addr"));
+            let again = address && addresses.contains(&left);
+            addresses.extend(address.then_some(left));
+            match (left, right) {
+                (Expr::Concat(_) | Expr::Map { .. }, _) | (_, Expr::SetRef(_)) => true,
+                (_, Expr::Set(_)) => !multiport,
+                (Expr::Payload(f), Expr::Part(Part::Range(lo, hi)))
+                    if f.names.1.ends_with("addr") =>
+                {
+                    !iprange && !is_prefix(*lo, *hi)
+                }
+                _ => again && !iprange,
+            }
+        }
+        _ => false,
+    })
+}
+
+/// Whether a range is a prefix.
+fn is_prefix(lo: u128, hi: u128) -> bool {
+    let wild = lo ^ hi;
+    wild & wild.wrapping_add(1) == 0 && lo & wild == 0
 }
 
 /// `1.8.9` or `1.8.9-2`.

@@ -95,18 +95,28 @@ impl Run<'_, '_> {
                 rule: at.1,
             };
             self.tested += 1;
-            if self.what_if.without.contains(&hit) || !self.rule_matches(t, rule, hit)? {
-                at.1 += 1;
-                continue;
-            }
-            if rule.broken.is_some() {
-                self.hit(hit, depth, Effect::None);
-                return Err(End::unknown(format!(
-                    "the rule at {} was not understood, so what it does is not known",
-                    node.place(t.rule_origin(at.0, at.1))
-                )));
-            }
-            match self.run_target(t, rule, hit, hook, depth)? {
+            let verdict = if let Some((native, chain)) = node.netfilter.native(t, at.0, at.1) {
+                let hit = Hit {
+                    table: native,
+                    chain,
+                    rule: at.1,
+                };
+                self.native_rule(hit, hook, depth)?
+            } else {
+                if self.what_if.without.contains(&hit) || !self.rule_matches(t, rule, hit)? {
+                    at.1 += 1;
+                    continue;
+                }
+                if rule.broken.is_some() {
+                    self.hit(hit, depth, Effect::None);
+                    return Err(End::unknown(format!(
+                        "the rule at {} was not understood, so what it does is not known",
+                        node.place(t.rule_origin(at.0, at.1))
+                    )));
+                }
+                self.run_target(t, rule, hit, hook, depth)?
+            };
+            match verdict {
                 TargetVerdict::Continue => at.1 += 1,
                 TargetVerdict::Accept => return Ok(TableVerdict::Accept),
                 TargetVerdict::Nat => return Ok(TableVerdict::Nat),

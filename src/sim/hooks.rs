@@ -97,14 +97,20 @@ impl Hooks {
             }
         }
         for (i, t) in node.netfilter.nft_tables() {
-            if !t.live || !t.sees(family) {
+            if !t.sees(family) || t.def.dormant {
                 continue;
             }
+            // Where iptables-nft-save shows the table, only what it does not show is taken from here.
+            let shown = node.netfilter.tables.iter().find(|x| x.twin == Some(i));
             for id in t.chain_ids() {
                 let base = t.def.chains.get(id.0 as usize);
                 let Some(b) = base.and_then(|c| c.base.as_ref()) else {
                     continue;
                 };
+                let name = base.map_or("", |c| c.name.as_ref());
+                if shown.is_some_and(|x| x.chain(name).is_some()) {
+                    continue;
+                }
                 let hook = match b.hook {
                     nft::Hook::Prerouting => Hook::Prerouting,
                     nft::Hook::Input => Hook::Input,

@@ -253,9 +253,8 @@ pub fn hits(node: &Node<'_>, o: &Outcome) -> Vec<String> {
 }
 
 fn rule_name(node: &Node<'_>, h: &nfwhy::trace::Hit) -> String {
-    let t = &node.netfilter.tables[h.table];
-    let chain = &t.chains[h.chain.0 as usize];
-    format!("{}/{}/{}", t.kind.name(), chain.name, h.rule + 1)
+    let t = node.netfilter.view(h.table).expect("a hit is of a table");
+    format!("{}/{}/{}", t.name(), t.chain_name(h.chain), h.rule + 1)
 }
 
 /// A reason in one word.
@@ -266,9 +265,8 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::Delivered => "delivered".into(),
         Reason::Rule(h) => rule_name(node, h),
         Reason::Policy { table, chain } => {
-            let t = &node.netfilter.tables[*table];
-            let chain = &t.chains[chain.0 as usize];
-            format!("{}/{}/policy", t.kind.name(), chain.name)
+            let t = node.netfilter.view(*table).expect("a policy is of a table");
+            format!("{}/{}/policy", t.name(), t.chain_name(*chain))
         }
         Reason::NoRoute => "no-route".into(),
         Reason::RouteType { what, .. } => (*what).to_owned(),
@@ -330,7 +328,9 @@ pub fn passages(snapshot: &Snapshot, o: &Outcome, names: &[(&str, &str)]) -> Vec
         let StepKind::Hit { hit, depth: 0, .. } = &s.kind else {
             continue;
         };
-        let t = &node.netfilter.tables[hit.table];
+        let Some(t) = node.netfilter.tables.get(hit.table) else {
+            continue;
+        };
         let chain = &t.chains[hit.chain.0 as usize];
         if hit.rule != 0 || chain.policy.is_none() {
             continue;

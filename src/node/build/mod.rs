@@ -80,6 +80,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     b.captured.neigh = !of(Kind::Neigh).is_empty();
     let mut netfilter = b.netfilter(&of(Kind::IptablesSave), &of(Kind::IptablesListing));
     netfilter.nft = b.nft(&of(Kind::Nft), &netfilter.tables);
+    b.twins(&mut netfilter);
     let sets = b.sets(&of(Kind::Ipset));
     let ipvs = b.ipvs(&of(Kind::Ipvs));
     let sysctls = b.sysctls(&of(Kind::Sysctl));

@@ -1,6 +1,6 @@
 //! Tables of nftables.
 
-use super::super::netfilter::{Table, TableKind};
+use super::super::netfilter::{Netfilter, Table, TableKind};
 use super::super::nft::NftTable;
 use super::super::{FileId, Warning};
 use super::{Builder, warning_of};
@@ -47,6 +47,71 @@ impl<'a> Builder<'a> {
         }
         self.check_nft(&tables);
         tables
+    }
+
+    /// Finds the tables that iptables-nft-save and nft both show, and reports where they contradict each other.
+    pub(super) fn twins(&mut self, netfilter: &mut Netfilter<'a>) {
+        const EAGER_RULES: usize = 20_000;
+        let first = netfilter.tables.len();
+        for t in &mut netfilter.tables {
+            let twin = netfilter.nft.iter().position(|n| shows(t, n));
+            t.twin = twin.map(|i| first + i);
+        }
+        for t in &netfilter.tables {
+            let Some(twin) = t.twin.and_then(|i| netfilter.nft(i)) else {
+                continue;
+            };
+            for (id, chain) in twin.chain_ids().zip(&twin.def.chains) {
+                let saved = t.chain(&chain.name);
+                let mut warn = |line: u32, message: String, help: &str| {
+                    self.warnings.push(Warning {
+                        file: Some(twin.file),
+                        line,
+                        columns: None,
+                        message,
+                        help: Some(help.to_owned()),
+                    });
+                };
+                let Some(saved) = saved else {
+                    if chain.base.is_some() {
+                        warn(
+                            chain.at.line,
+                            format!(
+                                "iptables-nft-save does not show the base chain {} of table {}",
+                                chain.name, twin.def.name
+                            ),
+                            "it is taken from here",
+                        );
+                    }
+                    continue;
+                };
+                let rules = t.chains.get(saved.0 as usize).map_or(0, |c| c.rules.len());
+                if rules != chain.rules.len() {
+                    warn(
+                        chain.at.line,
+                        format!(
+                            "chain {} has {} rules here and {rules} in {}; the latter are used",
+                            chain.name,
+                            chain.rules.len(),
+                            self.files[usize::from(t.file.0)].name
+                        ),
+                        "capture both at the same moment",
+                    );
+                } else if t.rule_count() <= EAGER_RULES {
+                    for rule in (0..rules).filter(|r| netfilter.native(t, saved, *r).is_some()) {
+                        let place = t.rule_origin(saved, rule).line;
+                        warn(
+                            twin.rule_origin(id, rule).line,
+                            format!(
+                                "iptables-nft-save prints this rule without all it asks for ({}:{place})",
+                                self.files[usize::from(t.file.0)].name
+                            ),
+                            "it is taken from here",
+                        );
+                    }
+                }
+            }
+        }
     }
 
     /// As with iptables: a rule set of ordinary size is read whole, so that what is wrong in it is reported.

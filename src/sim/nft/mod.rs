@@ -36,7 +36,7 @@ pub(super) enum RuleEnd<'s> {
     Verdict(TargetVerdict<'s>),
 }
 
-impl<'n> Run<'_, 'n> {
+impl<'s, 'n> Run<'s, 'n> {
     /// Runs a base chain.
     pub(super) fn run_nft(
         &mut self,
@@ -129,6 +129,36 @@ impl<'n> Run<'_, 'n> {
             }
             (chain, rule) = (to, 0);
         }
+    }
+
+    /// A rule of a table that iptables-nft-save shows, where only nft can say what it does.
+    pub(super) fn native_rule(
+        &mut self,
+        hit: Hit,
+        hook: Hook,
+        depth: usize,
+    ) -> Flow<TargetVerdict<'s>> {
+        let node = self.node;
+        let found = node
+            .netfilter
+            .nft(hit.table)
+            .and_then(|t| Some((t, t.rules(hit.chain).get(hit.rule)?)));
+        let Some((table, rule)) = found else {
+            return Ok(TargetVerdict::Continue);
+        };
+        if self.what_if.without.contains(&hit) {
+            return Ok(TargetVerdict::Continue);
+        }
+        let at = At {
+            table,
+            hit,
+            hook,
+            depth,
+        };
+        Ok(match self.nft_rule(at, rule)? {
+            RuleEnd::Break | RuleEnd::Continue => TargetVerdict::Continue,
+            RuleEnd::Verdict(v) => v,
+        })
     }
 
     fn nft_policy(&mut self, t: &NftTable<'n>, table: usize, chain: ChainId) -> Flow<TableVerdict> {
