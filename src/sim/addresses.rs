@@ -49,7 +49,7 @@ impl Run<'_, '_> {
         let IpAddr::V4(a) = addr else {
             return RouteType::Unicast;
         };
-        if a.octets()[0] == 0 || a.is_broadcast() {
+        if a.is_unspecified() || a.is_broadcast() {
             return RouteType::Broadcast;
         }
         if a.is_multicast() {

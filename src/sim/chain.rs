@@ -73,7 +73,6 @@ impl Run<'_, '_> {
         // or gotos lead back to one of them (`mark_source_chains`, `nft_chain_validate`).
         let mut path = vec![base];
         let mut at = (base, 0usize);
-        let mut depth = 0;
         let mut jumps = 0;
         loop {
             let rules = t.rules(at.0);
@@ -83,7 +82,6 @@ impl Run<'_, '_> {
                     Some((chain, rule, len)) => {
                         at = (chain, rule);
                         path.truncate(len);
-                        depth = stack.len();
                         continue;
                     }
                     None => return self.policy(table, base, t),
@@ -94,6 +92,7 @@ impl Run<'_, '_> {
                 chain: at.0,
                 rule: at.1,
             };
+            let depth = stack.len();
             self.tested += 1;
             let verdict = if let Some((native, chain)) = node.netfilter.native(t, at.0, at.1) {
                 let hit = Hit {
@@ -124,7 +123,6 @@ impl Run<'_, '_> {
                     Some((chain, rule, len)) => {
                         at = (chain, rule);
                         path.truncate(len);
-                        depth = stack.len();
                     }
                     None => return self.policy(table, base, t),
                 },
@@ -137,7 +135,6 @@ impl Run<'_, '_> {
                     }
                     stack.push((at.0, at.1 + 1, path.len()));
                     path.push(next);
-                    depth = stack.len();
                     at = (next, 0);
                 }
                 TargetVerdict::Goto(name) => {
@@ -148,7 +145,6 @@ impl Run<'_, '_> {
                         return Err(self.too_many_jumps(t, hit));
                     }
                     path.push(next);
-                    depth += 1;
                     at = (next, 0);
                 }
             }

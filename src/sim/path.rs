@@ -119,11 +119,12 @@ impl Run<'_, '_> {
                 if dst.is_broadcast() || (src.is_unspecified() && dst.is_unspecified()) {
                     return self.broadcast(dev, src);
                 }
-                if src.octets()[0] == 0 {
-                    return Err(Self::martian("the source is in 0.0.0.0/8"));
+                // `ipv4_is_zeronet`: the rest of 0.0.0.0/8 is as good as any since Linux 5.3.
+                if src.is_unspecified() {
+                    return Err(Self::martian("the source is 0.0.0.0"));
                 }
-                if dst.octets()[0] == 0 {
-                    return Err(Self::martian("the destination is in 0.0.0.0/8"));
+                if dst.is_unspecified() {
+                    return Err(Self::martian("the destination is 0.0.0.0"));
                 }
                 if (dst.is_loopback() || src.is_loopback()) && !self.or_conf(dev, "route_localnet")
                 {
@@ -196,7 +197,7 @@ impl Run<'_, '_> {
 
     /// `brd_input` in `ip_route_input_slow`: sources are validated, save those of a client that has none yet (DHCP).
     fn broadcast(&mut self, dev: DevId, src: std::net::Ipv4Addr) -> Flow {
-        if src.octets()[0] != 0 {
+        if !src.is_unspecified() {
             // The reverse lookup has no source then.
             let dst = std::mem::replace(&mut self.skb.dst, Family::V4.unspecified());
             let valid = self.validate_source(dev, None);

@@ -241,7 +241,7 @@ pub enum StepKind {
     Hit {
         /// Which.
         hit: Hit,
-        /// Depth of jumps.
+        /// Depth of jumps; a goto goes no deeper, as nothing comes back to it.
         depth: usize,
         /// What it did.
         effect: Effect,

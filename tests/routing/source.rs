@@ -147,14 +147,42 @@ fn martians_are_dropped() {
     for packet in [
         r#"{"src":"224.0.0.5","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
         r#"{"src":"255.255.255.255","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
-        r#"{"src":"0.1.2.3","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"0.0.0.0","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
+        r#"{"src":"0.0.0.0","dst":"10.2.0.255","dport":80,"iif":"a0"}"#,
         r#"{"src":"127.0.0.1","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
         r#"{"src":"10.2.0.7","dst":"127.0.0.1","dport":80,"iif":"a0"}"#,
-        r#"{"src":"10.2.0.7","dst":"0.0.0.1","dport":80,"iif":"a0"}"#,
+        r#"{"src":"10.2.0.7","dst":"0.0.0.0","dport":80,"iif":"a0"}"#,
         // The node's own address as a source from outside.
         r#"{"src":"10.1.0.1","dst":"10.1.0.9","dport":80,"iif":"a0"}"#,
     ] {
         check(&s, packet, &["dropped why=martian"]);
+    }
+    // Who has no address asks who has none: a broadcast as of old.
+    let nobody = r#"{"src":"0.0.0.0","dst":"0.0.0.0","dport":80,"iif":"a0"}"#;
+    check(&s, nobody, &["local"]);
+}
+
+/// `ipv4_is_zeronet` is of one address since Linux 5.3: the others of 0.0.0.0/8 are hosts.
+#[test]
+fn addresses_of_0_0_0_0_8_are_hosts_but_for_the_first() {
+    let types = "-A PREROUTING -m addrtype --src-type UNICAST\n-A PREROUTING -m addrtype --src-type BROADCAST\n";
+    let s = node().table("raw", types).snapshot();
+    for (src, dst, end) in [
+        (
+            "0.1.2.3",
+            "10.1.0.9",
+            "forwarded out=lan0 hit=raw/PREROUTING/1",
+        ),
+        (
+            "10.2.0.7",
+            "0.1.2.3",
+            "forwarded out=a0 hit=raw/PREROUTING/1",
+        ),
+        ("0.1.2.3", "255.255.255.255", "local hit=raw/PREROUTING/1"),
+        ("0.0.0.0", "255.255.255.255", "local hit=raw/PREROUTING/2"),
+    ] {
+        let packet = format!(r#"{{"src":"{src}","dst":"{dst}","dport":80,"iif":"a0"}}"#);
+        check(&s, &packet, &[end]);
     }
 }
 
