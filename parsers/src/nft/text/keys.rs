@@ -444,6 +444,8 @@ fn tcp_option(kind: &str, field: Option<&str>) -> Option<Type> {
         "subtype" => Type::Integer(4),
         "size" => Type::Integer(16),
         "left" | "right" | "tsval" | "tsecr" => Type::Integer(32),
+        // nft 1.0 prints so what it has no name for.
+        "unknown" => Type::Invalid,
         _ => return None,
     })
 }

@@ -185,11 +185,17 @@ pub(super) fn plain(word: &str, ty: Type) -> Value<'_> {
 }
 
 fn scalar(word: &str, ty: Type) -> Option<u128> {
-    ty.number(word).or_else(|| match ty {
+    match ty {
         // In seconds, as JSON has it (`time_type_json` in nftables `src/json.c`).
-        Type::Time => duration(word).map(|ms| u128::from(ms / 1000)),
-        _ => None,
-    })
+        Type::Time if word.ends_with(|c: char| c.is_ascii_alphabetic()) => {
+            duration(word).map(|ms| u128::from(ms / 1000))
+        }
+        // nft 1.0 prints a traffic class that it shifts into place as bits with names: `(@nh,8,8 & 0xfc) >> 2 map { cs1 : 1:1 }`.
+        Type::Integer(_) if word.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            Type::Dscp.number(word)
+        }
+        _ => ty.number(word),
+    }
 }
 
 /// A range; one value where its ends are the same.
