@@ -1,7 +1,13 @@
 //! `nft -j list ruleset` as records.
 
-use nfwhy_parsers::nft::{Element, Rule, Ruleset, json};
-use nfwhy_parsers::{Diagnostic, Parsed};
+use nfwhy_parsers::nft::expr::{
+    BinOp, Const, CtKey, Expr, Fib, FibResult, MapRef, Meta, Part, RawBase, RelOp,
+};
+use nfwhy_parsers::nft::stmt::{Limit, Nat, NatKind, Reject, Stmt, Update, UpdateOp, Verdict};
+use nfwhy_parsers::nft::{Element, ElementData, Place, Rule, Ruleset, TableFamily, fields, json};
+use nfwhy_parsers::{Diagnostic, Family, Parsed, Span};
+
+use TableFamily::{Inet, Ip, Ip6};
 
 /// A file, and everything in it read.
 struct All<'a> {
@@ -71,5 +77,527 @@ fn kube_proxy() {
             all.elements.iter().map(Vec::len).sum::<usize>(),
         );
         assert_eq!(found, (chains, rules, elements));
+    }
+}
+
+/// A rule of a table of this family, without reports.
+#[track_caller]
+fn rule(family: TableFamily, stmts: &'static str) -> Vec<Stmt<'static>> {
+    let source = format!("{{\"expr\": [{stmts}]}}").leak();
+    let (rule, diagnostics) = json::parse_rule(source, whole(source), family);
+    assert_eq!(diagnostics, [], "{source}");
+    rule.stmts
+}
+
+fn whole(source: &str) -> Place {
+    Place {
+        span: Span::new(0, source.len()),
+        line: 1,
+    }
+}
+
+fn num(n: u128) -> Expr<'static> {
+    Expr::Part(Part::One(Const::Num(n)))
+}
+
+fn field(header: &str, name: &str) -> Expr<'static> {
+    Expr::Payload(fields::find(header, name).expect("a field"))
+}
+
+fn key(parts: &[u128]) -> Vec<Part<'static>> {
+    parts.iter().map(|n| Part::One(Const::Num(*n))).collect()
+}
+
+fn element(key: Vec<Part<'static>>, data: Option<ElementData<'static>>) -> Element<'static> {
+    Element {
+        key,
+        data,
+        timeout: None,
+        expires: None,
+        comment: None,
+        stmts: Vec::new(),
+    }
+}
+
+const NAT: Nat<'static> = Nat {
+    kind: NatKind::Dnat,
+    family: None,
+    addr: None,
+    port: None,
+    random: false,
+    fully_random: false,
+    persistent: false,
+    prefix: false,
+};
+
+#[test]
+fn matches() {
+    let state = Expr::Ct {
+        reply: None,
+        key: CtKey::State,
+    };
+    for (json, left, op, right) in [
+        (
+            r#"{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}"#,
+            state.clone(),
+            RelOp::Any,
+            num(6),
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"ct": {"key": "state"}}, "right": {"set": ["new", "untracked"]}}}"#,
+            state.clone(),
+            RelOp::Eq,
+            Expr::Set(vec![element(key(&[8]), None), element(key(&[64]), None)]),
+        ),
+        (
+            r#"{"match": {"op": "!", "left": {"ct": {"key": "status"}}, "right": "dnat"}}"#,
+            Expr::Ct {
+                reply: None,
+                key: CtKey::Status,
+            },
+            RelOp::None,
+            num(32),
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"ct": {"key": "ip6 saddr", "dir": "reply"}}, "right": "::1"}}"#,
+            Expr::Ct {
+                reply: Some(true),
+                key: CtKey::Saddr,
+            },
+            RelOp::Eq,
+            num(1),
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["fin", "syn"]]}, "right": "syn"}}"#,
+            Expr::Binary {
+                op: BinOp::And,
+                left: Box::new(field("tcp", "flags")),
+                right: Box::new(num(3)),
+            },
+            RelOp::Eq,
+            num(2),
+        ),
+        (
+            r#"{"match": {"op": "!=", "left": {"meta": {"key": "oifname"}}, "right": "cali*"}}"#,
+            Expr::Meta(Meta::Oifname),
+            RelOp::Ne,
+            Expr::Part(Part::Wild("cali".into())),
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@nets"}}"#,
+            field("ip", "saddr"),
+            RelOp::Eq,
+            Expr::SetRef("nets".into()),
+        ),
+        (
+            r#"{"match": {"op": "in", "left": {"payload": {"protocol": "ip6", "field": "daddr"}}, "right": {"prefix": {"addr": "2001:db8::", "len": 32}}}}"#,
+            field("ip6", "daddr"),
+            RelOp::Eq,
+            Expr::Part(Part::Range(
+                0x2001_0db8_u128 << 96,
+                (0x2001_0db9_u128 << 96) - 1,
+            )),
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"payload": {"base": "th", "offset": 16, "len": 16}}, "right": 53}}"#,
+            Expr::Raw {
+                base: RawBase::Transport,
+                offset: 16,
+                len: 16,
+            },
+            RelOp::Eq,
+            num(53),
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"tcp option": {"name": "sack-perm"}}, "right": true}}"#,
+            Expr::TcpOption("sack-perm".into()),
+            RelOp::Eq,
+            num(1),
+        ),
+        (
+            r#"{"match": {"op": "<", "left": {"numgen": {"mode": "random", "mod": 10, "offset": 0}}, "right": 5}}"#,
+            Expr::Numgen {
+                random: true,
+                modulus: 10,
+                offset: 0,
+            },
+            RelOp::Lt,
+            num(5),
+        ),
+    ] {
+        assert_eq!(
+            rule(Inet, json),
+            [Stmt::Match { left, op, right }],
+            "{json}"
+        );
+    }
+}
+
+/// nft 1.0.6 prints the question whether there is a route as one for its device, nft 1.1 as `check`.
+#[test]
+fn routes_that_are_there() {
+    let fib = Fib {
+        result: FibResult::Check,
+        saddr: true,
+        daddr: false,
+        mark: false,
+        iif: true,
+        oif: false,
+    };
+    for result in ["oif", "check"] {
+        let json = format!(
+            r#"{{"match": {{"op": "==", "left": {{"fib": {{"result": "{result}", "flags": ["saddr", "iif"]}}}}, "right": false}}}}"#
+        );
+        let expected = Stmt::Match {
+            left: Expr::Fib(fib),
+            op: RelOp::Eq,
+            right: num(0),
+        };
+        assert_eq!(rule(Ip, json.leak()), [expected]);
+    }
+}
+
+#[test]
+fn verdict_maps() {
+    let json = r#"{"vmap": {"key": {"concat": [{"payload": {"protocol": "ip", "field": "daddr"}}, {"payload": {"protocol": "th", "field": "dport"}}]},
+        "data": {"set": [[{"concat": ["10.0.0.1", {"range": [80, 90]}]}, {"goto": {"target": "a"}}], ["*", {"drop": null}]]}}}"#;
+    let goto = ElementData::Verdict(Verdict::Goto("a".into()));
+    let expected = Stmt::Vmap {
+        key: Expr::Concat(vec![field("ip", "daddr"), field("th", "dport")]),
+        map: MapRef::Literal(vec![
+            element(
+                vec![Part::One(Const::Num(0x0a00_0001)), Part::Range(80, 90)],
+                Some(goto),
+            ),
+            element(vec![], Some(ElementData::Verdict(Verdict::Drop))),
+        ]),
+    };
+    assert_eq!(rule(Ip, json), [expected]);
+}
+
+#[test]
+fn translations() {
+    let numgen = |random, modulus| {
+        Box::new(Expr::Numgen {
+            random,
+            modulus,
+            offset: 0,
+        })
+    };
+    let value = |parts: &[u128]| Some(ElementData::Value(key(parts)));
+    for (family, json, nat) in [
+        (
+            Ip,
+            r#"{"dnat": {"addr": "10.0.0.1", "port": 80}}"#,
+            Nat {
+                addr: Some(num(0x0a00_0001)),
+                port: Some(num(80)),
+                ..NAT
+            },
+        ),
+        (
+            Inet,
+            r#"{"dnat": {"family": "ip6", "addr": {"range": ["::1", "::9"]}, "flags": ["random", "persistent"]}}"#,
+            Nat {
+                family: Some(Family::V6),
+                addr: Some(Expr::Part(Part::Range(1, 9))),
+                random: true,
+                persistent: true,
+                ..NAT
+            },
+        ),
+        (
+            Inet,
+            r#"{"dnat": {"family": "ip", "addr": {"map": {"key": {"numgen": {"mode": "random", "mod": 2, "offset": 0}}, "data": {"set": [[0, {"concat": ["10.0.0.1", 80]}], [1, {"concat": ["10.0.0.2", 81]}]]}}}}}"#,
+            Nat {
+                family: Some(Family::V4),
+                addr: Some(Expr::Map {
+                    key: numgen(true, 2),
+                    map: Box::new(MapRef::Literal(vec![
+                        element(key(&[0]), value(&[0x0a00_0001, 80])),
+                        element(key(&[1]), value(&[0x0a00_0002, 81])),
+                    ])),
+                }),
+                ..NAT
+            },
+        ),
+        (
+            Inet,
+            r#"{"masquerade": {"port": {"range": [1024, 65535]}, "flags": "fully-random"}}"#,
+            Nat {
+                kind: NatKind::Masquerade,
+                port: Some(Expr::Part(Part::Range(1024, 65535))),
+                fully_random: true,
+                ..NAT
+            },
+        ),
+        (
+            Ip,
+            r#"{"redirect": null}"#,
+            Nat {
+                kind: NatKind::Redirect,
+                ..NAT
+            },
+        ),
+        (
+            Ip,
+            r#"{"snat": {"addr": {"map": {"key": {"payload": {"protocol": "ip", "field": "saddr"}}, "data": "@nets"}}, "flags": "netmap", "type_flags": "prefix"}}"#,
+            Nat {
+                kind: NatKind::Snat,
+                addr: Some(Expr::Map {
+                    key: Box::new(field("ip", "saddr")),
+                    map: Box::new(MapRef::Named("nets".into())),
+                }),
+                prefix: true,
+                ..NAT
+            },
+        ),
+    ] {
+        assert_eq!(rule(family, json), [Stmt::Nat(nat)], "{json}");
+    }
+}
+
+#[test]
+fn marks() {
+    // More than two operands stand for operations from the left; and what is written is of the key's type.
+    let json = r#"{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"|": [{"&": [{"ct": {"key": "mark"}}, 255]}, {"meta": {"key": "mark"}}, 16384]}}}"#;
+    let ct = Expr::Ct {
+        reply: None,
+        key: CtKey::Mark,
+    };
+    let binary = |op, left, right| Expr::Binary {
+        op,
+        left: Box::new(left),
+        right: Box::new(right),
+    };
+    let and = binary(BinOp::And, ct, num(255));
+    let or = binary(BinOp::Or, and, Expr::Meta(Meta::Mark));
+    let expected = Stmt::Set {
+        key: Expr::Meta(Meta::Mark),
+        value: binary(BinOp::Or, or, num(0x4000)),
+    };
+    assert_eq!(rule(Ip, json), [expected]);
+}
+
+#[test]
+fn other_statements() {
+    let limit = |over, rate, per, burst, bytes| {
+        Stmt::Limit(Limit {
+            over,
+            rate,
+            per,
+            burst,
+            bytes,
+        })
+    };
+    for (family, json, expected) in [
+        (Ip, r#"{"counter": null}"#, Stmt::Counter(None)),
+        (
+            Ip,
+            r#"{"counter": {"packets": 5, "bytes": 600}}"#,
+            Stmt::Counter(Some((5, 600))),
+        ),
+        (
+            Ip,
+            r#"{"counter": "hits"}"#,
+            Stmt::Named("counter".into(), "hits".into()),
+        ),
+        (
+            Ip,
+            r#"{"limit": {"rate": 10, "burst": 5, "per": "second"}}"#,
+            limit(false, 10, 1, 5, false),
+        ),
+        (
+            Ip,
+            r#"{"limit": {"rate": 10, "per": "minute", "inv": true}}"#,
+            limit(true, 10, 60, 5, false),
+        ),
+        (
+            Ip,
+            r#"{"limit": {"rate": 10, "burst": 512, "per": "second", "rate_unit": "mbytes", "burst_unit": "kbytes"}}"#,
+            limit(false, 10 << 20, 1, 512 << 10, true),
+        ),
+        (
+            Ip,
+            r#"{"quota": {"val": 500, "val_unit": "mbytes", "inv": true, "used": 1, "used_unit": "kbytes"}}"#,
+            Stmt::Quota {
+                over: true,
+                bytes: 500 << 20,
+                used: Some(1024),
+            },
+        ),
+        (
+            Ip,
+            r#"{"ct count": {"val": 10, "inv": true}}"#,
+            Stmt::Connlimit {
+                over: true,
+                count: 10,
+            },
+        ),
+        (Ip, r#"{"reject": null}"#, Stmt::Reject(Reject::Default)),
+        (
+            Ip,
+            r#"{"reject": {"type": "icmp", "expr": "port-unreachable"}}"#,
+            Stmt::Reject(Reject::Default),
+        ),
+        (
+            Inet,
+            r#"{"reject": {"type": "icmp", "expr": "port-unreachable"}}"#,
+            Stmt::Reject(Reject::Icmp(3)),
+        ),
+        (
+            Ip6,
+            r#"{"reject": {"type": "icmpv6", "expr": "admin-prohibited"}}"#,
+            Stmt::Reject(Reject::Icmpv6(1)),
+        ),
+        (
+            Inet,
+            r#"{"reject": {"type": "tcp reset"}}"#,
+            Stmt::Reject(Reject::TcpReset),
+        ),
+        (
+            Ip,
+            r#"{"log": {"prefix": "a b: ", "group": 2, "snaplen": 80, "flags": ["tcp sequence", "tcp options", "skuid"]}}"#,
+            Stmt::Log(
+                "prefix \"a b: \" group 2 snaplen 80 flags tcp sequence,options flags skuid".into(),
+            ),
+        ),
+        (Ip, r#"{"log": null}"#, Stmt::Log("".into())),
+        (
+            Ip,
+            r#"{"queue": {"num": {"range": [1, 3]}, "flags": ["bypass", "fanout"]}}"#,
+            Stmt::Queue("flags bypass,fanout to 1-3".into()),
+        ),
+        (Ip, r#"{"notrack": null}"#, Stmt::Notrack),
+        (
+            Ip,
+            r#"{"flow": {"op": "add", "flowtable": "@ft"}}"#,
+            Stmt::Flow("ft".into()),
+        ),
+        (
+            Ip,
+            r#"{"xt": {"type": "match", "name": "addrtype"}}"#,
+            Stmt::Xt("match".into(), "addrtype".into()),
+        ),
+        (
+            Ip,
+            r#"{"ct helper": "ftp"}"#,
+            Stmt::Aside("ct helper set \"ftp\"".into()),
+        ),
+        (
+            Ip,
+            r#"{"tproxy": {"port": 8080}}"#,
+            Stmt::Tproxy(None, Some(num(8080))),
+        ),
+        (
+            Ip,
+            r#"{"fwd": {"dev": "lo"}}"#,
+            Stmt::Opaque(r#"{"fwd": {"dev": "lo"}}"#.into()),
+        ),
+        (Ip, r#"{"break": null}"#, Stmt::Verdict(Verdict::Continue)),
+        (
+            Ip,
+            r#"{"set": {"op": "update", "elem": {"elem": {"val": {"payload": {"protocol": "ip", "field": "saddr"}}, "timeout": 90}}, "set": "@recent", "stmt": [{"counter": null}]}}"#,
+            Stmt::Update(Box::new(Update {
+                op: UpdateOp::Update,
+                set: "recent".into(),
+                key: field("ip", "saddr"),
+                data: None,
+                timeout: Some(90_000),
+                stmts: vec![Stmt::Counter(None)],
+            })),
+        ),
+        // nft 1.0.6 has no JSON for it and prints the text.
+        (
+            Ip,
+            r#""add @dyn { ip saddr : tcp dport }""#,
+            Stmt::Update(Box::new(Update {
+                op: UpdateOp::Add,
+                set: "dyn".into(),
+                key: field("ip", "saddr"),
+                data: Some(field("tcp", "dport")),
+                timeout: None,
+                stmts: vec![],
+            })),
+        ),
+    ] {
+        assert_eq!(rule(family, json), [expected], "{json}");
+    }
+}
+
+/// One thing that is not understood leaves the rest of its rule alone, and the report points at it.
+#[test]
+fn what_is_not_known_stays_as_text() {
+    let saddr = || field("ip", "saddr");
+    let opaque = |s: &'static str| Expr::Opaque(s.into());
+    let equal = |left, right| Stmt::Match {
+        left,
+        op: RelOp::Eq,
+        right,
+    };
+    for (json, expected, at) in [
+        (
+            r#"{"frobnicate": {"a": 1}}"#,
+            Stmt::Opaque(r#"{"frobnicate": {"a": 1}}"#.into()),
+            r#"{"a": 1}"#,
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"payload": {"protocol": "quic", "field": "dcid"}}, "right": 5}}"#,
+            equal(
+                opaque(r#"{"payload": {"protocol": "quic", "field": "dcid"}}"#),
+                num(5),
+            ),
+            r#"{"payload": {"protocol": "quic", "field": "dcid"}}"#,
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "localhost"}}"#,
+            equal(saddr(), opaque("localhost")),
+            "\"localhost\"",
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": {"prefix": {"addr": "10.0.0.0", "len": 33}}}}"#,
+            equal(
+                saddr(),
+                opaque(r#"{"prefix": {"addr": "10.0.0.0", "len": 33}}"#),
+            ),
+            r#"{"prefix": {"addr": "10.0.0.0", "len": 33}}"#,
+        ),
+        (
+            r#"{"match": {"op": "~", "left": {"meta": {"key": "mark"}}, "right": 5}}"#,
+            Stmt::Opaque(
+                r#"{"match": {"op": "~", "left": {"meta": {"key": "mark"}}, "right": 5}}"#.into(),
+            ),
+            r#"{"op": "~", "left": {"meta": {"key": "mark"}}, "right": 5}"#,
+        ),
+        (
+            r#"{"limit": {"rate": 10, "per": "fortnight"}}"#,
+            Stmt::Opaque(r#"{"limit": {"rate": 10, "per": "fortnight"}}"#.into()),
+            r#"{"rate": 10, "per": "fortnight"}"#,
+        ),
+        ("17", Stmt::Opaque("17".into()), "17"),
+        (
+            "\"no such words\"",
+            Stmt::Opaque("no such words".into()),
+            "no",
+        ),
+        // nft 1.0.2 says no more of an extension of iptables.
+        (
+            r#"{"xt": null}"#,
+            Stmt::Opaque(r#"{"xt": null}"#.into()),
+            "null",
+        ),
+    ] {
+        let source = format!("\n{{\"expr\": [{json}, {{\"accept\": null}}]}}");
+        let (rule, reports) = json::parse_rule(&source, whole(&source), Ip);
+        assert_eq!(
+            rule.stmts,
+            [expected, Stmt::Verdict(Verdict::Accept)],
+            "{json}"
+        );
+        let [report] = &*reports else {
+            panic!("{json}: {reports:?}");
+        };
+        assert_eq!(report.span.of(&source), at, "{json}: {report:?}");
+        assert_eq!(report.line, 2, "{json}");
     }
 }

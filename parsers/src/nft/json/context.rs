@@ -128,11 +128,48 @@ impl<'a> Context<'a> {
     }
 }
 
-/// As much of a text as fits into a message.
+/// As much of a text as fits into a message, on one line.
 pub(super) fn excerpt(text: &str) -> String {
     const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+    let mut out = String::new();
+    // Blanks count little, and there may be many of them.
+    for word in text.split_ascii_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        let left = MOST.saturating_sub(out.len());
+        match word.char_indices().nth(left) {
+            Some((end, _)) => {
+                out.push_str(word.get(..end).unwrap_or_default());
+                out.push_str("...");
+                return out;
+            }
+            None => out.push_str(word),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_short_and_on_one_line() {
+        assert_eq!(excerpt("{\n  \"a\":\t1 }"), "{ \"a\": 1 }");
+        assert_eq!(excerpt(&"ü".repeat(100)), "ü".repeat(60) + "...");
+        assert!(excerpt(&"ab ".repeat(100)).len() < 70);
+    }
+
+    #[test]
+    fn lines_are_counted_in_either_direction() {
+        let source = "a\nb\nc\nd";
+        let mut lines = Lines::from(Place {
+            span: Span::new(2, 7),
+            line: 2,
+        });
+        assert_eq!(lines.at(source, 6), 4);
+        assert_eq!(lines.at(source, 4), 3);
+        assert_eq!(lines.at(source, 2), 2);
     }
 }

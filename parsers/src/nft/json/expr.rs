@@ -85,7 +85,7 @@ fn payload<'a>(v: &Value<'a>) -> Option<Expr<'a>> {
         });
     }
     let (header, field) = (v.get_str("protocol")?, v.get_str("field")?);
-    if let Some(tunnel) = v.get_str("tunnel") {
+    if let Some(tunnel) = v.get_str("tunnel").filter(|t| *t != header) {
         return Some(Expr::Other(Cow::Owned(format!(
             "{tunnel} {header} {field}"
         ))));

@@ -5,26 +5,43 @@ use super::element::{Mapped, milliseconds};
 use super::expr::{compared, expr, map_ref, presence, relation, set_name};
 use super::read::Value;
 use super::{nat, words};
-use crate::common::Text;
-use crate::nft::Stmt;
+use crate::common::{Span, Text};
 use crate::nft::TableFamily;
 use crate::nft::expr::RelOp;
 use crate::nft::stmt::{Limit, Reject, Update, UpdateOp, Verdict};
 use crate::nft::types::Type;
 use crate::nft::typing::types_of;
+use crate::nft::{Place, Stmt};
 use std::borrow::Cow;
 
 /// A statement of a rule.
 pub(super) fn stmt<'a>(cx: &mut Context<'a>, v: &Value<'a>) -> Stmt<'a> {
     // A statement that this nft has no JSON for stands there as text (`stmt_print_json`).
     if let Some(text) = v.str() {
-        cx.opaque(v, "a statement that nft printed as text");
-        return Stmt::Opaque(text.clone());
+        return printed(cx, v, text);
     }
     match v.tagged() {
         Some((kind, inner)) => named(cx, kind, inner, v.raw),
         None => Stmt::Opaque(cx.opaque(v, "no statement")),
     }
+}
+
+/// Text within JSON.
+fn printed<'a>(cx: &mut Context<'a>, v: &Value<'a>, text: &Text<'a>) -> Stmt<'a> {
+    // What has escapes does not stand there as it is.
+    if matches!(text, Cow::Borrowed(_)) {
+        let at = Place {
+            span: Span::new(v.at + 1, v.at + 1 + text.len()),
+            line: cx.line(v.at),
+        };
+        let (rule, diagnostics) = crate::nft::text::parse_rule(cx.source, at, cx.family);
+        if let Ok([stmt]) = <[_; 1]>::try_from(rule.stmts) {
+            cx.diagnostics.extend(diagnostics);
+            return stmt;
+        }
+    }
+    cx.opaque(v, "a statement that is not known");
+    Stmt::Opaque(text.clone())
 }
 
 /// A statement `{"kind": inner}`; `raw` is what is kept of one that is not known.

@@ -94,7 +94,7 @@ pub(super) fn log<'a>(v: &Value<'a>) -> Option<Text<'a>> {
     Some(Cow::Owned(words.join(" ")))
 }
 
-/// The options of `queue`, as nft prints them (`queue_stmt_print`).
+/// The options of `queue`, as nft prints them (`queue_stmt_print`). A map that gives the number stays JSON.
 pub(super) fn queue<'a>(v: &Value<'a>) -> Option<Text<'a>> {
     let flags = v.get("flags").map(Value::list).unwrap_or_default();
     let flags = flags.iter().map(|f| f.str().map(|f| &**f));
@@ -110,13 +110,16 @@ pub(super) fn queue<'a>(v: &Value<'a>) -> Option<Text<'a>> {
             (_, Some([from, to])) => {
                 write!(words, "to {}-{}", from.number()?, to.number()?).ok()?
             }
-            _ => write!(words, "to {}", hash(num)?).ok()?,
+            _ => match hash(num) {
+                Some(hash) => write!(words, "to {hash}").ok()?,
+                None => write!(words, "to {}", num.raw).ok()?,
+            },
         },
     }
     Some(Cow::Owned(words))
 }
 
-/// `numgen` and `symhash` in words; other expressions choose no queue by themselves.
+/// `numgen` and `symhash` in words.
 fn hash(v: &Value<'_>) -> Option<String> {
     let (kind, inner) = v.tagged()?;
     let mut words = match kind {
@@ -131,19 +134,26 @@ fn hash(v: &Value<'_>) -> Option<String> {
     Some(words)
 }
 
-/// `ct helper set "x"`, `meta secmark set "x"`; without a name, nothing.
+/// `ct helper set "x"`, `meta secmark set "x"`. A map that gives the name stays JSON.
 pub(super) fn aside<'a>(kind: &str, v: &Value<'a>) -> Option<Text<'a>> {
-    let name = v.str()?;
     let kind = match kind {
         "secmark" => "meta secmark",
         kind => kind,
     };
+    if v.get("map").is_some() {
+        return Some(Cow::Owned(format!("{kind} set {}", v.raw)));
+    }
+    let name = v.str()?;
     Some(Cow::Owned(format!("{kind} set \"{name}\"")))
 }
 
 /// `reset tcp option fastopen`.
 pub(super) fn reset<'a>(v: &Value<'a>) -> Option<Text<'a>> {
-    let option = tcp_option(v.get("tcp option")?)?;
+    let option = v.get("tcp option")?;
+    let option = match option.get("base").and_then(Value::u32) {
+        Some(kind) => Cow::Owned(kind.to_string()),
+        None => tcp_option(option)?,
+    };
     Some(Cow::Owned(format!("reset tcp option {option}")))
 }
 
