@@ -146,3 +146,36 @@ fn listings_of_two_moments_are_told_and_iptables_save_counts() {
     let end = "dropped why=filter/FORWARD/4";
     check(&s, &packet("203.0.113.1", "10.244.0.5", 80), &[end]);
 }
+
+/// Chains at devices run before PREROUTING and behind POSTROUTING.
+#[test]
+fn chains_at_devices_decide_as_well() {
+    let listing = "\
+table netdev early {
+	chain in {
+		type filter hook ingress device \"eth0\" priority -500; policy accept;
+		ip saddr 203.0.113.66 drop
+		iifname \"eth0\" tcp dport 8080 meta mark set 0x5
+	}
+
+	chain out {
+		type filter hook egress device \"cni0\" priority 0; policy accept;
+		iifname \"eth0\" drop
+		oifname \"cni0\" meta mark 0x5 counter drop
+	}
+}
+";
+    let s = Files::new(&["eth0 192.168.0.10/24", "cni0 10.244.0.1/24"])
+        .file("nft.txt", listing)
+        .snapshot();
+    for (src, port, end) in [
+        ("203.0.113.66", 80, "dropped why=early/in/1"),
+        ("203.0.113.1", 80, "forwarded sure=yes"),
+        ("203.0.113.1", 8080, "dropped why=early/out/2 hit=early/in/2"),
+    ] {
+        check(&s, &packet(src, "10.244.0.5", port), &[end]);
+    }
+    // Not by that device.
+    let other = packet("203.0.113.66", "192.168.0.77", 80).replace("eth0", "cni0");
+    check(&s, &other, &["forwarded"]);
+}

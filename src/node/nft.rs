@@ -54,8 +54,8 @@ impl<'a> NftTable<'a> {
         match self.def.family {
             TableFamily::Ip => family == Family::V4,
             TableFamily::Ip6 => family == Family::V6,
-            TableFamily::Inet => true,
-            TableFamily::Arp | TableFamily::Bridge | TableFamily::Netdev => false,
+            TableFamily::Inet | TableFamily::Netdev => true,
+            TableFamily::Arp | TableFamily::Bridge => false,
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Hooks {
     lists: [Vec<(i32, Func)>; 5],
     /// Per hook, the nat tables and chains by priority; they run inside of `Func::Nat`.
     nat: [Vec<(i32, Func)>; 5],
+    /// Chains at devices, by priority: those a packet meets as it comes in, and as it leaves.
+    devices: [Vec<(i32, usize, ChainId)>; 2],
 }
 
 /// `NF_IP_PRI_*` (`include/uapi/linux/netfilter_ipv4.h`; the same numbers for IPv6).
@@ -117,7 +119,11 @@ impl Hooks {
                     nft::Hook::Forward => Hook::Forward,
                     nft::Hook::Output => Hook::Output,
                     nft::Hook::Postrouting => Hook::Postrouting,
-                    nft::Hook::Ingress | nft::Hook::Egress => continue,
+                    nft::Hook::Ingress | nft::Hook::Egress => {
+                        let leaves = usize::from(b.hook == nft::Hook::Egress);
+                        h.devices[leaves].push((b.priority, i, id));
+                        continue;
+                    }
                 };
                 if b.kind == nft::ChainType::Nat {
                     h.nat[hook as usize].push((b.priority, Func::Nft(i, id)));
@@ -130,7 +136,15 @@ impl Hooks {
             // Stable: equal priorities keep the order of registration.
             l.sort_by_key(|(p, _)| *p);
         }
+        for l in &mut h.devices {
+            l.sort_by_key(|(p, ..)| *p);
+        }
         h
+    }
+
+    /// The chains at devices, in order: table, chain and priority.
+    pub(super) fn at_devices(&self, leaves: bool) -> Vec<(i32, usize, ChainId)> {
+        self.devices[usize::from(leaves)].clone()
     }
 
     /// Whether anything translates: `nf_nat` has its hooks.

@@ -42,6 +42,8 @@ impl Run<'_, '_> {
     fn ingress(&mut self, dev: DevId) -> Flow {
         let node = self.node;
         let mut dev = dev;
+        self.iif = Some(dev);
+        self.at_device(dev, false)?;
         // A port of a bridge or bond hands its frames to the master.
         while let Some(m) = node.device(dev).master {
             let kind = node.device(m).kind.clone().unwrap_or_default();
@@ -55,8 +57,9 @@ impl Run<'_, '_> {
             );
             self.step(StepKind::Note(note));
             dev = m;
+            self.iif = Some(dev);
+            self.at_device(dev, false)?;
         }
-        self.iif = Some(dev);
         if node.device(dev).is_up() == Some(false) {
             self.assume(format!(
                 "{} receives although it is down in the capture",
@@ -358,6 +361,7 @@ impl Run<'_, '_> {
             self.delivered = Some(self.view());
             self.out = Some(Out { dev, via: dst.via });
         }
+        self.at_device(dev, true)?;
         let tunnel = self.node.device(dev).tunnel().map(str::to_owned);
         if let Some(kind) = &tunnel
             && !self.outer

@@ -9,8 +9,8 @@ mod value;
 
 use super::chain::{MAX_JUMPS, TableVerdict, TargetVerdict, no_circle};
 use super::run::{End, Flow, Run};
-use crate::node::{ChainId, NftTable};
-use crate::trace::{Hit, Hook, Reason, StepKind};
+use crate::node::{ChainId, DevId, NftTable};
+use crate::trace::{ForkKind, Hit, Hook, Reason, StepKind};
 use nfwhy_parsers::iptables::Policy;
 
 /// What a rule looks at while it is evaluated.
@@ -129,6 +129,52 @@ impl<'s, 'n> Run<'s, 'n> {
             }
             (chain, rule) = (to, 0);
         }
+    }
+
+    /// `nf_ingress` and `nf_hook_egress` (`net/core/dev.c`): the chains that are hooked in at a device.
+    pub(super) fn at_device(&mut self, dev: DevId, leaves: bool) -> Flow {
+        let name = self.node.device(dev).name.clone();
+        let mut told = false;
+        for (priority, table, chain) in self.hooks.at_devices(leaves) {
+            let base = self.node.netfilter.nft(table).and_then(|t| {
+                let chain = t.def.chains.get(chain.0 as usize)?;
+                Some((&t.def.name, &chain.name, chain.base.as_ref()?))
+            });
+            let Some((table_name, chain_name, base)) = base else {
+                continue;
+            };
+            // `nft -j` up to 1.0.6 does not print the devices of a chain.
+            let here = if base.devices.is_empty() {
+                self.fork_unknown(
+                    ForkKind::Unknown(format!("devices of {chain_name}")),
+                    &format!("{table_name} {chain_name} at {name}"),
+                    true,
+                    &format!("chain {chain_name} of table {table_name} is hooked in at {name}"),
+                    &format!("chain {chain_name} of table {table_name} is not hooked in at {name}"),
+                )
+            } else {
+                base.devices.iter().any(|d| *d == name)
+            };
+            if !here {
+                continue;
+            }
+            if !told {
+                let way = if leaves { "egress" } else { "ingress" };
+                self.step(StepKind::Note(format!("nftables at the {way} of {name}")));
+                told = true;
+            }
+            let iif = self.iif;
+            let hook = if leaves {
+                self.iif = None;
+                Hook::Postrouting
+            } else {
+                Hook::Prerouting
+            };
+            let end = self.run_nft(table, chain, hook, priority);
+            self.iif = iif;
+            end?;
+        }
+        Ok(())
     }
 
     /// A rule of a table that iptables-nft-save shows, where only nft can say what it does.
