@@ -2,7 +2,7 @@
 
 use nfwhy_parsers::iptables::{Form, ListingColumns, RuleLine, listing, rule, save};
 use nfwhy_parsers::recognise::recognise;
-use nfwhy_parsers::{Family, Span, conntrack, iproute, ipset, ipvs, sysctl};
+use nfwhy_parsers::{Family, Span, conntrack, iproute, ipset, ipvs, nft, sysctl};
 use std::fs;
 use std::time::Duration;
 
@@ -65,6 +65,27 @@ fn rows_of_a_listing(text: &str) {
     }
 }
 
+fn nft_ruleset(text: &str) {
+    for table in nft::text::index(text).value.tables {
+        for set in &table.sets {
+            if let Some(at) = set.elements {
+                nft::text::elements(text, at, set, table.family);
+            }
+        }
+        for rule in table.chains.iter().flat_map(|c| &c.rules) {
+            nft::text::parse_rule(text, rule.at, table.family);
+        }
+    }
+}
+
+fn nft_rule(text: &str) {
+    let at = nft::Place {
+        span: Span::new(0, text.len()),
+        line: 1,
+    };
+    nft::text::parse_rule(text, at, nft::TableFamily::Inet);
+}
+
 const PARSERS: &[(&str, fn(&str))] = &[
     ("iptables-save", rules_of_a_dump),
     ("one rule", one_rule),
@@ -83,6 +104,8 @@ const PARSERS: &[(&str, fn(&str))] = &[
     ("recognise", |t| {
         recognise(t.as_bytes());
     }),
+    ("nft", nft_ruleset),
+    ("one nft rule", nft_rule),
 ];
 
 /// The first byte picks the parser; the rest is head, unit and tail with NUL between them. The unit is repeated.

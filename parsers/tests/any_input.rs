@@ -66,6 +66,7 @@ every!(ipvs, Some(Kind::Ipvs), checks::ipvs);
 every!(link, Some(Kind::Link), checks::link);
 every!(neigh, Some(Kind::Neigh), checks::neigh);
 every!(nexthop, Some(Kind::Nexthop), checks::nexthop);
+every!(nft, Some(Kind::Nft), checks::nft);
 every!(route, Some(Kind::Route), checks::route);
 every!(route_n, Some(Kind::RouteN), checks::route_n);
 every!(rule, Some(Kind::Rule), checks::rule);

@@ -223,6 +223,7 @@ impl Type {
         let named = self.names().iter().find(|(n, _)| *n == text);
         named
             .map(|(_, n)| u128::from(*n))
+            .filter(|n| self.bits() >= 128 || n >> self.bits() == 0)
             .or_else(|| integer(text, self.bits()))
     }
 
@@ -418,7 +419,9 @@ impl Type {
             Self::ClassId => &[("none", 0), ("root", 0xffff_ffff)],
             Self::DevGroup => &[("default", 0)],
             Self::Realm => &[("cosmos", 0)],
-            Self::Dscp => &[
+            // nft 1.0 prints a traffic class that it shifts into place as bits with names:
+            // `(@nh,8,8 & 0xfc) >> 2 map { cs1 : 1:1 }`.
+            Self::Dscp | Self::Integer(_) => &[
                 ("be", 0),
                 ("lephb", 1),
                 ("cs0", 0),
@@ -509,6 +512,7 @@ mod tests {
             (Type::Hour, "08:30", 30600),
             (Type::Boolean, "missing", 0),
             (Type::Integer(4), "15", 15),
+            (Type::Integer(8), "cs1", 8),
             (Type::CtLabel, "3", 8),
             (Type::CtEvent, "destroy", 4),
         ] {
@@ -521,6 +525,7 @@ mod tests {
         for (ty, text) in [
             (Type::InetService, "65536"),
             (Type::Integer(4), "16"),
+            (Type::Integer(4), "ef"),
             (Type::Ipv4Addr, "10.0.0.256"),
             (Type::EtherAddr, "02:00:00:00:00"),
             (Type::Mark, "-1"),

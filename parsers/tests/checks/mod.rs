@@ -7,10 +7,12 @@
 
 mod iproute;
 mod iptables;
+mod nft;
 mod others;
 
 pub use iproute::{link, neigh, nexthop, route, route_n, rule};
 pub use iptables::{listing, save};
+pub use nft::nft;
 pub use others::{conntrack, ipset, ipvs, recognise, sysctl};
 
 use nfwhy_parsers::{Diagnostic, Span};
@@ -28,6 +30,7 @@ pub const ALL: &[Check] = &[
     ("link", link),
     ("neigh", neigh),
     ("nexthop", nexthop),
+    ("nft", nft),
     ("route", route),
     ("route_n", route_n),
     ("rule", rule),

@@ -79,7 +79,11 @@ impl<'a> Parser<'a> {
             stack.push((top, op));
             // `meta mark set ip dscp | 0x40`: as wide as what it is written into.
             let wide = |ty: Type| match self.lex.tok {
-                Tok::Word(w) => ty.number(w).is_none() && Type::Integer(128).number(w).is_some(),
+                Tok::Word(w) => {
+                    w.starts_with(|c: char| c.is_ascii_digit())
+                        && ty.number(w).is_none()
+                        && Type::Integer(128).number(w).is_some()
+                }
                 _ => false,
             };
             let operand = match op {

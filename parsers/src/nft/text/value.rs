@@ -190,10 +190,6 @@ fn scalar(word: &str, ty: Type) -> Option<u128> {
         Type::Time if word.ends_with(|c: char| c.is_ascii_alphabetic()) => {
             duration(word).map(|ms| u128::from(ms / 1000))
         }
-        // nft 1.0 prints a traffic class that it shifts into place as bits with names: `(@nh,8,8 & 0xfc) >> 2 map { cs1 : 1:1 }`.
-        Type::Integer(_) if word.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-            Type::Dscp.number(word)
-        }
         _ => ty.number(word),
     }
 }
@@ -232,14 +228,16 @@ pub(super) fn name(text: &str) -> Part<'_> {
 /// The type of a constant that stands where no type is known.
 pub(super) fn guess(word: &str) -> Option<Type> {
     let first = word.split(['-', '/']).next().unwrap_or_default();
-    [
-        Type::Integer(128),
-        Type::Ipv4Addr,
-        Type::EtherAddr,
-        Type::Ipv6Addr,
-    ]
-    .into_iter()
-    .find(|ty| ty.number(first).is_some())
+    if !first.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':') {
+        return None;
+    }
+    if first.starts_with(|c: char| c.is_ascii_digit()) && Type::Integer(128).number(first).is_some()
+    {
+        return Some(Type::Integer(128));
+    }
+    [Type::Ipv4Addr, Type::EtherAddr, Type::Ipv6Addr]
+        .into_iter()
+        .find(|ty| ty.number(first).is_some())
 }
 
 #[cfg(test)]
