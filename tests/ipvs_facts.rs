@@ -33,7 +33,15 @@ const VIP: &str = "172.19.100.2/32";
 /// `ip_vs_sh_get` and `ip_vs_dh_schedule`: a place in the table that belongs to a server of weight 0 is a refusal.
 #[test]
 fn hashing_schedulers_refuse_who_meets_weight_0() {
-    for (scheduler, refused) in [("sh", 0.25), ("dh", 0.5), ("rr", 0.0), ("mh", 0.0)] {
+    for (scheduler, refused) in [
+        ("sh", 0.25),
+        ("sh (sh-port)", 0.25),
+        ("sh (sh-fallback)", 0.0),
+        ("sh (flag-1)", 0.0),
+        ("dh", 0.5),
+        ("rr", 0.0),
+        ("mh", 0.0),
+    ] {
         let s = node(
             VIP,
             &format!(
@@ -163,6 +171,80 @@ default via 10.10.1.1 dev ens3 table 100",
             first.conn.as_ref(),
             &[&format!("forwarded out={out} src=172.19.100.2:80")],
         );
+    }
+}
+
+/// `ip_vs_conn_out_get`: an answer is from the real server and to the client, ports included.
+#[test]
+fn what_only_looks_like_a_reply_keeps_its_source() {
+    let s = node(VIP, ONE).snapshot();
+    let first = walk_one(&s, TO_V, None);
+    let reply = REPLY.replace(r#""syn","ack""#, r#""syn""#);
+    for (from, to, end) in [
+        ("", "", "forwarded src=172.19.100.2:80 dst=10.10.6.91:40000"),
+        ("40000", "40001", "forwarded src=10.233.98.39:80"),
+        ("10.10.6.91", "10.10.6.92", "forwarded src=10.233.98.39:80"),
+        (":80,", ":81,", "forwarded src=10.233.98.39:81"),
+        (
+            "10.233.98.39",
+            "10.233.98.40",
+            "forwarded src=10.233.98.40:80",
+        ),
+    ] {
+        let packet = match from {
+            "" => REPLY.to_owned(),
+            from => reply.replace(from, to),
+        };
+        check_in(&s, &packet, first.conn.as_ref(), &[end]);
+    }
+}
+
+/// What rules have translated to a real server is theirs: IPVS changes only what came to its own service and server.
+#[test]
+fn captured_connections_of_nat_are_not_of_ipvs() {
+    let entry = "tcp 6 431999 ESTABLISHED src=10.10.6.91 dst=172.19.100.2 sport=40000 dport=80 src=10.233.98.39 dst=10.10.6.91 sport=80 dport=40000 [ASSURED] mark=0 use=1\n";
+    for (from, to, by) in [
+        ("", "", "ipvs"),
+        ("172.19.100.2", "172.19.100.3", "conntrack"),
+        ("dport=80 ", "dport=81 ", "conntrack"),
+        ("sport=80 ", "sport=8080 ", "conntrack"),
+        ("10.233.98.39", "10.233.98.40", "conntrack"),
+    ] {
+        let change = |text: &str| match from {
+            "" => text.to_owned(),
+            from => text.replace(from, to),
+        };
+        let s = node(VIP, ONE)
+            .file("conntrack.txt", &change(entry))
+            .snapshot();
+        let packet = match from {
+            "172.19.100.2" => NEXT.replace(from, to),
+            "dport=80 " => NEXT.replace(":80,", ":81,"),
+            _ => NEXT.to_owned(),
+        };
+        check(&s, &packet, &[&format!("forwarded dnat_by={by}")]);
+    }
+    // Of another protocol.
+    let udp = "udp 17 100 src=10.10.6.91 dst=172.19.100.2 sport=40000 dport=80 src=10.233.98.39 dst=10.10.6.91 sport=80 dport=40000 [ASSURED] mark=0 use=1\n";
+    let s = node(VIP, ONE).file("conntrack.txt", udp).snapshot();
+    let packet = TO_V.replace('}', r#","proto":"udp"}"#);
+    check(&s, &packet, &["forwarded dnat_by=conntrack"]);
+    // A service by mark has any address, and one with port 0 any port.
+    let any = entry
+        .replace("172.19.100.2", "172.19.100.3")
+        .replace(" dport=80 ", " dport=81 ");
+    let any = any.replace("sport=80 ", "sport=81 ");
+    let packet = NEXT
+        .replace("172.19.100.2", "172.19.100.3")
+        .replace(":80,", ":81,");
+    for services in [
+        "FWM 7 rr\n-> 10.233.98.39:0 Masq 1",
+        "TCP 172.19.100.3:0 rr\n-> 10.233.98.39:0 Masq 1",
+    ] {
+        let s = node("172.19.100.3/32", services)
+            .file("conntrack.txt", &any)
+            .snapshot();
+        check(&s, &packet, &["forwarded dnat_by=ipvs"]);
     }
 }
 

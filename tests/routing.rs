@@ -409,6 +409,53 @@ fn tcp_asks_again_with_the_source_it_got() {
     check(&s, &sent("udp"), &["forwarded out=a0 src=10.2.0.1:40000"]);
 }
 
+/// `ipt_mangle_out`: mark and TOS are what IPv4 routes again for, not the TTL. (The first look-up of UDP has no source yet, so the
+/// rule is met by the second alone.)
+#[test]
+fn mark_and_tos_set_in_output_route_again_and_the_ttl_does_not() {
+    for (target, out) in [
+        ("MARK --set-xmark 0x1/0x1", "b0"),
+        ("TOS --set-tos 0x10/0xff", "b0"),
+        ("DSCP --set-dscp 0x04", "b0"),
+        ("TTL --ttl-set 9", "a0"),
+        ("CONNMARK --set-xmark 0x1/0x1", "a0"),
+        ("ACCEPT", "a0"),
+    ] {
+        let s = with_rule("100: from 10.2.0.1 lookup 100")
+            .table("mangle", &format!("-A OUTPUT -j {target}"))
+            .snapshot();
+        let sent =
+            r#"{"origin":"local","dst":"198.51.100.7","proto":"udp","sport":40000,"dport":443}"#;
+        check(&s, sent, &[&format!("forwarded out={out}")]);
+    }
+}
+
+/// The sender learns that the second look-up found no way, but `tcp_connect` does not look.
+#[test]
+fn without_a_way_after_output_udp_is_told_and_tcp_is_not() {
+    let s = node()
+        .rule("100: from all fwmark 0x1/0x1 unreachable")
+        .table("mangle", "-A OUTPUT -j MARK --set-xmark 0x1/0x1");
+    let sent = |proto: &str| {
+        format!(
+            r#"{{"origin":"local","dst":"198.51.100.7","proto":"{proto}","sport":40000,"dport":443}}"#
+        )
+    };
+    for (proto, end) in [("tcp", "dropped"), ("udp", "rejected")] {
+        check(
+            &s.snapshot(),
+            &sent(proto),
+            &[&format!("{end} why=unreachable")],
+        );
+    }
+    // Where no routes were captured nobody knows.
+    let blind = s.without("ip-route").without("ip-rule").file(
+        "rule.txt",
+        "0:\tfrom all lookup local\n32766:\tfrom all fwmark 0/0x1 lookup main\n",
+    );
+    check(&blind.snapshot(), &sent("tcp"), &["unknown"]);
+}
+
 /// Nor does the reverse look-up of `rp_filter` know protocol and ports then (`__fib_validate_source`).
 #[test]
 fn rp_filter_knows_the_protocol_where_a_rule_asks_for_it() {

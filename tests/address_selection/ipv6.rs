@@ -200,3 +200,43 @@ fn without_the_addresses_nobody_knows_which_is_taken() {
         &["forwarded out=r1 src=? snat=? snat_by=masquerade sure=no"],
     );
 }
+
+/// `ipv6_dev_get_saddr`: to groups, to the link, and where the device says so, the addresses of other devices are none.
+#[test]
+fn to_a_group_or_the_link_only_the_devices_own_addresses_count() {
+    let files = Files::new(&[
+        "x0 2001:db8:a::1/64 fe80::7/64,link",
+        "r1 2001:db8:b::1/64",
+        "y0 fe80::9/64,link",
+    ])
+    .route(
+        "fe80::/64 dev r1 metric 10 pref medium
+ff00::/8 dev y0 table local proto kernel metric 256 pref medium
+2001:db8:77::/64 dev y0 metric 1024 pref medium",
+    );
+    let to = |dst: &str| {
+        format!(r#"{{"origin":"local","dst":"{dst}","proto":"udp","sport":40000,"dport":53}}"#)
+    };
+    for (dst, src) in [
+        ("fe80::5", "2001:db8:b::1"),
+        ("ff0e::5", "fe80::9"),
+        ("ff02::5", "fe80::9"),
+        ("2001:db8:77::5", "2001:db8:a::1"),
+    ] {
+        check(
+            &files.snapshot(),
+            &to(dst),
+            &[&format!("forwarded src={src}")],
+        );
+    }
+    for setting in ["all", "y0"] {
+        let own = files
+            .clone()
+            .sysctl(&format!("net.ipv6.conf.{setting}.use_oif_addrs_only = 1"));
+        check(
+            &own.snapshot(),
+            &to("2001:db8:77::5"),
+            &["forwarded src=fe80::9"],
+        );
+    }
+}

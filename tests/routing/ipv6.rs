@@ -230,6 +230,26 @@ fn a_traffic_class_set_in_output_routes_again() {
     check(&s, &sent.replace("PROTO", "tcp"), &["forwarded out=a0"]);
 }
 
+/// `ip6t_mangle_out` compares the hop limit as well.
+#[test]
+fn a_hop_limit_set_in_output_routes_again() {
+    for (target, out) in [
+        ("HL --hl-set 9", "b0"),
+        ("MARK --set-xmark 0x1/0x1", "b0"),
+        ("ACCEPT", "a0"),
+    ] {
+        // The first look-up has no source yet.
+        let s = node()
+            .table6("mangle", &format!("-A OUTPUT -j {target}"))
+            .rule6("100: from 2001:db8:5::1 lookup 100")
+            .route("default via 2001:db8:7::fe dev b0 table 100 metric 1024 pref medium")
+            .snapshot();
+        let sent =
+            r#"{"origin":"local","dst":"2001:db8:99::7","proto":"udp","sport":40000,"dport":53}"#;
+        check(&s, sent, &[&format!("forwarded out={out}")]);
+    }
+}
+
 /// All hosts join `ff02::1` and the groups of their own addresses' solicited nodes; of the others nobody knows.
 #[test]
 fn groups_that_all_hosts_join_are_surely_delivered() {
