@@ -211,7 +211,12 @@ fn route(answer: &Answer<'_, '_, '_>, r: &RouteStep) -> Text {
     Text {
         head: if r.reroute { "REROUTE" } else { "ROUTE" }.to_owned(),
         what: text,
-        note: node.place(r.at),
+        // A route that only addresses imply, or an answer that is assumed, was read nowhere.
+        note: if r.at.line == 0 {
+            String::new()
+        } else {
+            node.place(r.at)
+        },
         ..Text::default()
     }
 }
