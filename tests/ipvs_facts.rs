@@ -663,6 +663,14 @@ fn the_ipvs_match_by_option() {
         ("! --vportctl 81", true),
         ("--vaddr 172.19.100.2 --vport 81", false),
         ("--vaddr 172.19.100.3 --vport 80", false),
+        // Beside others the flag alone is not enough.
+        ("--ipvs --vproto 6", true),
+        ("--ipvs --vproto 17", false),
+        ("--ipvs --vaddr 172.19.100.3", false),
+        ("--ipvs --vport 81", false),
+        ("--ipvs --vdir REPLY", false),
+        ("--ipvs --vmethod GATE", false),
+        ("--ipvs --vportctl 81", false),
     ] {
         let s = node(VIP, services)
             .table("mangle", &format!("-A POSTROUTING -m ipvs {matches}"))
@@ -671,4 +679,26 @@ fn the_ipvs_match_by_option() {
         let end = format!("forwarded {key}=mangle/POSTROUTING/1");
         check(&s, TO_V, &[&end]);
     }
+}
+
+/// `ip_vs_tunnel_xmit_v6`: the outer packet is IPv6 in IPv6, 40 bytes longer, and has an address of its way.
+#[test]
+fn the_outer_packet_of_an_ipv6_tunnel() {
+    let s = Files::new(&[
+        "ens4 2001:db8:4::142/64 fe80::4/64,link",
+        "kube-ipvs0 down kind=dummy 2001:db8:100::2/128,deprecated",
+    ])
+    .route("default via fe80::1 dev ens4 metric 1024 pref medium")
+    .table6(
+        "raw",
+        "-A OUTPUT -s 2001:db8:4::142/128 -d 2001:db8:4::143/128 -p ipv6 -m length --length 100\n-A OUTPUT -p ipv6\n",
+    )
+    .ipvs("TCP [2001:db8:100::2]:80 rr\n-> [2001:db8:4::143]:80 Tunnel 1")
+    .snapshot();
+    let packet = r#"{"src":"2001:db8:6::91","sport":40000,"dst":"2001:db8:100::2","dport":80,"iif":"ens4","length":60}"#;
+    check(
+        &s,
+        packet,
+        &["forwarded out=ens4 hit=raw/OUTPUT/1 hit=raw/OUTPUT/2"],
+    );
 }

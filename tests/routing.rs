@@ -392,8 +392,38 @@ fn the_reroute_after_output_knows_the_ports_where_a_rule_asks_for_them() {
     let sent = r#"{"origin":"local","dst":"10.99.0.8","sport":40000,"dport":443}"#;
     let refused = s("100: from all ipproto tcp dport 80 unreachable");
     check(&refused, sent, &["dropped why=unreachable"]);
+    for rule in ["ipproto tcp", "sport 40000", "dport 80"] {
+        let refused = s(&format!("100: from all to 10.99.0.7 {rule} unreachable"));
+        check(&refused, sent, &["dropped why=unreachable"]);
+    }
     let other = s("100: from all iif lo ipproto tcp dport 80 unreachable");
     check(&other, sent, &["forwarded"]);
+}
+
+/// A table that has no routes has none; only where not all tables were captured it may have some.
+#[test]
+fn an_empty_table_is_no_riddle_where_all_were_captured() {
+    let rule = "100: from all lookup 200";
+    let s = node().rule(rule);
+    check(&s.snapshot(), OUT, &["forwarded out=a0 sure=yes"]);
+    // `ip route` alone shows table main.
+    let main = s
+        .without("ip-route")
+        .file("ip-route.txt", "default via 10.2.0.254 dev a0\n10.1.0.0/24 dev lan0 proto kernel scope link src 10.1.0.1\n");
+    check(&main.snapshot(), OUT, &["forwarded out=a0 sure=no"]);
+}
+
+/// Whose an address is, is asked of table local; without a rule for it nothing is the node's own.
+#[test]
+fn without_a_rule_for_table_local_nothing_is_local() {
+    let s = node()
+        .without("ip-addr")
+        .without("ip-route")
+        .without("ip-rule")
+        .file("ip-route.txt", "10.1.0.0/24 dev lan0\n")
+        .file("ip-rule.txt", "32766:\tfrom all lookup main\n")
+        .snapshot();
+    check(&s, OUT, &["rejected why=no-route"]);
 }
 
 /// `ip_route_connect`: a connecting TCP socket looks up once more with the source it was given; UDP keeps its first way.

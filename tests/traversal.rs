@@ -435,3 +435,30 @@ fn the_outer_packet_of_a_tunnel_device_has_a_source() {
         &[end],
     );
 }
+
+/// The other end is the device's remote, else the gateway; the header adds its bytes, and GRE's four.
+#[test]
+fn the_outer_packet_of_a_tunnel_device_has_an_end_and_a_length() {
+    for (tunnel, proto, end, length) in [
+        ("tunl0 kind=ipip", "ipencap", "10.10.4.141", 60),
+        ("tunl0 kind=sit", "ipencap", "10.10.4.141", 60),
+        ("tunl0 kind=gre", "gre", "10.10.4.141", 64),
+        (
+            "tunl0 kind=ipip remote=10.10.4.150",
+            "ipencap",
+            "10.10.4.150",
+            60,
+        ),
+    ] {
+        let s = Files::new(&["eth0 10.10.4.142/24", tunnel, "cali1"])
+            .route("10.233.110.0/26 via 10.10.4.141 dev tunl0 proto bird onlink\n10.233.98.39 dev cali1 scope link")
+            .table(
+                "filter",
+                &format!("-A OUTPUT -p {proto}\n-A OUTPUT -d {end}/32 -m length --length {length}\n"),
+            )
+            .snapshot();
+        let packet = r#"{"src":"10.233.98.39","sport":40000,"dst":"10.233.110.33","dport":80,"iif":"cali1"}"#;
+        let end = "forwarded out=tunl0 hit=filter/OUTPUT/1 hit=filter/OUTPUT/2";
+        check(&s, packet, &[end]);
+    }
+}

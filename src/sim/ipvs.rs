@@ -328,7 +328,7 @@ impl Run<'_, '_> {
             Family::V4 => "ipip",
             Family::V6 => "sit",
         };
-        let proto = super::tunnel::protocol(kind);
+        let proto = super::tunnel::protocol(kind, self.family);
         let known = known
             || self
                 .node

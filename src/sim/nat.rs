@@ -230,11 +230,8 @@ impl Run<'_, '_> {
 
     /// One address of a range: forks over small ranges, else the choice is left open.
     fn address_of(&mut self, r: Range<IpAddr>, hit: Hit) -> Option<IpAddr> {
-        if r.lo == r.hi {
-            return Some(r.lo);
-        }
         let (lo, hi) = (bits(r.lo), bits(r.hi));
-        if hi < lo {
+        if hi <= lo {
             return Some(r.lo);
         }
         let n = hi - lo + 1;

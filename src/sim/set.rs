@@ -141,8 +141,9 @@ impl Run<'_, '_> {
             return Membership::Unknown("a rule before has changed it".into());
         }
         if kind.method == Method::List {
-            if depth > 7 {
-                return Membership::Unknown("list:set in a circle".into());
+            // ipset refuses it (`IPSET_ERR_LOOP`).
+            if depth > 0 {
+                return Membership::Unknown("a list of sets is in a list of sets".into());
             }
             let mut unknown = None;
             for m in &set.record.members {

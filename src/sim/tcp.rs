@@ -225,6 +225,27 @@ mod tests {
         check(&[(false, SYN_ACK)], Segment::Invalid);
         check(&[(false, FIN_ACK)], Segment::Invalid);
         check(&[(false, TcpFlags(0))], Segment::Invalid);
+        for (flags, fits) in [
+            (TcpFlags::SYN, true),
+            (TcpFlags::SYN | TcpFlags::URG, true),
+            (TcpFlags::SYN | TcpFlags::FIN, false),
+            (TcpFlags::SYN | TcpFlags::RST, false),
+            (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::URG, false),
+            (TcpFlags::FIN, false),
+            (TcpFlags::FIN | TcpFlags::ACK, true),
+            (TcpFlags::FIN | TcpFlags::ACK | TcpFlags::URG, true),
+            (TcpFlags::ACK | TcpFlags::URG, true),
+            (TcpFlags::RST, true),
+            (TcpFlags::RST | TcpFlags::ACK, true),
+            (TcpFlags::RST | TcpFlags::URG, false),
+            (TcpFlags::RST | TcpFlags::FIN, false),
+        ] {
+            assert_eq!(valid(TcpFlags(flags)), fits, "{flags:#x}");
+        }
+        check(
+            &[(false, TcpFlags(TcpFlags::SYN | TcpFlags::FIN))],
+            Segment::Invalid,
+        );
         assert_eq!(first(ACK, false), None);
         assert_eq!(first(SYN, false), Some(SynSent));
     }

@@ -104,12 +104,16 @@ impl Run<'_, '_> {
         self.skb.src = ends.0;
         self.skb.dst = ends.1;
         self.skb.src_unknown = false;
-        self.skb.proto = protocol(kind);
+        self.skb.proto = protocol(kind, self.family);
         self.skb.sport = Port::None;
         self.skb.dport = Port::None;
         self.skb.icmp = None;
         self.skb.flags = TcpFlags::default();
-        self.skb.length += 20;
+        self.skb.length += match (kind, self.family) {
+            ("gre", _) => 20 + 4,
+            (_, Family::V4) => 20,
+            (_, Family::V6) => 40,
+        };
         // Tunnel devices take the flag off (`skb_scrub_packet`, since Linux 6.14); IPVS's own tunnel has no device.
         self.skb.ipvs &= ct.is_some();
         self.skb.local = false;
@@ -130,12 +134,12 @@ impl Run<'_, '_> {
     }
 }
 
-/// The protocol of a tunnel's outer packets.
-pub(super) fn protocol(kind: &str) -> Proto {
-    match kind {
-        "gre" => Proto(47),
-        "sit" => Proto(41),
-        _ => Proto(4),
+/// The protocol of a tunnel's outer packets, by what is inside.
+pub(super) fn protocol(kind: &str, inner: Family) -> Proto {
+    match (kind, inner) {
+        ("gre", _) => Proto(47),
+        (_, Family::V4) => Proto(4),
+        (_, Family::V6) => Proto(41),
     }
 }
 

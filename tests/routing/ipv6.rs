@@ -315,3 +315,19 @@ fn rpfilter_lets_pass_what_has_no_source() {
         .snapshot();
     check(&s, &from("::"), &["dropped no=raw/PREROUTING/1"]);
 }
+
+/// `rt6_need_strict`: a link-local destination is on the link that the packet came in by, or nowhere.
+#[test]
+fn link_local_destinations_are_on_the_link_the_packet_came_by() {
+    let files = |dev: &str| {
+        Files::new(&["r0 2001:db8:c::1/64", "a0 2001:db8:5::1/64"])
+            .route(&format!("fe80::/64 dev {dev} metric 256 pref medium"))
+            .snapshot()
+    };
+    let packet = to("fe80::77");
+    check(&files("a0"), &packet, &["rejected why=no-route"]);
+    check(&files("r0"), &packet, &["forwarded out=r0"]);
+    // The node's own packets go where the route leads.
+    let own = r#"{"origin":"local","dst":"fe80::77","proto":"udp","dport":53}"#;
+    check(&files("a0"), own, &["forwarded out=a0"]);
+}

@@ -181,6 +181,7 @@ fn in_a_vrf_the_lookup_is_the_vrfs() {
         ("1000: from all iif red lookup 10", true),
         ("1000: from all iif x0 lookup 10", false),
         ("1000: from all iif lo lookup 10", true),
+        ("1000: from all oif lo lookup 10", false),
     ] {
         let node = files(rule, rule);
         for packet in [by_x0(SRC4, DST4, ""), by_x0(SRC6, DST6, "")] {
@@ -190,5 +191,31 @@ fn in_a_vrf_the_lookup_is_the_vrfs() {
                 "{rule} for {packet}"
             );
         }
+    }
+}
+
+/// `vrf_ip_rcv`: PREROUTING is passed by the device, then by its VRF; elsewhere once.
+#[test]
+fn a_vrf_sees_its_packets_once_more() {
+    let s = Files::new(&[
+        "red kind=vrf table=10",
+        "x0 master=red table=10 10.5.0.1/24",
+        "y0 10.6.0.1/24",
+    ])
+    .rule("1000: from all lookup [l3mdev-table]")
+    .table(
+        "raw",
+        "-A PREROUTING -i x0\n-A PREROUTING -i red\n-A PREROUTING -i y0\n",
+    )
+    .snapshot();
+    for (dev, dst, rules) in [
+        ("x0", "10.5.0.1", &[0, 1][..]),
+        ("red", "10.5.0.1", &[1]),
+        ("y0", "10.6.0.1", &[2]),
+    ] {
+        let packet = format!(r#"{{"src":"192.0.2.9","dst":"{dst}","dport":80,"iif":"{dev}"}}"#);
+        let ends = walk(&s, &packet);
+        let hits: Vec<usize> = ends[0].hits().map(|h| h.rule).collect();
+        assert_eq!(hits, rules, "{dev}");
     }
 }

@@ -240,6 +240,19 @@ fn a_local_route_of_ones_own_makes_every_source_be_looked_up() {
         odd,
         &["dropped"],
     );
+    // So do rules of one's own, however many there are.
+    for (rule, end) in [
+        ("from all lookup main", "forwarded out=a0"),
+        ("from all iif lo lookup main", "dropped"),
+        ("from all fwmark 0x1 lookup main", "dropped"),
+        ("from 192.0.2.0/24 lookup main", "dropped"),
+        ("from all to 192.0.2.0/24 lookup main", "dropped"),
+    ] {
+        let rules =
+            format!("0:\tfrom all lookup local\n100:\t{rule}\n32766:\tfrom all lookup main\n");
+        let files = node().without("ip-rule").file("ip-rule.txt", &rules);
+        check(&quiet(files), odd, &[end]);
+    }
 }
 
 /// `IN_DEV_ORCONF`: on for all devices or on for this one.

@@ -145,3 +145,20 @@ fn rules_that_say_no_are_told_with_the_match_that_did() {
     assert_eq!(told(true), [both, through]);
     assert_eq!(told(false), [vec![], vec![]]);
 }
+
+/// Where one branch has all the weight there is nothing to choose.
+#[test]
+fn one_branch_is_no_fork() {
+    use crate::common::walk_one;
+    use nfwhy::trace::StepKind;
+    let s = node()
+        .table(
+            "filter",
+            "-A FORWARD -m statistic --mode random --probability 1.00000000000\n-A FORWARD -m statistic --mode nth --every 1 --packet 0\n",
+        )
+        .snapshot();
+    let o = walk_one(&s, IN, None);
+    assert_eq!(o.hits().count(), 2);
+    let fork = |k: &StepKind| matches!(k, StepKind::Fork { .. });
+    assert!(!o.steps.iter().any(|s| fork(&s.kind)));
+}

@@ -300,6 +300,28 @@ fn recent_finds_what_an_earlier_rule_put_into_its_list() {
     }
 }
 
+/// That a client is not in a list is assumed where that is asked, and neither of what a rule put there nor of what puts it.
+#[test]
+fn recent_assumes_only_what_it_asks() {
+    use crate::common::check;
+    for (rules, end) in [
+        (
+            "-A FORWARD -m recent --set --name a --rsource\n",
+            "forwarded sure=yes",
+        ),
+        (
+            "-A FORWARD -m recent --set --name a --rsource\n-A FORWARD -m recent --rcheck --name a --rsource -j DROP\n",
+            "dropped sure=yes",
+        ),
+        (
+            "-A FORWARD -m recent --rcheck --name a --rsource -j DROP\n",
+            "forwarded sure=no",
+        ),
+    ] {
+        check(&node().table("filter", rules).snapshot(), IN, &[end]);
+    }
+}
+
 /// The same limit asked twice gives twice: a burst of 1 is used up by the first rule.
 #[test]
 fn a_limit_gives_no_more_than_its_burst() {
@@ -447,6 +469,17 @@ fn assumptions_name_what_decides() {
             let said = o.assumptions.join("; ");
             assert!(said.contains(what), "{matches}: {said}");
         }
+    }
+    let open = IN.replace(r#""sport":40000,"#, "");
+    let s = node()
+        .table(
+            "filter",
+            "-A FORWARD -p tcp -m multiport --sports 40000,50000:50010 -j DROP",
+        )
+        .snapshot();
+    for o in walk(&s, &open) {
+        let said = o.assumptions.join("; ");
+        assert!(said.contains("one of 40000,50000:50010"), "{said}");
     }
     let limited = |target: &str| {
         node()

@@ -57,6 +57,11 @@ fn destinations() {
         check(&dnat(to), IN, ends);
     }
     check(&dnat("10.0.0.0-10.255.255.255"), IN, &["unknown"]);
+    // One address is no choice; of up to 256 all are followed.
+    check(&dnat("10.244.0.7"), IN, &["forwarded sure=yes"]);
+    let many = |hi: &str| crate::common::walk(&dnat(&format!("10.244.0.0-{hi}")), IN).len();
+    assert_eq!(many("10.244.0.255"), 256);
+    assert_eq!(many("10.244.1.0"), 1);
 }
 
 #[test]

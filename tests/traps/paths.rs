@@ -234,6 +234,15 @@ fn physdev_knows_bridge_ports_only_through_br_netfilter() {
     ] {
         check(&s(setting, matches), packet, ends);
     }
+    // What came by no bridge has none.
+    let elsewhere = r#"{"src":"10.244.0.9","dst":"192.168.0.99","dport":80,"iif":"cni0"}"#;
+    for (matches, end) in [
+        ("--physdev-is-in", "forwarded"),
+        ("! --physdev-is-in", "dropped"),
+        ("--physdev-in port0", "forwarded"),
+    ] {
+        check(&s(on, matches), elsewhere, &[end]);
+    }
 }
 
 /// What was not captured at all is said to be so, each by its command.
@@ -289,5 +298,37 @@ fn addresses_of_ipv6_that_are_missing_are_named() {
     for o in crate::common::walk(&s, packet) {
         let told = o.missing.iter().any(|m| m.command == "ip -d addr");
         assert!(told, "{:?}", o.missing);
+    }
+}
+
+/// A node may have no IPv6 address but routes: where its addresses of IPv4 were captured, that is all there is.
+#[test]
+fn a_node_without_addresses_of_ipv6_is_one() {
+    let addr = "\
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default qlen 1000
+    link/ether 02:00:00:00:00:02 brd ff:ff:ff:ff:ff:ff
+    inet 192.168.0.10/24 brd 192.168.0.255 scope global eth0
+       valid_lft forever preferred_lft forever
+";
+    let files = |routes: &str| {
+        crate::common::Files::new(&["eth0"])
+            .without("ip-addr")
+            .without("ip-route")
+            .file("ip-addr.txt", addr)
+            .file("ip-6-route.txt", routes)
+            .snapshot()
+    };
+    let packet = r#"{"src":"2001:db8:9::9","dst":"2001:db8:7::5","dport":80,"iif":"eth0"}"#;
+    for (routes, told) in [
+        (
+            "2001:db8:7::/64 dev eth0 metric 1024 pref medium\ndefault via fe80::1 dev eth0 metric 1024 pref medium\n",
+            false,
+        ),
+        ("", true),
+    ] {
+        for o in crate::common::walk(&files(routes), packet) {
+            let asked = o.missing.iter().any(|m| m.command == "ip -d addr");
+            assert_eq!(asked, told, "{routes}: {:?}", o.missing);
+        }
     }
 }

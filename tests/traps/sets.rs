@@ -392,6 +392,8 @@ create HOLE list:set size 8
 add HOLE B
 add HOLE GONE
 create EMPTY list:set size 8
+create NEST list:set size 8
+add NEST ONE
 ";
     for (name, expected) in [
         ("ONE", "yes"),
@@ -399,6 +401,7 @@ create EMPTY list:set size 8
         ("DUAL", "yes"),
         ("HOLE", "?"),
         ("EMPTY", "no"),
+        ("NEST", "?"),
         ("GONE", "?"),
     ] {
         let said = says(

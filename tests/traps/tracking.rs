@@ -501,3 +501,59 @@ fn an_entry_is_of_its_protocol_and_ports() {
     let other = back(40001).replace(r#""syn","ack""#, r#""ack""#);
     check_in(&s, &other, first.conn.as_ref(), &["dropped"]);
 }
+
+/// `CT --zone mark`: the zone is the lower half of the mark (`nf_ct_zone_tmpl`).
+#[test]
+fn a_zone_may_be_told_by_the_mark() {
+    let entry = "udp      17 29 src=192.168.0.99 dst=10.244.0.4 sport=40000 dport=80 src=10.244.0.4 dst=192.168.0.99 sport=80 dport=40000 mark=0 zone=5 use=1\n";
+    let s = node()
+        .table("raw", "-A PREROUTING -j CT --zone mark")
+        .table(
+            "filter",
+            "-A FORWARD -m conntrack --ctstate ESTABLISHED -j DROP",
+        )
+        .file("conntrack.txt", entry)
+        .snapshot();
+    for (mark, end) in [
+        ("0x5", "dropped"),
+        ("0x10005", "dropped"),
+        ("0x4", "forwarded"),
+        ("0x0", "forwarded"),
+    ] {
+        let packet = IN.replace('}', &format!(r#","proto":"udp","mark":"{mark}"}}"#));
+        check(&s, &packet, &[end]);
+    }
+}
+
+/// `IPS_CONFIRMED`, `IPS_SEEN_REPLY` and `IPS_ASSURED`, each by the packet from which on it is set.
+#[test]
+fn the_status_of_a_connection_grows() {
+    let s = node()
+        .table(
+            "mangle",
+            "\
+-A FORWARD -m conntrack --ctstatus CONFIRMED
+-A FORWARD -m conntrack --ctstatus SEEN_REPLY
+-A FORWARD -m conntrack --ctstatus ASSURED
+-A FORWARD -m conntrack --ctstatus SEEN_REPLY,ASSURED
+",
+        )
+        .snapshot();
+    let there = |flags: &str| IN.replace('}', &format!(r#","flags":[{flags}]}}"#));
+    let back = r#"{"src":"10.244.0.4","sport":80,"dst":"192.168.0.99","dport":40000,"iif":"cni0","flags":["syn","ack"]}"#.to_owned();
+    let mut conn = None;
+    for (packet, set) in [
+        (there(r#""syn""#), "...."),
+        (there(r#""syn""#), "y..."),
+        (back, "yy.y"),
+        (there(r#""ack""#), "yyyy"),
+    ] {
+        let o = walk_one(&s, &packet, conn.as_ref());
+        let hit: Vec<usize> = o.hits().map(|h| h.rule).collect();
+        let have: String = (0..4)
+            .map(|r| if hit.contains(&r) { 'y' } else { '.' })
+            .collect();
+        assert_eq!(have, set, "{packet}");
+        conn = o.conn;
+    }
+}
