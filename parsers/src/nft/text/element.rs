@@ -54,7 +54,7 @@ impl<'a> Parser<'a> {
             } else {
                 let message = format!("{} is not understood in an element", describe(self.lex.tok));
                 self.report_here(message, "the element is left out");
-                self.skip_element();
+                self.skip_element(end);
             }
             if self.lex.tok == Tok::Comma {
                 self.lex.advance();
@@ -63,16 +63,16 @@ impl<'a> Parser<'a> {
         all
     }
 
-    /// To the comma or brace behind the element here.
-    fn skip_element(&mut self) {
+    /// To the comma or the end behind the element here. A brace that nothing opened is part of what is skipped.
+    fn skip_element(&mut self, end: Tok<'_>) {
         let mut open = 0usize;
         loop {
             match self.lex.tok {
                 Tok::End => return,
                 Tok::Comma if open == 0 => return,
-                Tok::Close if open == 0 => return,
+                Tok::Close if open == 0 && end == Tok::Close => return,
                 Tok::Open => open += 1,
-                Tok::Close => open -= 1,
+                Tok::Close => open = open.saturating_sub(1),
                 _ => {}
             }
             self.lex.advance();

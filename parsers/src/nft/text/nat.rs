@@ -152,7 +152,8 @@ fn address(word: &str) -> Option<usize> {
         // Up to the last bracket; `:PORT` may stand behind it.
         return Some(word.rfind(']')? + 1);
     }
-    if word.starts_with(['@', ':']) || !word.contains(['.', ':']) || word == "." {
+    let port = word.starts_with(':') && !word.starts_with("::");
+    if port || word.starts_with('@') || !word.contains(['.', ':']) || word == "." {
         return None;
     }
     if !word.contains('.') || word.split('-').next()?.parse::<Ipv6Addr>().is_ok() {

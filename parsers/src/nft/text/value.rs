@@ -60,7 +60,12 @@ impl<'a> Parser<'a> {
                     w = w.get(..comma.max(1)).unwrap_or(w);
                 }
                 self.lex.advance();
-                plain(w, ty)
+                // A quote that is not closed.
+                if w.starts_with('"') {
+                    Unknown(w)
+                } else {
+                    plain(w, ty)
+                }
             }
             Tok::LParen if ty.is_bitmask() => self.flags(ty, stands, start),
             _ => return None,
