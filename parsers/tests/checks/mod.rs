@@ -8,11 +8,13 @@
 mod iproute;
 mod iptables;
 mod nft;
+mod nft_json;
 mod others;
 
 pub use iproute::{link, neigh, nexthop, route, route_n, rule};
 pub use iptables::{listing, save};
 pub use nft::nft;
+pub use nft_json::nft_json;
 pub use others::{conntrack, ipset, ipvs, recognise, sysctl};
 
 use nfwhy_parsers::{Diagnostic, Span};
@@ -31,6 +33,7 @@ pub const ALL: &[Check] = &[
     ("neigh", neigh),
     ("nexthop", nexthop),
     ("nft", nft),
+    ("nft_json", nft_json),
     ("route", route),
     ("route_n", route_n),
     ("rule", rule),

@@ -138,6 +138,7 @@ mod tests {
         part(&v, ty)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what `read` gives")]
     fn one(n: u128) -> Option<Part<'static>> {
         Some(Part::One(Const::Num(n)))
     }

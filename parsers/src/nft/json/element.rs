@@ -55,22 +55,29 @@ pub(super) fn element<'a>(
 
 /// The key, and what is said of it: `{"elem": {"val": key, "timeout": ...}}`.
 fn outer<'a>(cx: &mut Context<'a>, v: &Value<'a>, types: &[Type]) -> Option<Element<'a>> {
-    let plain = |key| Element {
-        key,
+    let (val, inner) = match v.tagged() {
+        Some(("elem", inner)) => (inner.get("val"), Some(inner)),
+        _ => (Some(v), None),
+    };
+    let Some(val) = val else {
+        cx.opaque(v, "an element without \"val\"");
+        return None;
+    };
+    let mut element = Element {
+        // What nothing else matches.
+        key: match val.str() {
+            Some(s) if s == "*" => Vec::new(),
+            _ => parts(cx, val, types),
+        },
         data: None,
         timeout: None,
         expires: None,
         comment: None,
         stmts: Vec::new(),
     };
-    let Some(("elem", inner)) = v.tagged() else {
-        return parts(cx, v, types).map(plain);
+    let Some(inner) = inner else {
+        return Some(element);
     };
-    let Some(val) = inner.get("val") else {
-        cx.opaque(v, "an element without \"val\"");
-        return None;
-    };
-    let mut element = plain(parts(cx, val, types)?);
     element.timeout = inner.get("timeout").and_then(milliseconds);
     element.expires = inner.get("expires").and_then(milliseconds);
     element.comment = cx.text(inner, "comment");
@@ -89,28 +96,23 @@ pub(super) fn milliseconds(v: &Value<'_>) -> Option<u64> {
     v.u64()?.checked_mul(1000)
 }
 
-/// The components of a key, or of what a map maps to. Empty for `*`.
-fn parts<'a>(cx: &mut Context<'a>, v: &Value<'a>, types: &[Type]) -> Option<Vec<Part<'a>>> {
-    if v.str().is_some_and(|s| s == "*") {
-        return Some(Vec::new());
-    }
+/// The components of a key, or of what a map maps to.
+fn parts<'a>(cx: &mut Context<'a>, v: &Value<'a>, types: &[Type]) -> Vec<Part<'a>> {
     let one = std::slice::from_ref(v);
     let values = match v.tagged() {
         Some(("concat", inner)) => inner.list(),
         _ => one,
     };
     if values.len() != types.len() {
-        cx.opaque(
-            v,
-            &format!("{} components instead of {}", values.len(), types.len()),
-        );
+        let what = format!("{} components instead of {}", values.len(), types.len());
+        cx.opaque(v, &what);
     }
     let types = types
         .iter()
         .copied()
         .chain(std::iter::repeat(Type::Invalid));
     let parts = values.iter().zip(types);
-    Some(parts.map(|(v, ty)| known(cx, v, ty)).collect())
+    parts.map(|(v, ty)| known(cx, v, ty)).collect()
 }
 
 /// A constant; its text, and a report, where it is not understood.
@@ -119,22 +121,20 @@ fn known<'a>(cx: &mut Context<'a>, v: &Value<'a>, ty: Type) -> Part<'a> {
 }
 
 fn mapped<'a>(cx: &mut Context<'a>, v: &Value<'a>, data: Mapped<'_>) -> Option<ElementData<'a>> {
-    match data {
-        Mapped::Nothing => None,
-        Mapped::Verdict => match stmt::verdict(v) {
-            Some(verdict) => Some(ElementData::Verdict(verdict)),
-            None => {
-                cx.opaque(v, "a verdict that is not known");
-                None
-            }
-        },
-        Mapped::Value(types) => parts(cx, v, types).map(ElementData::Value),
-        Mapped::Object => match v.str() {
-            Some(name) => Some(ElementData::Object(name.clone())),
-            None => {
-                cx.opaque(v, "no name of an object");
-                None
-            }
-        },
+    let (mapped, what) = match data {
+        Mapped::Nothing => return None,
+        Mapped::Value(types) => return Some(ElementData::Value(parts(cx, v, types))),
+        Mapped::Verdict => (
+            stmt::verdict(v).map(ElementData::Verdict),
+            "a verdict that is not known",
+        ),
+        Mapped::Object => (
+            v.str().cloned().map(ElementData::Object),
+            "no name of an object",
+        ),
+    };
+    if mapped.is_none() {
+        cx.opaque(v, what);
     }
+    mapped
 }

@@ -86,8 +86,9 @@ impl<'a> Index<'a> {
                 }
                 self.document += 1;
                 self.last = None;
-                if let Err(fault) = self.nftables(&mut cursor) {
+                if let Err(mut fault) = self.nftables(&mut cursor) {
                     // What stands behind may be of this document; only another one counts again.
+                    fault.at = fault.at.min(source.trim_ascii_end().len());
                     self.cx.fault(fault);
                     return;
                 }
@@ -126,50 +127,69 @@ impl<'a> Index<'a> {
 
     /// `{"nftables": [...]}`.
     fn nftables(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Fault> {
+        let mut seen = false;
         cursor.members(|cursor, key| {
             let is_list = cursor.peek() == Some(b'[');
-            if key != "nftables" || !is_list {
+            if key != "nftables" || !is_list || seen {
                 let at = cursor.skip()?;
                 let message = format!("\"{}\" instead of a list \"nftables\"", excerpt(&key));
                 self.cx.report(Span::new(at, cursor.pos), message);
                 return Ok(());
             }
+            seen = true;
             cursor.items(|cursor| {
-                let at = cursor.skip()?;
-                if let Err(fault) = self.entry(at, cursor.pos) {
-                    self.cx.fault(fault);
+                cursor.peek();
+                let start = *cursor;
+                match self.entry(cursor) {
+                    Ok(()) => Ok(()),
+                    Err(fault) => {
+                        // Where its brackets end, the next one starts.
+                        *cursor = start;
+                        cursor.skip()?;
+                        self.cx.fault(fault);
+                        Ok(())
+                    }
                 }
-                Ok(())
             })
         })
     }
 
-    /// `{"chain": {...}}`, between two offsets.
-    fn entry(&mut self, start: usize, end: usize) -> Result<(), Fault> {
-        let source = self.cx.source.get(..end).unwrap_or_default();
-        let mut cursor = Cursor::new(source, start);
+    /// `{"chain": {...}}`.
+    fn entry(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Fault> {
+        let start = cursor.pos;
         let mut read = None;
+        let mut more = false;
         cursor.members(|cursor, kind| {
-            let at = {
-                cursor.peek();
-                cursor.pos
+            cursor.peek();
+            let at = cursor.pos;
+            let head = if kind == "rule" {
+                Head::Rule(rule(cursor)?)
+            } else {
+                let passed = match &*kind {
+                    "set" | "map" | "meter" => "elem",
+                    _ => "",
+                };
+                let (v, apart) = head(cursor, passed)?;
+                Head::Other(kind, v, apart)
             };
-            let passed = match &*kind {
-                "rule" => "expr",
-                "set" | "map" | "meter" => "elem",
-                _ => "",
-            };
-            let (v, apart) = head(cursor, passed)?;
-            let line = self.cx.line(at);
-            let span = Span::new(at, cursor.pos);
-            read.get_or_insert((kind, v, apart, Place { span, line }));
+            more |= read.is_some();
+            read.get_or_insert((head, Span::new(at, cursor.pos)));
             Ok(())
         })?;
-        match read {
-            Some((kind, v, apart, at)) => self.add(kind, &v, apart, at),
-            None => self
-                .cx
-                .report(Span::new(start, end), "an entry with nothing in it"),
+        let span = Span::new(start, cursor.pos);
+        if more {
+            self.cx
+                .report(span, "an entry with more than one thing in it");
+        }
+        let Some((head, span)) = read else {
+            self.cx.report(span, "an entry with nothing in it");
+            return Ok(());
+        };
+        let line = self.cx.line(span.start as usize);
+        let at = Place { span, line };
+        match head {
+            Head::Rule(head) => self.rule(&head, at),
+            Head::Other(kind, v, apart) => self.add(kind, &v, apart, at),
         }
         Ok(())
     }
@@ -189,15 +209,12 @@ impl<'a> Index<'a> {
         if kind == "table" {
             return self.table(v, (family, table.clone()), at);
         }
-        if kind == "rule" {
-            return self.rule(v, family, table, at);
-        }
         let Some(name) = v.get_str("name").cloned() else {
             self.cx
                 .opaque(v, &format!("{} without a name", excerpt(&kind)));
             return;
         };
-        let Some(t) = self.table_of(v, family, table) else {
+        let Some(t) = self.table_of(family, table, at) else {
             return;
         };
         match &*kind {
@@ -234,26 +251,20 @@ impl<'a> Index<'a> {
     }
 
     /// The table that an entry is of: of the same document, or one that `nft list chain` and the like leave out.
-    fn table_of(&mut self, v: &Value<'a>, family: TableFamily, name: &Text<'a>) -> Option<usize> {
-        match self.tables.get(&(family, name.clone())) {
+    fn table_of(&mut self, family: TableFamily, name: &Text<'a>, at: Place) -> Option<usize> {
+        if let Some((t, document)) = self.tables.get(&(family, name.clone())) {
             // What another document says of a table has been said by the first.
-            Some((t, document)) => (*document == self.document).then_some(*t),
-            None => {
-                let message = format!("table {} {name} is not in the file", family.name());
-                self.cx.report(v.span(), message);
-                let t = self.ruleset.tables.len();
-                self.tables
-                    .insert((family, name.clone()), (t, self.document));
-                let at = Place {
-                    span: v.span(),
-                    line: self.cx.line(v.at),
-                };
-                self.ruleset
-                    .tables
-                    .push(tables::bare(family, name.clone(), at));
-                Some(t)
-            }
+            return (*document == self.document).then_some(*t);
         }
+        let message = format!("table {} {name} is not in the file", family.name());
+        self.cx.report(at.span, message);
+        let t = self.ruleset.tables.len();
+        self.tables
+            .insert((family, name.clone()), (t, self.document));
+        self.ruleset
+            .tables
+            .push(tables::bare(family, name.clone(), at));
+        Some(t)
     }
 
     fn chain(&mut self, v: &Value<'a>, t: usize, name: Text<'a>, at: Place) {
@@ -270,22 +281,24 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn rule(&mut self, v: &Value<'a>, family: TableFamily, table: &Text<'a>, at: Place) {
-        let Some(name) = v.get_str("chain") else {
-            self.cx.opaque(v, "a rule of no chain");
+    fn rule(&mut self, head: &RuleHead<'a>, at: Place) {
+        let family = head.family.as_deref().and_then(TableFamily::parse);
+        let (Some(family), Some(table), Some(chain)) = (family, &head.table, &head.chain) else {
+            self.cx.report(at.span, "a rule of no chain");
             return;
         };
         let place = match self.last {
-            Some(place) if self.is(place, family, table, name) => Some(place),
-            _ => self.place(v, family, table, name),
+            Some(place) if self.is(place, family, table, chain) => Some(place),
+            _ => self.place(family, table, chain, at),
         };
         self.last = place;
         let rule = RuleAt {
             at,
-            handle: tables::handle(v),
+            handle: head.handle,
         };
-        if let Some(chain) =
-            place.and_then(|(t, c)| self.ruleset.tables.get_mut(t)?.chains.get_mut(c))
+        if let Some((t, c)) = place
+            && let Some(table) = self.ruleset.tables.get_mut(t)
+            && let Some(chain) = table.chains.get_mut(c)
         {
             chain.rules.push(rule);
         }
@@ -303,17 +316,17 @@ impl<'a> Index<'a> {
     /// Where the chain of a rule stands; one that is not there is made up.
     fn place(
         &mut self,
-        v: &Value<'a>,
         family: TableFamily,
         table: &Text<'a>,
         chain: &Text<'a>,
+        at: Place,
     ) -> Option<(usize, usize)> {
-        let t = self.table_of(v, family, table)?;
+        let t = self.table_of(family, table, at)?;
         if let Some((c, document)) = self.chains.get(&(t, chain.clone())) {
             return (*document == self.document).then_some((t, *c));
         }
         let message = format!("chain {} {table} {chain} is not in the file", family.name());
-        self.cx.report(v.span(), message);
+        self.cx.report(at.span, message);
         let table = self.ruleset.tables.get_mut(t)?;
         let c = table.chains.len();
         self.chains.insert((t, chain.clone()), (c, self.document));
@@ -322,11 +335,43 @@ impl<'a> Index<'a> {
             handle: None,
             comment: None,
             base: None,
-            at: Place::default(),
+            at,
             rules: Vec::new(),
         });
         Some((t, c))
     }
+}
+
+/// What an entry is, without rules' and sets' contents.
+enum Head<'a> {
+    Rule(RuleHead<'a>),
+    Other(Text<'a>, Value<'a>, Option<Span>),
+}
+
+/// Where a rule belongs.
+#[derive(Default)]
+struct RuleHead<'a> {
+    family: Option<Text<'a>>,
+    table: Option<Text<'a>>,
+    chain: Option<Text<'a>>,
+    handle: Option<u64>,
+}
+
+fn rule<'a>(cursor: &mut Cursor<'a>) -> Result<RuleHead<'a>, Fault> {
+    let mut head = RuleHead::default();
+    cursor.members(|cursor, key| {
+        match &*key {
+            "family" => head.family = Some(cursor.string()?),
+            "table" => head.table = Some(cursor.string()?),
+            "chain" => head.chain = Some(cursor.string()?),
+            "handle" => head.handle = cursor.value()?.u64(),
+            _ => {
+                cursor.skip()?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(head)
 }
 
 /// An entry's value without one of its members, and where that stands; nothing for an empty list.

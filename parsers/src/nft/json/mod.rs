@@ -17,32 +17,36 @@ mod words;
 
 pub use index::index;
 
-use super::{Element, Place, Rule, Set, SetData, TableFamily};
+use super::{Element, Place, Rule, Set, SetData, Stmt, TableFamily};
 use crate::common::{Diagnostic, Span};
 use context::Context;
 use element::Mapped;
 use read::{Cursor, Value};
 
 /// Reads the rule that stands at `at`, as [`index`] found it.
-pub fn parse_rule<'a>(
-    source: &'a str,
-    at: Place,
-    family: TableFamily,
-) -> (Rule<'a>, Vec<Diagnostic>) {
+///
+/// One that is no JSON is a [`Stmt::Opaque`] as a whole.
+pub fn parse_rule(source: &str, at: Place, family: TableFamily) -> (Rule<'_>, Vec<Diagnostic>) {
     let mut cx = Context::new(source, at, family);
     let mut rule = Rule {
         stmts: Vec::new(),
         comment: None,
     };
-    if let Some(v) = value(&mut cx, at) {
-        rule.comment = cx.text(&v, "comment");
-        let stmts = v.get("expr").map(Value::list).unwrap_or_default();
-        rule.stmts = stmts.iter().map(|v| stmt::stmt(&mut cx, v)).collect();
+    match cursor(source, at).value() {
+        Ok(v) => {
+            rule.comment = cx.text(&v, "comment");
+            let stmts = v.get("expr").map(Value::list).unwrap_or_default();
+            rule.stmts = stmts.iter().map(|v| stmt::stmt(&mut cx, v)).collect();
+        }
+        Err(fault) => {
+            cx.fault(fault);
+            rule.stmts.push(Stmt::Opaque(at.span.of(source).into()));
+        }
     }
     (rule, cx.diagnostics)
 }
 
-/// Reads the elements of `set`, which stand at `at`.
+/// Reads the elements of `set`, which stand at `at`. One that is not understood is left out and reported.
 pub fn elements<'a>(
     source: &'a str,
     at: Place,
@@ -56,22 +60,35 @@ pub fn elements<'a>(
         Some(SetData::Value(types)) => Mapped::Value(types),
         Some(SetData::Object(_)) => Mapped::Object,
     };
-    let elements = match value(&mut cx, at) {
-        Some(v) => element::elements(&mut cx, &v, &set.key, data),
-        None => Vec::new(),
+    let mut elements = Vec::new();
+    let mut add = |cursor: &mut Cursor<'a>| {
+        let start = *cursor;
+        match cursor.value() {
+            Ok(v) => elements.extend(element::element(&mut cx, &v, &set.key, data)),
+            Err(fault) => {
+                // Where its brackets end, the next one starts.
+                *cursor = start;
+                cursor.skip()?;
+                cx.fault(fault);
+            }
+        }
+        Ok(())
     };
+    let mut cursor = cursor(source, at);
+    // nft writes a list of one without brackets, where it takes it as input.
+    let read = match cursor.peek() {
+        Some(b'[') => cursor.items(add),
+        _ => add(&mut cursor),
+    };
+    if let Err(fault) = read {
+        cx.fault(fault);
+    }
     (elements, cx.diagnostics)
 }
 
-/// The value at a place, reported where it is none.
-fn value<'a>(cx: &mut Context<'a>, at: Place) -> Option<Value<'a>> {
+/// Reads what stands at a place; offsets are those of the source.
+fn cursor(source: &str, at: Place) -> Cursor<'_> {
     let Span { start, end } = at.span;
-    let source = cx.source.get(..end as usize)?;
-    match Cursor::new(source, start as usize).value() {
-        Ok(v) => Some(v),
-        Err(fault) => {
-            cx.fault(fault);
-            None
-        }
-    }
+    let before = source.get(..end as usize).unwrap_or(source);
+    Cursor::new(before, start as usize)
 }

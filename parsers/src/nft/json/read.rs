@@ -3,11 +3,34 @@
 //! Strings with escapes are left to `serde_json`. Recursion ends at [`DEPTH`]; [`Cursor::skip`] needs none.
 
 use crate::common::{Span, Text};
-use memchr::memchr3;
 use std::borrow::Cow;
 
 /// How deep values may nest, as in `serde_json`.
 const DEPTH: u32 = 128;
+
+/// The bytes at which something happens within a string: its end, an escape, a control character.
+const ENDS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 0x20 {
+        table[b] = true;
+        b += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
+/// Those at which something happens outside of strings, as far as brackets are concerned.
+const BRACKETS: [bool; 256] = {
+    let mut table = [false; 256];
+    table[b'"' as usize] = true;
+    table[b'{' as usize] = true;
+    table[b'}' as usize] = true;
+    table[b'[' as usize] = true;
+    table[b']' as usize] = true;
+    table
+};
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -234,7 +257,6 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         loop {
-            self.peek();
             let key = self.string()?;
             self.expect(b':', "no colon after a key")?;
             member(self, key)?;
@@ -245,60 +267,49 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<Text<'a>> {
+    /// Reads a string.
+    pub fn string(&mut self) -> Result<Text<'a>> {
+        self.peek();
         let start = self.pos;
-        let escaped = self.skip_string()?;
+        let plain = self.skip_string()?;
         let raw = self.since(start);
-        if escaped {
-            let text: Option<String> = serde_json::from_str(raw).ok();
-            return text.map(Cow::Owned).ok_or(Fault {
-                at: start,
-                what: "an escape that JSON does not know",
-            });
+        if plain {
+            return Ok(Cow::Borrowed(raw.get(1..raw.len() - 1).unwrap_or_default()));
         }
-        let inside = raw.get(1..raw.len() - 1).unwrap_or_default();
-        if inside.bytes().any(|b| b < b' ') {
-            return Err(Fault {
-                at: start,
-                what: "a control character in a string",
-            });
-        }
-        Ok(Cow::Borrowed(inside))
+        let text: Option<String> = serde_json::from_str(raw).ok();
+        text.map(Cow::Owned).ok_or(Fault {
+            at: start,
+            what: "a string that is none in JSON",
+        })
     }
 
-    /// Passes a string; tells whether it has escapes. A string ends on its line.
+    /// Passes a string; tells whether it stands there as it is, without escapes. A string ends on its line.
     fn skip_string(&mut self) -> Result<bool> {
-        if self.source.as_bytes().get(self.pos) != Some(&b'"') {
+        let bytes = self.source.as_bytes();
+        if bytes.get(self.pos) != Some(&b'"') {
             return Err(self.fault(self.or_end("no string")));
         }
         let start = self.pos;
-        let mut escaped = false;
+        let mut plain = true;
         self.pos += 1;
         loop {
-            let rest = self.source.as_bytes().get(self.pos..).unwrap_or_default();
-            let Some(i) = memchr3(b'"', b'\\', b'\n', rest) else {
+            let rest = bytes.get(self.pos..).unwrap_or_default();
+            let Some(i) = rest.iter().position(|b| ENDS[usize::from(*b)]) else {
                 self.pos = self.source.len();
                 return Err(self.fault("the JSON ends too early"));
             };
+            self.pos += i + 1;
             match rest.get(i) {
-                Some(b'"') => {
-                    self.pos += i + 1;
-                    return Ok(escaped);
-                }
-                Some(b'\\') if rest.len() > i + 1 => {
-                    escaped = true;
-                    self.pos += i + 1;
-                    // What is escaped may be a character of several bytes.
-                    self.pos += rest
-                        .get(i + 1..)
-                        .and_then(|r| r.utf8_chunks().next()?.valid().chars().next())
-                        .map_or(1, char::len_utf8);
-                }
-                _ => {
+                Some(b'"') => return Ok(plain),
+                // What is escaped may be a character of several bytes, of which none is special.
+                Some(b'\\') => self.pos += 1,
+                Some(b'\n') => {
                     self.pos = start;
                     return Err(self.fault("a string does not end on its line"));
                 }
+                _ => {}
             }
+            plain = false;
         }
     }
 
@@ -333,15 +344,19 @@ impl<'a> Cursor<'a> {
                 let bytes = self.source.as_bytes();
                 let mut depth = 0_usize;
                 loop {
-                    match bytes.get(self.pos) {
+                    let rest = bytes.get(self.pos..).unwrap_or_default();
+                    let Some(i) = rest.iter().position(|b| BRACKETS[usize::from(*b)]) else {
+                        self.pos = self.source.len();
+                        return Err(self.fault("the JSON ends too early"));
+                    };
+                    self.pos += i;
+                    match rest.get(i) {
                         Some(b'"') => {
                             self.skip_string()?;
                             continue;
                         }
                         Some(b'{' | b'[') => depth += 1,
-                        Some(b'}' | b']') => depth -= 1,
-                        Some(_) => {}
-                        None => return Err(self.fault("the JSON ends too early")),
+                        _ => depth -= 1,
                     }
                     self.pos += 1;
                     if depth == 0 {

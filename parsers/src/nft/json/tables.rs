@@ -14,7 +14,7 @@ pub(super) fn handle(v: &Value<'_>) -> Option<u64> {
 }
 
 /// A table that nothing is known of but its name.
-pub(super) fn bare<'a>(family: TableFamily, name: Text<'a>, at: Place) -> Table<'a> {
+pub(super) fn bare(family: TableFamily, name: Text<'_>, at: Place) -> Table<'_> {
     Table {
         family,
         name,
@@ -154,44 +154,28 @@ fn data<'a>(cx: &mut Context<'a>, v: &Value<'a>) -> SetData {
 
 /// `"ipv4_addr"`, `["ipv4_addr", "inet_service"]`, `"ipv4_addr . inet_service"`, `{"typeof": EXPR}`.
 fn types<'a>(cx: &mut Context<'a>, v: &Value<'a>) -> Vec<Type> {
-    match &v.data {
-        Data::Str(s) => s.split(" . ").map(|name| named(cx, v, name)).collect(),
-        Data::Array(a) => {
-            let names = a.iter().map(|t| match t.str() {
-                Some(name) => named(cx, t, name),
-                None => {
-                    cx.opaque(t, "a type that is not known");
-                    Type::Invalid
-                }
-            });
-            names.collect()
+    let known = match (&v.data, v.get("typeof")) {
+        (Data::Str(s), _) => s.split(" . ").map(named).collect(),
+        (Data::Array(a), _) => a.iter().map(|t| named(t.str()?)).collect(),
+        (_, Some(v)) => {
+            let of = expr(cx, v, &[]);
+            Some(types_of(&of, cx.family))
         }
-        Data::Object(_) => match v.get("typeof") {
-            Some(v) => {
-                let of = expr(cx, v, &[]);
-                types_of(&of, cx.family)
-            }
-            None => {
-                cx.opaque(v, "a type that is not known");
-                vec![Type::Invalid]
-            }
-        },
-        _ => {
-            cx.opaque(v, "a type that is not known");
-            vec![Type::Invalid]
-        }
-    }
+        _ => None,
+    };
+    known.filter(|types| !types.is_empty()).unwrap_or_else(|| {
+        cx.opaque(v, "a type that is not known");
+        let count = v.array().map_or(1, <[_]>::len).max(1);
+        vec![Type::Invalid; count]
+    })
 }
 
-fn named<'a>(cx: &mut Context<'a>, v: &Value<'a>, name: &str) -> Type {
-    // Of `typeof vlan id` nft before 1.1 says no more than this.
-    if name == "integer" {
-        return Type::Invalid;
+fn named(name: &str) -> Option<Type> {
+    match name {
+        // Of `typeof vlan id` nft before 1.1 says no more than this.
+        "integer" => Some(Type::Invalid),
+        name => Type::parse(name),
     }
-    Type::parse(name).unwrap_or_else(|| {
-        cx.opaque(v, "a type that is not known");
-        Type::Invalid
-    })
 }
 
 pub(super) fn object<'a>(kind: Text<'a>, v: &Value<'a>, name: Text<'a>, at: Place) -> Object<'a> {

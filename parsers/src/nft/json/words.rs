@@ -103,19 +103,14 @@ pub(super) fn queue<'a>(v: &Value<'a>) -> Option<Text<'a>> {
     if !flags.is_empty() {
         write!(words, "flags {flags} ").ok()?;
     }
-    match v.get("num") {
-        None => words.push_str("to 0"),
-        Some(num) => match (num.number(), num.get("range").and_then(Value::array)) {
-            (Some(n), _) => write!(words, "to {n}").ok()?,
-            (_, Some([from, to])) => {
-                write!(words, "to {}-{}", from.number()?, to.number()?).ok()?
-            }
-            _ => match hash(num) {
-                Some(hash) => write!(words, "to {hash}").ok()?,
-                None => write!(words, "to {}", num.raw).ok()?,
-            },
+    let to = match v.get("num") {
+        None => "0".to_owned(),
+        Some(num) => match num.get("range").and_then(Value::array) {
+            Some([from, to]) => format!("{}-{}", from.number()?, to.number()?),
+            _ => hash(num).unwrap_or_else(|| num.raw.to_owned()),
         },
-    }
+    };
+    write!(words, "to {to}").ok()?;
     Some(Cow::Owned(words))
 }
 

@@ -1,0 +1,255 @@
+//! Statements of `nft -j list ruleset`, and what is not understood.
+
+use nfwhy_parsers::Span;
+use nfwhy_parsers::nft::expr::{Const, Expr, Part, RelOp};
+use nfwhy_parsers::nft::stmt::{Limit, Reject, Stmt, Update, UpdateOp, Verdict};
+use nfwhy_parsers::nft::{Place, TableFamily, fields, json};
+
+use TableFamily::{Inet, Ip, Ip6};
+
+/// A rule of a table of this family, without reports.
+#[track_caller]
+fn rule(family: TableFamily, stmts: &'static str) -> Vec<Stmt<'static>> {
+    let source = format!("{{\"expr\": [{stmts}]}}").leak();
+    let (rule, diagnostics) = json::parse_rule(source, whole(source), family);
+    assert_eq!(diagnostics, [], "{source}");
+    rule.stmts
+}
+
+fn whole(source: &str) -> Place {
+    Place {
+        span: Span::new(0, source.len()),
+        line: 1,
+    }
+}
+
+fn num(n: u128) -> Expr<'static> {
+    Expr::Part(Part::One(Const::Num(n)))
+}
+
+fn field(header: &str, name: &str) -> Expr<'static> {
+    Expr::Payload(fields::find(header, name).expect("a field"))
+}
+
+#[test]
+fn other_statements() {
+    let limit = |over, rate, per, burst, bytes| {
+        Stmt::Limit(Limit {
+            over,
+            rate,
+            per,
+            burst,
+            bytes,
+        })
+    };
+    for (family, json, expected) in [
+        (Ip, r#"{"counter": null}"#, Stmt::Counter(None)),
+        (
+            Ip,
+            r#"{"counter": {"packets": 5, "bytes": 600}}"#,
+            Stmt::Counter(Some((5, 600))),
+        ),
+        (
+            Ip,
+            r#"{"counter": "hits"}"#,
+            Stmt::Named("counter".into(), "hits".into()),
+        ),
+        (
+            Ip,
+            r#"{"limit": {"rate": 10, "burst": 5, "per": "second"}}"#,
+            limit(false, 10, 1, 5, false),
+        ),
+        (
+            Ip,
+            r#"{"limit": {"rate": 10, "per": "minute", "inv": true}}"#,
+            limit(true, 10, 60, 5, false),
+        ),
+        (
+            Ip,
+            r#"{"limit": {"rate": 10, "burst": 512, "per": "second", "rate_unit": "mbytes", "burst_unit": "kbytes"}}"#,
+            limit(false, 10 << 20, 1, 512 << 10, true),
+        ),
+        (
+            Ip,
+            r#"{"quota": {"val": 500, "val_unit": "mbytes", "inv": true, "used": 1, "used_unit": "kbytes"}}"#,
+            Stmt::Quota {
+                over: true,
+                bytes: 500 << 20,
+                used: Some(1024),
+            },
+        ),
+        (
+            Ip,
+            r#"{"ct count": {"val": 10, "inv": true}}"#,
+            Stmt::Connlimit {
+                over: true,
+                count: 10,
+            },
+        ),
+        (Ip, r#"{"reject": null}"#, Stmt::Reject(Reject::Default)),
+        (
+            Ip,
+            r#"{"reject": {"type": "icmp", "expr": "port-unreachable"}}"#,
+            Stmt::Reject(Reject::Default),
+        ),
+        (
+            Inet,
+            r#"{"reject": {"type": "icmp", "expr": "port-unreachable"}}"#,
+            Stmt::Reject(Reject::Icmp(3)),
+        ),
+        (
+            Ip6,
+            r#"{"reject": {"type": "icmpv6", "expr": "admin-prohibited"}}"#,
+            Stmt::Reject(Reject::Icmpv6(1)),
+        ),
+        (
+            Inet,
+            r#"{"reject": {"type": "tcp reset"}}"#,
+            Stmt::Reject(Reject::TcpReset),
+        ),
+        (
+            Ip,
+            r#"{"log": {"prefix": "a b: ", "group": 2, "snaplen": 80, "flags": ["tcp sequence", "tcp options", "skuid"]}}"#,
+            Stmt::Log(
+                "prefix \"a b: \" group 2 snaplen 80 flags tcp sequence,options flags skuid".into(),
+            ),
+        ),
+        (Ip, r#"{"log": null}"#, Stmt::Log("".into())),
+        (
+            Ip,
+            r#"{"queue": {"num": {"range": [1, 3]}, "flags": ["bypass", "fanout"]}}"#,
+            Stmt::Queue("flags bypass,fanout to 1-3".into()),
+        ),
+        (Ip, r#"{"notrack": null}"#, Stmt::Notrack),
+        (
+            Ip,
+            r#"{"flow": {"op": "add", "flowtable": "@ft"}}"#,
+            Stmt::Flow("ft".into()),
+        ),
+        (
+            Ip,
+            r#"{"xt": {"type": "match", "name": "addrtype"}}"#,
+            Stmt::Xt("match".into(), "addrtype".into()),
+        ),
+        (
+            Ip,
+            r#"{"ct helper": "ftp"}"#,
+            Stmt::Aside("ct helper set \"ftp\"".into()),
+        ),
+        (
+            Ip,
+            r#"{"tproxy": {"port": 8080}}"#,
+            Stmt::Tproxy(None, Some(num(8080))),
+        ),
+        (
+            Ip,
+            r#"{"fwd": {"dev": "lo"}}"#,
+            Stmt::Opaque(r#"{"fwd": {"dev": "lo"}}"#.into()),
+        ),
+        (Ip, r#"{"break": null}"#, Stmt::Verdict(Verdict::Continue)),
+        (
+            Ip,
+            r#"{"set": {"op": "update", "elem": {"elem": {"val": {"payload": {"protocol": "ip", "field": "saddr"}}, "timeout": 90}}, "set": "@recent", "stmt": [{"counter": null}]}}"#,
+            Stmt::Update(Box::new(Update {
+                op: UpdateOp::Update,
+                set: "recent".into(),
+                key: field("ip", "saddr"),
+                data: None,
+                timeout: Some(90_000),
+                stmts: vec![Stmt::Counter(None)],
+            })),
+        ),
+        // nft 1.0.6 has no JSON for it and prints the text.
+        (
+            Ip,
+            r#""add @dyn { ip saddr : tcp dport }""#,
+            Stmt::Update(Box::new(Update {
+                op: UpdateOp::Add,
+                set: "dyn".into(),
+                key: field("ip", "saddr"),
+                data: Some(field("tcp", "dport")),
+                timeout: None,
+                stmts: vec![],
+            })),
+        ),
+    ] {
+        assert_eq!(rule(family, json), [expected], "{json}");
+    }
+}
+
+/// One thing that is not understood leaves the rest of its rule alone, and the report points at it.
+#[test]
+fn what_is_not_known_stays_as_text() {
+    let saddr = || field("ip", "saddr");
+    let opaque = |s: &'static str| Expr::Opaque(s.into());
+    let equal = |left, right| Stmt::Match {
+        left,
+        op: RelOp::Eq,
+        right,
+    };
+    for (json, expected, at) in [
+        (
+            r#"{"frobnicate": {"a": 1}}"#,
+            Stmt::Opaque(r#"{"frobnicate": {"a": 1}}"#.into()),
+            r#"{"a": 1}"#,
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"payload": {"protocol": "quic", "field": "dcid"}}, "right": 5}}"#,
+            equal(
+                opaque(r#"{"payload": {"protocol": "quic", "field": "dcid"}}"#),
+                num(5),
+            ),
+            r#"{"payload": {"protocol": "quic", "field": "dcid"}}"#,
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "localhost"}}"#,
+            equal(saddr(), opaque("localhost")),
+            "\"localhost\"",
+        ),
+        (
+            r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": {"prefix": {"addr": "10.0.0.0", "len": 33}}}}"#,
+            equal(
+                saddr(),
+                opaque(r#"{"prefix": {"addr": "10.0.0.0", "len": 33}}"#),
+            ),
+            r#"{"prefix": {"addr": "10.0.0.0", "len": 33}}"#,
+        ),
+        (
+            r#"{"match": {"op": "~", "left": {"meta": {"key": "mark"}}, "right": 5}}"#,
+            Stmt::Opaque(
+                r#"{"match": {"op": "~", "left": {"meta": {"key": "mark"}}, "right": 5}}"#.into(),
+            ),
+            r#"{"op": "~", "left": {"meta": {"key": "mark"}}, "right": 5}"#,
+        ),
+        (
+            r#"{"limit": {"rate": 10, "per": "fortnight"}}"#,
+            Stmt::Opaque(r#"{"limit": {"rate": 10, "per": "fortnight"}}"#.into()),
+            r#"{"rate": 10, "per": "fortnight"}"#,
+        ),
+        ("17", Stmt::Opaque("17".into()), "17"),
+        (
+            "\"no such words\"",
+            Stmt::Opaque("no such words".into()),
+            "no",
+        ),
+        // nft 1.0.2 says no more of an extension of iptables.
+        (
+            r#"{"xt": null}"#,
+            Stmt::Opaque(r#"{"xt": null}"#.into()),
+            "null",
+        ),
+    ] {
+        let source = format!("\n{{\"expr\": [{json}, {{\"accept\": null}}]}}");
+        let (rule, reports) = json::parse_rule(&source, whole(&source), Ip);
+        assert_eq!(
+            rule.stmts,
+            [expected, Stmt::Verdict(Verdict::Accept)],
+            "{json}"
+        );
+        let [report] = &*reports else {
+            panic!("{json}: {reports:?}");
+        };
+        assert_eq!(report.span.of(&source), at, "{json}: {report:?}");
+        assert_eq!(report.line, 2, "{json}");
+    }
+}
