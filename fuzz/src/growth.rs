@@ -86,6 +86,27 @@ fn nft_rule(text: &str) {
     nft::text::parse_rule(text, at, nft::TableFamily::Inet);
 }
 
+fn nft_json_ruleset(text: &str) {
+    for table in nft::json::index(text).value.tables {
+        for set in &table.sets {
+            if let Some(at) = set.elements {
+                nft::json::elements(text, at, set, table.family);
+            }
+        }
+        for rule in table.chains.iter().flat_map(|c| &c.rules) {
+            nft::json::parse_rule(text, rule.at, table.family);
+        }
+    }
+}
+
+fn nft_json_rule(text: &str) {
+    let at = nft::Place {
+        span: Span::new(0, text.len()),
+        line: 1,
+    };
+    nft::json::parse_rule(text, at, nft::TableFamily::Inet);
+}
+
 const PARSERS: &[(&str, fn(&str))] = &[
     ("iptables-save", rules_of_a_dump),
     ("one rule", one_rule),
@@ -106,6 +127,8 @@ const PARSERS: &[(&str, fn(&str))] = &[
     }),
     ("nft", nft_ruleset),
     ("one nft rule", nft_rule),
+    ("nft -j", nft_json_ruleset),
+    ("one nft -j rule", nft_json_rule),
 ];
 
 /// The first byte picks the parser; the rest is head, unit and tail with NUL between them. The unit is repeated.

@@ -95,16 +95,15 @@ fn number(v: &Value<'_>, ty: Type) -> Option<u128> {
     }
 }
 
-/// A number or an address, told by its form.
+/// A number or an address, told by its form; no name.
 fn untyped(s: &str) -> Option<u128> {
-    [
-        Type::Integer(128),
-        Type::Ipv4Addr,
-        Type::EtherAddr,
-        Type::Ipv6Addr,
-    ]
-    .into_iter()
-    .find_map(|ty| ty.number(s))
+    let first = if s.starts_with(|c: char| c.is_ascii_digit()) {
+        Type::Integer(128).number(s)
+    } else {
+        None
+    };
+    let addresses = [Type::Ipv4Addr, Type::EtherAddr, Type::Ipv6Addr];
+    first.or_else(|| addresses.iter().find_map(|ty| ty.number(s)))
 }
 
 /// `{"addr": A, "len": N}`. A full one is [`Part::One`].
@@ -164,6 +163,11 @@ mod tests {
                 one(0x2001_0db8_0000_0000_0000_0000_0000_0001),
             ),
             ("\"10.0.0.1\"", Type::Invalid, one(0x0a00_0001)),
+            (
+                "\"ef\"",
+                Type::Invalid,
+                Some(Part::One(Const::Text("ef".into()))),
+            ),
             ("-1", Type::Mark, None),
             ("1.5", Type::Mark, None),
         ] {
