@@ -206,6 +206,23 @@ fn a_chain_alone() {
     );
 }
 
+/// One after another: what is not there is said once.
+#[test]
+fn chains_alone() {
+    let one = |chain: &str| {
+        format!(
+            r#"{{"nftables": [{{"set": {{"family": "ip", "table": "t", "name": "s", "type": "mark"}}}}, {{"chain": {{"family": "ip", "table": "t", "name": "{chain}"}}}}, {{"rule": {{"family": "ip", "table": "t", "chain": "{chain}", "expr": []}}}}]}}
+"#
+        )
+    };
+    let source = one("c") + &one("d") + &one("c");
+    let (ruleset, reports) = index(&source);
+    assert_eq!(outline(&ruleset), ["t c:1 d:1"]);
+    assert_eq!(ruleset.tables[0].sets.len(), 1);
+    let lines: Vec<_> = reports.iter().map(|r| r.line).collect();
+    assert_eq!(lines, [1, 2, 3, 3], "{reports:?}");
+}
+
 /// nft 1.0.6 prints the flag of a table from memory that it has freed.
 #[test]
 fn dormant_tables() {

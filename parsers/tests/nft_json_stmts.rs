@@ -253,3 +253,25 @@ fn what_is_not_known_stays_as_text() {
         assert_eq!(report.line, 2, "{json}");
     }
 }
+
+/// However long a list of operands is, it makes no deep record.
+#[test]
+fn many_operands() {
+    let list = vec![r#"{"meta": {"key": "mark"}}"#; 100_000].join(", ");
+    let source = format!(
+        r#"{{"expr": [{{"mangle": {{"key": {{"meta": {{"key": "mark"}}}}, "value": {{"|": [{list}]}}}}}}]}}"#
+    );
+    let (rule, reports) = json::parse_rule(&source, whole(&source), Ip);
+    assert_eq!(reports.len(), 1);
+    assert!(
+        matches!(
+            &*rule.stmts,
+            [Stmt::Set {
+                value: Expr::Opaque(_),
+                ..
+            }]
+        ),
+        "{:?}",
+        rule.stmts.len()
+    );
+}

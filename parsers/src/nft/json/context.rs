@@ -7,10 +7,9 @@ use crate::nft::{Place, TableFamily};
 use memchr::memchr_iter;
 use std::borrow::Cow;
 
-/// Counts lines up to an offset; going forward costs what lies between.
+/// Counts lines up to an offset. What lies between two of them is the work.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
-    start: Place,
     pos: usize,
     line: u32,
 }
@@ -19,23 +18,22 @@ impl Lines {
     /// Counts from a place whose line is known.
     pub fn from(start: Place) -> Self {
         Self {
-            start,
             pos: start.span.start as usize,
             line: start.line,
         }
     }
 
-    /// The line of the byte at `pos`, which must not lie before the start.
+    /// The line of the byte at `pos`.
     pub fn at(&mut self, source: &str, pos: usize) -> u32 {
-        if pos < self.pos {
-            *self = Self::from(self.start);
-        }
-        let between = source.as_bytes().get(self.pos..pos).unwrap_or_default();
-        let lines = memchr_iter(b'\n', between).count();
-        self.line = self
-            .line
-            .saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
-        self.pos = self.pos.max(pos);
+        let (from, to) = (self.pos.min(pos), self.pos.max(pos));
+        let between = source.as_bytes().get(from..to).unwrap_or_default();
+        let lines = u32::try_from(memchr_iter(b'\n', between).count()).unwrap_or(u32::MAX);
+        self.line = if pos < self.pos {
+            self.line.saturating_sub(lines)
+        } else {
+            self.line.saturating_add(lines)
+        };
+        self.pos = pos;
         self.line
     }
 }

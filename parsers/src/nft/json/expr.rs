@@ -14,6 +14,9 @@ use crate::nft::types::Type;
 use crate::nft::typing::{type_of, types_of};
 use std::borrow::Cow;
 
+/// How many operands one list may have: they nest.
+const OPERANDS: usize = 64;
+
 /// An expression whose constants are of these types.
 pub(super) fn expr<'a>(cx: &mut Context<'a>, v: &Value<'a>, types: &[Type]) -> Expr<'a> {
     let ty = types.first().copied().unwrap_or(Type::Invalid);
@@ -229,7 +232,11 @@ fn binary<'a>(cx: &mut Context<'a>, op: &str, operands: &Value<'a>, ty: Type) ->
         "<<" => BinOp::Shl,
         _ => BinOp::Shr,
     };
-    let (first, rest) = operands.array().filter(|o| o.len() > 1)?.split_first()?;
+    let operands = operands.array()?;
+    if operands.len() > OPERANDS {
+        return None;
+    }
+    let (first, rest) = operands.split_first().filter(|(_, r)| !r.is_empty())?;
     let mut left = expr(cx, first, &[ty]);
     // What is looked at tells the type of a mask.
     let ty = match type_of(&left, cx.family) {

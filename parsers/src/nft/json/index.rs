@@ -7,7 +7,7 @@ use super::context::{Context, excerpt};
 use super::read::{Cursor, Data, Fault, Value};
 use super::tables;
 use crate::common::{Parsed, Span, Text};
-use crate::nft::{Chain, Form, Place, RuleAt, Ruleset, TableFamily};
+use crate::nft::{Chain, Form, Place, RuleAt, Ruleset, Set, TableFamily};
 use memchr::{memchr, memmem};
 use std::collections::HashMap;
 
@@ -58,6 +58,9 @@ fn ends(source: &str) -> Vec<usize> {
     ends.push(source.len());
     ends
 }
+
+/// Stands for the document of a table without heading.
+const UNTITLED: u32 = 0;
 
 struct Index<'a> {
     cx: Context<'a>,
@@ -226,6 +229,13 @@ impl<'a> Index<'a> {
                 });
                 let set = tables::set(&mut self.cx, v, name, at, elements);
                 if let Some(table) = self.ruleset.tables.get_mut(t) {
+                    // `nft -j list set` again and again.
+                    let same = |s: &Set<'_>| s.name == set.name;
+                    if table.handle.is_none() && table.sets.iter().any(same) {
+                        self.cx
+                            .report(at.span, "a set that is there already; the first one stands");
+                        return;
+                    }
                     table.sets.push(set);
                 }
             }
@@ -253,14 +263,13 @@ impl<'a> Index<'a> {
     /// The table that an entry is of: of the same document, or one that `nft list chain` and the like leave out.
     fn table_of(&mut self, family: TableFamily, name: &Text<'a>, at: Place) -> Option<usize> {
         if let Some((t, document)) = self.tables.get(&(family, name.clone())) {
-            // What another document says of a table has been said by the first.
-            return (*document == self.document).then_some(*t);
+            // What another document says of a table has been said by the first, unless that had no heading of it.
+            return (*document == self.document || *document == UNTITLED).then_some(*t);
         }
         let message = format!("table {} {name} is not in the file", family.name());
         self.cx.report(at.span, message);
         let t = self.ruleset.tables.len();
-        self.tables
-            .insert((family, name.clone()), (t, self.document));
+        self.tables.insert((family, name.clone()), (t, UNTITLED));
         self.ruleset
             .tables
             .push(tables::bare(family, name.clone(), at));
