@@ -248,6 +248,48 @@ COMMIT
     assert_eq!(backends.len(), 2, "{backends:?}");
 }
 
+/// `nf_hook_entries_grow` in net/netfilter/core.c; measured on 6.18.
+#[test]
+fn of_equal_priorities_the_chain_registered_last_runs_first() {
+    let chains = |table: &str| {
+        format!(
+            "table ip {table} {{
+\tchain one {{
+\t\ttype filter hook forward priority filter; policy accept;
+\t\taccept
+\t}}
+
+\tchain two {{
+\t\ttype filter hook forward priority filter; policy accept;
+\t\taccept
+\t}}
+
+\tchain post {{
+\t\ttype nat hook postrouting priority srcnat; policy accept;
+\t\tmeta l4proto tcp
+\t}}
+}}
+"
+        )
+    };
+    let text = chains("a") + &chains("b");
+    let s = Files::new(&["eth0 192.0.2.10/24", "eth1 198.51.100.10/24"])
+        .without("iptables-save.txt")
+        .file("nft.txt", &text)
+        .snapshot();
+    let packet = r#"{"src":"192.0.2.7","dst":"198.51.100.7","dport":80,"iif":"eth0"}"#;
+    let node = nfwhy::node::Node::new(&s);
+    let names: Vec<String> = walk_one(&s, packet, None)
+        .hits()
+        .filter_map(|h| {
+            let t = node.netfilter.view(h.table)?;
+            Some(format!("{} {}", t.name(), t.chain_name(h.chain)))
+        })
+        .collect();
+    let last_first = ["b two", "b one", "a two", "a one", "b post", "a post"];
+    assert_eq!(names, last_first);
+}
+
 const V6_NAMES: [(&str, &str); 4] = [
     ("C", "2001:db8:6::91"),
     ("V", "2001:db8:100::2"),

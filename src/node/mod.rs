@@ -84,6 +84,10 @@ pub struct Captured {
     pub iptables4: bool,
     /// An IPv6 iptables rule set.
     pub iptables6: bool,
+    /// iptables-nft said that there are tables of iptables-legacy, and none was captured.
+    pub legacy_unseen4: bool,
+    /// The same of ip6tables.
+    pub legacy_unseen6: bool,
     /// Any ipset output.
     pub sets: bool,
     /// Any ipvsadm output.

@@ -5,6 +5,7 @@ use crate::trace::Hook;
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
 use nfwhy_parsers::nft;
+use std::cmp::Reverse;
 
 /// What runs at a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,9 +133,21 @@ impl Hooks {
                 }
             }
         }
+        // Of equal priorities the hook registered last runs first (`nf_hook_entries_grow` in net/netfilter/core.c puts it before the
+        // first that is not of a lower number; chains of type nat through `nf_nat_register_fn`), and a listing shows tables and
+        // chains as they were registered. When those of iptables-legacy were, nothing shows: they are taken for the last.
+        let age = |f: &Func| match f {
+            Func::Table(i) => {
+                let table = node.netfilter.tables.get(*i);
+                let nft = table.is_some_and(|t| t.backend == Backend::Nft);
+                let twin = table.and_then(|t| t.twin).unwrap_or(0);
+                (if nft { 2 } else { 1 }, Reverse(twin), Reverse(0))
+            }
+            Func::Nft(i, chain) => (2, Reverse(*i), Reverse(chain.0)),
+            _ => (0, Reverse(0), Reverse(0)),
+        };
         for l in h.lists.iter_mut().chain(&mut h.nat) {
-            // Stable: equal priorities keep the order of registration.
-            l.sort_by_key(|(p, _)| *p);
+            l.sort_by_key(|(p, f)| (*p, age(f)));
         }
         for l in &mut h.devices {
             l.sort_by_key(|(p, ..)| *p);

@@ -379,6 +379,19 @@ impl<'s, 'n> Run<'s, 'n> {
                 ("netfilter rules", "iptables-save")
             };
             self.taint("no netfilter rules (none were captured)", what, cmd);
+            self.lacks("nftables rules", "nft list ruleset");
+        }
+        let unseen = if v6 {
+            c.legacy_unseen6.then_some("ip6tables-legacy-save")
+        } else {
+            c.legacy_unseen4.then_some("iptables-legacy-save")
+        };
+        if let Some(cmd) = unseen {
+            self.taint(
+                "the tables of iptables-legacy change nothing",
+                "tables of iptables-legacy",
+                cmd,
+            );
         }
         if !route {
             let cmd = if v6 {

@@ -30,6 +30,17 @@ impl<'a> Builder<'a> {
                 Family::V6 => self.captured.iptables6 = true,
             }
         }
+        let unseen = |family, program: &str| {
+            let has = |t: &Table<'_>| t.family == family && t.backend == Backend::Legacy;
+            let saves = saves.iter().map(|(_, text)| *text);
+            !tables.iter().any(has)
+                && saves.chain(listings.iter().map(|(_, t)| *t)).any(|t| {
+                    // `xtables_save_main` and its like in iptables/ (nft backend).
+                    t.contains(&format!("# Warning: {program}-legacy tables present"))
+                })
+        };
+        self.captured.legacy_unseen4 = unseen(Family::V4, "iptables");
+        self.captured.legacy_unseen6 = unseen(Family::V6, "ip6tables");
         self.check_rules(&tables);
         Netfilter {
             tables,

@@ -148,9 +148,11 @@ pub(in crate::sim) fn ct_status(ct: &Ct) -> u16 {
         (8, ct.confirmed),
         (16, ct.src_nat),
         (32, ct.dst_nat),
+        (128, ct.src_done),
+        (256, ct.dst_done),
     ]
     .iter()
-    .map(|(bit, on)| if *on { *bit } else { 0 })
+    .map(|(bit, on)| if *on { *bit } else { 0u16 })
     .sum()
 }
 

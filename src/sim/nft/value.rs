@@ -104,6 +104,8 @@ impl Val<'_> {
             }
             (Self::Text(t), Part::One(Const::Text(u))) => Tri::of(t == u),
             (Self::Text(t), Part::Wild(start)) => Tri::of(t.starts_with(start.as_ref())),
+            // `fib ... oif 0`, as nft prints a missing device.
+            (Self::Text(t), Part::One(Const::Num(0))) => Tri::of(t.is_empty()),
             (Self::Num(_) | Self::Text(_), _) => Tri::No,
         }
     }
