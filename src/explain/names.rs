@@ -13,6 +13,15 @@ pub fn chain<'n>(node: &'n Node<'_>, table: usize, chain: ChainId) -> &'n str {
         .map_or("?", |t| t.chain_name(chain))
 }
 
+/// The table as a sentence names it: `nat`, and `inet firewalld` where nft has to be told the family as well.
+pub fn table_full(node: &Node<'_>, table: usize) -> String {
+    match node.netfilter.view(table) {
+        Some(t @ TableView::Nft(_)) => format!("{} {}", t.family(), t.name()),
+        Some(t) => t.name().to_owned(),
+        None => "?".to_owned(),
+    }
+}
+
 /// The table's name.
 pub fn table<'n>(node: &'n Node<'_>, table: usize) -> &'n str {
     node.netfilter.view(table).map_or("?", TableView::name)
@@ -23,9 +32,9 @@ pub fn short_rule(node: &Node<'_>, hit: Hit) -> String {
     format!("{}:{}", chain(node, hit.table, hit.chain), hit.rule + 1)
 }
 
-/// `nat KUBE-POSTROUTING:4`.
+/// `nat KUBE-POSTROUTING:4`, `ip kube-proxy masquerading:3`.
 pub fn full_rule(node: &Node<'_>, hit: Hit) -> String {
-    format!("{} {}", table(node, hit.table), short_rule(node, hit))
+    format!("{} {}", table_full(node, hit.table), short_rule(node, hit))
 }
 
 /// Where the rule stands.
@@ -46,9 +55,18 @@ pub fn comment<'n>(node: &'n Node<'_>, hit: Hit) -> Option<&'n str> {
     })
 }
 
-/// The rule's comment where it is prose: Calico's are hashes of the rule (`cali:EWMPb0zVROM-woQp`).
+/// The rule's comment where it is prose: Calico's begin with a hash of the rule (`cali:EWMPb0zVROM-woQp`, and in nftables
+/// `cali:EWMPb0zVROM-woQp; End of tier default.`).
 pub fn remark<'n>(node: &'n Node<'_>, hit: Hit) -> Option<&'n str> {
-    comment(node, hit).filter(|c| !c.starts_with("cali:"))
+    prose(comment(node, hit)?)
+}
+
+fn prose(comment: &str) -> Option<&str> {
+    if !comment.starts_with("cali:") {
+        return Some(comment);
+    }
+    let (_, rest) = comment.split_once("; ")?;
+    Some(rest.trim_end_matches('.')).filter(|r| !r.is_empty())
 }
 
 /// The device's name.
@@ -100,6 +118,11 @@ pub fn service_in(comment: &str) -> Option<&str> {
 /// The Service among the comments of some rules, the last named one first.
 pub fn service_of(node: &Node<'_>, hits: &[Hit]) -> Option<String> {
     hits.iter().rev().find_map(|h| {
+        // Others' comments name policies in the same form; kube-proxy's tables of nftables are its own.
+        let t = node.netfilter.nft(h.table);
+        if t.is_some_and(|t| t.def.name != "kube-proxy") {
+            return None;
+        }
         let said = comment(node, *h).and_then(service_in).map(str::to_owned);
         said.or_else(|| service_in_chain(chain(node, h.table, h.chain)))
     })
@@ -109,7 +132,10 @@ pub fn service_of(node: &Node<'_>, hits: &[Hit]) -> Option<String> {
 /// it (pkg/proxy/nftables/proxier.go, `servicePortChainNameBase`).
 pub fn service_in_chain(chain: &str) -> Option<String> {
     let (kind, rest) = chain.split_once('-')?;
-    if !matches!(kind, "service" | "external" | "endpoint" | "firewall") {
+    if !matches!(
+        kind,
+        "service" | "external" | "local" | "endpoint" | "firewall"
+    ) {
         return None;
     }
     let (hash, name) = rest.split_once('-')?;
@@ -145,7 +171,7 @@ pub fn list(items: &[String], limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{endpoint, list, service_in, service_in_chain};
+    use super::{endpoint, list, prose, service_in, service_in_chain};
     use crate::trace::Port;
 
     #[test]
@@ -183,6 +209,15 @@ mod tests {
         ] {
             assert_eq!(service_in_chain(chain).as_deref(), service, "{chain}");
         }
+    }
+
+    #[test]
+    fn hashes_of_rules_are_no_prose() {
+        assert_eq!(prose("cali:EWMPb0zVROM-woQp"), None);
+        assert_eq!(prose("cali:EWMPb0zVROM-woQp;"), None);
+        let said = "cali:EWMPb0zVROM-woQp; Drop if no profiles matched";
+        assert_eq!(prose(said), Some("Drop if no profiles matched"));
+        assert_eq!(prose("by hand; mine"), Some("by hand; mine"));
     }
 
     #[test]
