@@ -34,7 +34,7 @@ struct Flow {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expect {
-    verdict: Option<String>,
+    verdict: Option<OneOrByServer>,
     dnat: Option<Vec<String>>,
     masq_mark: Option<bool>,
     seen: Option<BTreeMap<String, String>>,
@@ -91,18 +91,31 @@ fn differences(e: &Expect, answer: &Value) -> Vec<String> {
         outcomes.iter().filter_map(|o| f(o)).collect()
     };
     let verdicts = set(&|o| text(o, "/verdict").map(str::to_owned));
-    if let Some(v) = &e.verdict {
-        let servers = set(&endpoint);
-        if v == "passed" {
+    match &e.verdict {
+        Some(OneOrByServer::One(v)) if v == "passed" => {
+            let servers = set(&endpoint);
             let ok = verdicts.iter().all(|x| x == "forwarded" || x == "local");
             if !ok || !servers.is_empty() {
                 bad.push(format!(
                     "verdicts {verdicts:?}, servers {servers:?}; expected passed"
                 ));
             }
-        } else if verdicts != BTreeSet::from([v.clone()]) {
-            bad.push(format!("verdicts {verdicts:?}; expected {v}"));
         }
+        Some(OneOrByServer::One(v)) => {
+            if verdicts != BTreeSet::from([v.clone()]) {
+                bad.push(format!("verdicts {verdicts:?}; expected {v}"));
+            }
+        }
+        Some(OneOrByServer::ByServer(want)) => {
+            let have: BTreeMap<String, String> = outcomes
+                .iter()
+                .filter_map(|o| Some((server(o), text(o, "/verdict")?.to_owned())))
+                .collect();
+            if have != *want {
+                bad.push(format!("verdicts {have:?}; expected {want:?}"));
+            }
+        }
+        None => {}
     }
     if let Some(want) = &e.dnat {
         let have = set(&endpoint);
