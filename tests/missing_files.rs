@@ -95,7 +95,9 @@ fn same(a: &Value, b: &Value) -> bool {
 /// The commands any of which shows what was in a file.
 fn commands(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::IptablesSave | Kind::IptablesListing => &["iptables-save", "ip6tables-save"],
+        Kind::IptablesSave | Kind::IptablesListing => {
+            &["iptables-save", "ip6tables-save", "iptables-legacy-save"]
+        }
         Kind::Nft => &["nft list ruleset"],
         Kind::Ipset => &["ipset list", "ipset save"],
         Kind::Ipvs => &["ipvsadm"],
