@@ -293,7 +293,10 @@ impl<'a> Scanner<'a> {
             objects: Vec::new(),
         };
         let what = format!("table {} {name}", family.name());
-        while !heading.closed {
+        if heading.closed {
+            return table;
+        }
+        loop {
             let Some(line) = self.next() else {
                 self.report_end(&what);
                 break;
@@ -312,7 +315,7 @@ impl<'a> Scanner<'a> {
             }
             self.member(line, &mut table);
         }
-        table.at.span.end = Span::new(0, self.pos.max(line.start + line.text.len())).end;
+        table.at.span.end = Span::new(0, self.pos).end;
         table
     }
 

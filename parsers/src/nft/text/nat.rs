@@ -93,7 +93,6 @@ impl<'a> Parser<'a> {
     }
 
     /// `ADDR`, `ADDR:PORT`, `:PORT`; either may be an expression.
-    #[expect(clippy::type_complexity, reason = "address and port")]
     fn target(
         &mut self,
         family: Option<Family>,

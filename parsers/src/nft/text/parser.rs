@@ -123,5 +123,8 @@ pub(super) fn describe(tok: Tok<'_>) -> String {
 
 /// No more of a word than fits on a line.
 pub(super) fn short(word: &str) -> &str {
-    word.get(..word.floor_char_boundary(60)).unwrap_or(word)
+    match word.char_indices().nth(60) {
+        Some((end, _)) => word.get(..end).unwrap_or(word),
+        None => word,
+    }
 }

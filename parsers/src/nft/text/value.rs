@@ -249,9 +249,9 @@ pub(super) fn guess(word: &str) -> Option<Type> {
 mod tests {
     use super::*;
 
-    fn check(word: &str, ty: Type, expected: Part<'_>) {
+    fn check(word: &str, ty: Type, expected: &Part<'_>) {
         match plain(word, ty) {
-            Known(part) => assert_eq!(part, expected, "{word}"),
+            Known(part) => assert_eq!(&part, expected, "{word}"),
             Unknown(_) => panic!("{word} is not known"),
         }
     }
@@ -262,22 +262,22 @@ mod tests {
         check(
             "10.0.0.0/8",
             Type::Ipv4Addr,
-            Part::Range(net, net | 0xff_ffff),
+            &Part::Range(net, net | 0xff_ffff),
         );
-        check("10.0.0.0/32", Type::Ipv4Addr, Part::One(Const::Num(net)));
-        check("0.0.0.0/0", Type::Ipv4Addr, Part::Range(0, 0xffff_ffff));
-        check("::/0", Type::Ipv6Addr, Part::Range(0, u128::MAX));
+        check("10.0.0.0/32", Type::Ipv4Addr, &Part::One(Const::Num(net)));
+        check("0.0.0.0/0", Type::Ipv4Addr, &Part::Range(0, 0xffff_ffff));
+        check("::/0", Type::Ipv6Addr, &Part::Range(0, u128::MAX));
         check(
             "10.0.0.0-10.0.0.1",
             Type::Invalid,
-            Part::Range(net, net + 1),
+            &Part::Range(net, net + 1),
         );
-        check("80-90", Type::InetService, Part::Range(80, 90));
-        check("80-80", Type::InetService, Part::One(Const::Num(80)));
-        check("echo-reply-8", Type::IcmpType, Part::Range(0, 8));
-        check("1:a", Type::ClassId, Part::One(Const::Num(0x1_000a)));
-        check("1:a-1:b", Type::ClassId, Part::Range(0x1_000a, 0x1_000b));
-        check("1m-1h", Type::Time, Part::Range(60, 3600));
+        check("80-90", Type::InetService, &Part::Range(80, 90));
+        check("80-80", Type::InetService, &Part::One(Const::Num(80)));
+        check("echo-reply-8", Type::IcmpType, &Part::Range(0, 8));
+        check("1:a", Type::ClassId, &Part::One(Const::Num(0x1_000a)));
+        check("1:a-1:b", Type::ClassId, &Part::Range(0x1_000a, 0x1_000b));
+        check("1m-1h", Type::Time, &Part::Range(60, 3600));
         for word in ["90-80", "10.0.0.0/33", "80/17"] {
             assert!(matches!(plain(word, Type::Ipv4Addr), Unknown(_)), "{word}");
             assert!(
