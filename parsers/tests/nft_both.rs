@@ -93,7 +93,6 @@ fn heading<'a>(table: &Table<'a>) -> Table<'a> {
         // Before nft 1.1 JSON has no comments of tables and chains.
         comment: None,
         at: Place::default(),
-        of_iptables: false,
         chains: Vec::new(),
         sets: Vec::new(),
         objects: Vec::new(),

@@ -223,6 +223,24 @@ fn chains_alone() {
     assert_eq!(lines, [1, 2, 3, 3], "{reports:?}");
 }
 
+/// As nft says it above the text of such a table.
+#[test]
+fn tables_of_iptables() {
+    let with = |stmt: &str| NODE.replace(r#"{"drop": null}"#, stmt);
+    for (source, expected) in [
+        (NODE.to_owned(), false),
+        (
+            with(r#"{"xt": {"type": "match", "name": "addrtype"}}"#),
+            true,
+        ),
+        (with("{ \"xt\" : null}"), true),
+        (with(r#"{"log": {"prefix": "xt"}}"#), false),
+    ] {
+        let (ruleset, _) = index(&source);
+        assert_eq!(ruleset.tables[0].of_iptables, expected, "{source}");
+    }
+}
+
 /// nft 1.0.6 prints the flag of a table from memory that it has freed.
 #[test]
 fn dormant_tables() {

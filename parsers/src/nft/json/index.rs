@@ -29,6 +29,7 @@ pub fn index(source: &str) -> Parsed<Ruleset<'_>> {
         chains: HashMap::new(),
         document: 0,
         last: None,
+        xt: memmem::Finder::new("\"xt\""),
     };
     let mut pos = 0;
     for end in ends(source) {
@@ -72,6 +73,8 @@ struct Index<'a> {
     document: u32,
     /// Table and chain of the rule before: rules of one chain stand together.
     last: Option<(usize, usize)>,
+    /// Finds `"xt"`.
+    xt: memmem::Finder<'static>,
 }
 
 impl<'a> Index<'a> {
@@ -166,7 +169,7 @@ impl<'a> Index<'a> {
             cursor.peek();
             let at = cursor.pos;
             let head = if kind == "rule" {
-                Head::Rule(rule(cursor)?)
+                Head::Rule(rule(cursor, &self.xt)?)
             } else {
                 let passed = match &*kind {
                     "set" | "map" | "meter" => "elem",
@@ -309,6 +312,8 @@ impl<'a> Index<'a> {
             && let Some(table) = self.ruleset.tables.get_mut(t)
             && let Some(chain) = table.chains.get_mut(c)
         {
+            // What the text says above a table that has one (`has_xt_stmts` in nftables).
+            table.of_iptables |= head.xt;
             chain.rules.push(rule);
         }
     }
@@ -364,9 +369,11 @@ struct RuleHead<'a> {
     table: Option<Text<'a>>,
     chain: Option<Text<'a>>,
     handle: Option<u64>,
+    /// Whether there is an extension of iptables in it.
+    xt: bool,
 }
 
-fn rule<'a>(cursor: &mut Cursor<'a>) -> Result<RuleHead<'a>, Fault> {
+fn rule<'a>(cursor: &mut Cursor<'a>, xt: &memmem::Finder<'_>) -> Result<RuleHead<'a>, Fault> {
     let mut head = RuleHead::default();
     cursor.members(|cursor, key| {
         match &*key {
@@ -374,6 +381,11 @@ fn rule<'a>(cursor: &mut Cursor<'a>) -> Result<RuleHead<'a>, Fault> {
             "table" => head.table = Some(cursor.string()?),
             "chain" => head.chain = Some(cursor.string()?),
             "handle" => head.handle = cursor.value()?.u64(),
+            "expr" => {
+                let start = cursor.skip()?;
+                let text = cursor.since(start);
+                head.xt = xt.find_iter(text.as_bytes()).any(|at| is_key(text, at));
+            }
             _ => {
                 cursor.skip()?;
             }
@@ -381,6 +393,13 @@ fn rule<'a>(cursor: &mut Cursor<'a>) -> Result<RuleHead<'a>, Fault> {
         Ok(())
     })?;
     Ok(head)
+}
+
+/// Whether `"xt"` there is the key of an object, and no text.
+fn is_key(text: &str, at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default().trim_ascii_end();
+    let behind = text.get(at + 4..).unwrap_or_default().trim_ascii_start();
+    before.ends_with('{') && behind.starts_with(':')
 }
 
 /// An entry's value without one of its members, and where that stands; nothing for an empty list.
