@@ -244,16 +244,21 @@ fn routes_that_are_there() {
         iif: true,
         oif: false,
     };
-    for result in ["oif", "check"] {
+    for (result, right, number) in [
+        ("oif", "false", 0),
+        ("check", "false", 0),
+        ("oif", "true", 1),
+        ("oif", "\"0\"", 0),
+    ] {
         let json = format!(
-            r#"{{"match": {{"op": "==", "left": {{"fib": {{"result": "{result}", "flags": ["saddr", "iif"]}}}}, "right": false}}}}"#
+            r#"{{"match": {{"op": "==", "left": {{"fib": {{"result": "{result}", "flags": ["saddr", "iif"]}}}}, "right": {right}}}}}"#
         );
         let expected = Stmt::Match {
             left: Expr::Fib(fib),
             op: RelOp::Eq,
-            right: num(0),
+            right: num(number),
         };
-        assert_eq!(rule(Ip, json.leak()), [expected]);
+        assert_eq!(rule(Ip, json.leak()), [expected], "{result} {right}");
     }
 }
 

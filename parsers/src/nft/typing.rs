@@ -1,7 +1,7 @@
 //! What an expression holds: the type by which constants beside it are read.
 
 use super::TableFamily;
-use super::expr::{CT, CtKey, Expr, FibResult, META, Part};
+use super::expr::{CT, Const, CtKey, Expr, FibResult, META, Part};
 use super::types::Type;
 
 /// The types of an expression, one for each of its components. [`Type::Invalid`] where it is not known.
@@ -57,6 +57,18 @@ pub(super) fn type_of(expr: &Expr<'_>, family: TableFamily) -> Type {
         | Expr::SetRef(_)
         | Expr::Set(_)
         | Expr::Opaque(_) => Type::Invalid,
+    }
+}
+
+/// A question to the routing tables for a device is one for whether there is a route where it is compared with no device.
+///
+/// Index 0 is no route (`nft_fib_store_result`); 1 is what `nft -n` prints for `exists`: the device of this index has a name.
+pub(super) fn settle_fib(left: &mut Expr<'_>, right: &Expr<'_>) {
+    if let Expr::Fib(fib) = left
+        && matches!(fib.result, FibResult::Oif | FibResult::Oifname)
+        && matches!(right, Expr::Part(Part::One(Const::Num(0 | 1))))
+    {
+        fib.result = FibResult::Check;
     }
 }
 

@@ -86,6 +86,16 @@ fn number(v: &Value<'_>, ty: Type) -> Option<u128> {
     match ty {
         // A label is printed as the number of its bit (`ct_label_type_json`).
         Type::CtLabel => 1_u128.checked_shl(u32::try_from(n).ok()?),
+        // `nft -jn` prints constants that have names byte by byte (`symbolic_constant_json`), others as they are.
+        Type::EtherType | Type::ArpOp => {
+            let n = u16::try_from(n).ok()?;
+            let swapped = n.swap_bytes();
+            let named: &[u16] = match ty {
+                Type::EtherType => &[0x0800, 0x0806, 0x86dd, 0x8100, 0x88a8],
+                _ => &[1, 2, 3, 4, 8, 9, 10],
+            };
+            Some(if named.contains(&swapped) { swapped } else { n }.into())
+        }
         // A flag of one bit may be printed as the number it is compared with.
         Type::Boolean => (n < 256).then_some(n),
         _ => match ty.bits() {
@@ -156,6 +166,12 @@ mod tests {
             ("false", Type::IfaceIndex, one(0)),
             ("5", Type::CtLabel, one(32)),
             ("128", Type::CtLabel, None),
+            ("8", Type::EtherType, one(0x0800)),
+            ("56710", Type::EtherType, one(0x86dd)),
+            ("2048", Type::EtherType, one(0x0800)),
+            ("4660", Type::EtherType, one(0x1234)),
+            ("256", Type::ArpOp, one(1)),
+            ("1", Type::ArpOp, one(1)),
             ("30", Type::Time, one(30)),
             (
                 "\"0x20010db8000000000000000000000001\"",

@@ -281,19 +281,14 @@ fn join<'a>(op: BinOp, left: Expr<'a>, right: Expr<'a>) -> Expr<'a> {
     }
 }
 
-/// The left side of a match, if the question is whether there is something.
+/// The left side of a match whose right side is a truth value: an option without a name is printed as its first byte
+/// (`exthdr_expr_json` in nftables `src/json.c`).
 pub(super) fn presence(left: &mut Expr<'_>) {
-    match left {
-        // Before nft 1.1 it is printed as one for the device (`__NFT_CTX_OUTPUT_RELATIONAL` in nftables `src/json.c`).
-        Expr::Fib(fib) if fib.result != FibResult::Type => fib.result = FibResult::Check,
-        // An option without a name: its first byte (`exthdr_expr_json`).
-        Expr::TcpOption(words) => {
-            let kind = words.strip_prefix('@').and_then(|w| w.strip_suffix(",0,8"));
-            if let Some(kind) = kind.map(str::to_owned) {
-                *words = Cow::Owned(kind);
-            }
+    if let Expr::TcpOption(words) = left {
+        let kind = words.strip_prefix('@').and_then(|w| w.strip_suffix(",0,8"));
+        if let Some(kind) = kind.map(str::to_owned) {
+            *words = Cow::Owned(kind);
         }
-        _ => {}
     }
 }
 

@@ -10,7 +10,7 @@ use crate::nft::TableFamily;
 use crate::nft::expr::RelOp;
 use crate::nft::stmt::{Limit, Reject, Update, UpdateOp, Verdict};
 use crate::nft::types::Type;
-use crate::nft::typing::types_of;
+use crate::nft::typing::{settle_fib, types_of};
 use crate::nft::{Place, Stmt};
 use std::borrow::Cow;
 
@@ -109,6 +109,7 @@ fn matching<'a>(cx: &mut Context<'a>, v: &Value<'a>) -> Option<Stmt<'a>> {
     }
     let types = compared(cx, &left, json);
     let right = expr(cx, value, &types);
+    settle_fib(&mut left, &right);
     let op = match v.get_str("op") {
         Some(op) => relation(op, &types, &right)?,
         None => RelOp::Eq,

@@ -5,6 +5,7 @@ use super::lex::Tok;
 use super::parser::{Parser, describe};
 use crate::common::{Diagnostic, Text};
 use crate::nft::expr::RelOp;
+use crate::nft::typing::settle_fib;
 use crate::nft::{Const, Expr, Part, Place, Rule, Stmt, TableFamily, Type, Verdict};
 
 /// Reads one rule.
@@ -146,7 +147,7 @@ impl<'a> Parser<'a> {
 
     /// `EXPR OP VALUE`, `EXPR VALUE`, `EXPR vmap ...`, `EXPR set VALUE`.
     fn relation(&mut self, depth: u8) -> Option<Stmt<'a>> {
-        let (left, types) = self.concat(&[], depth)?;
+        let (mut left, types) = self.concat(&[], depth)?;
         if matches!(left, Expr::Part(_)) {
             return None;
         }
@@ -165,6 +166,7 @@ impl<'a> Parser<'a> {
             self.lex.advance();
         }
         let right = self.right(&types, depth)?;
+        settle_fib(&mut left, &right);
         // `tcp flags syn / fin,syn,rst`.
         if self.lex.eat("/") {
             let mask = self.right(&types, depth)?;
