@@ -189,10 +189,15 @@ impl<'s, 'n> Run<'s, 'n> {
             _ => false,
         });
         let mark = self.skb.mark;
-        // conntrack keeps no connection whose first packet did not get through; IPVS does.
+        // conntrack keeps no connection whose first packet did not get through; IPVS does. One that leaves by another device than it was
+        // masqueraded for is killed (`nf_nat_inet_fn`).
         let ended = matches!(end.verdict, Verdict::Dropped | Verdict::Rejected);
         let kept = |ct: &&Ct| ct.confirmed || ct.ipvs.is_some() || !ended;
-        let conn = self.ct.as_ref().filter(kept);
+        let killed = matches!(end.reason, Reason::MasqueradeElsewhere { .. });
+        let conn = self
+            .ct
+            .as_ref()
+            .filter(|ct| kept(ct) && (!killed || ct.ipvs.is_some()));
         let conn = conn.and_then(|ct| Conn::of(ct, self.packet));
         let mut steps = self.steps;
         steps.shrink_to_fit();

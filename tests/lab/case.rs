@@ -385,8 +385,12 @@ impl Case {
                 Err(d) => return Some(*d),
                 // What conntrack did not take leaves the connection as it is.
                 Ok((i, _)) => {
-                    let next = t.outcomes[i].conn.clone();
-                    conn = next.filter(|c| !c.untracked).or(conn);
+                    let o = &t.outcomes[i];
+                    let next = o.conn.clone().filter(|c| !c.untracked);
+                    conn = match o.reason {
+                        Reason::MasqueradeElsewhere { .. } => None,
+                        _ => next.or(conn),
+                    };
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What NAT makes of addresses and ports.
 
 use crate::common::{check, check_in, walk_one};
-use crate::{IN, node};
+use crate::{Files, IN, node};
 
 fn dnat(to: &str) -> nfwhy::capture::Snapshot {
     node()
@@ -219,4 +219,38 @@ fn drawn_ports_keep_their_privilege() {
         let port = first.delivered.expect("delivered").sport;
         assert_eq!(port, nfwhy::trace::Port::Random { lo, hi }, "{sport}");
     }
+}
+
+/// `nf_nat_oif_changed`: the answer of MASQUERADE is of one device; the connection that leaves by another one is killed.
+#[test]
+fn a_masqueraded_connection_that_changes_its_device_is_over() {
+    let s = Files::new(&[
+        "eth0 192.168.0.10/24",
+        "eth1 192.168.1.10/24",
+        "cni0 10.244.0.1/24",
+    ])
+    .route("default via 192.168.0.1 dev eth0\n198.51.100.0/24 via 192.168.1.1 dev eth1 table 7")
+    .rule("100: from all fwmark 0x1 lookup 7")
+    .table(
+        "mangle",
+        "-A PREROUTING -i cni0 -m conntrack --ctstate ESTABLISHED -j MARK --set-xmark 0x1/0x1",
+    )
+    .table("nat", "-A POSTROUTING -j MASQUERADE")
+    .snapshot();
+    let packet = |flags: &str| {
+        format!(
+            r#"{{"src":"10.244.0.4","sport":40000,"dst":"198.51.100.7","dport":443,"iif":"cni0","flags":[{flags}]}}"#
+        )
+    };
+    let answer = r#"{"src":"198.51.100.7","sport":443,"dst":"192.168.0.10","dport":40000,"iif":"eth0","flags":["syn","ack"]}"#;
+    let first = walk_one(&s, &packet("\"syn\""), None);
+    let second = walk_one(&s, answer, first.conn.as_ref());
+    let third = walk_one(&s, &packet("\"ack\""), second.conn.as_ref());
+    check_in(
+        &s,
+        &packet("\"ack\""),
+        second.conn.as_ref(),
+        &["dropped why=masquerade-elsewhere"],
+    );
+    assert_eq!(third.conn, None);
 }
