@@ -6,10 +6,9 @@ use nfwhy_parsers::nft::{
     Chain, Element, Form, Object, Place, Rule, Ruleset, Set, Stmt, Table, Type, json, text,
 };
 use nfwhy_parsers::{Diagnostic, Parsed};
-use std::borrow::Cow;
 use std::fmt::Debug;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One form of a rule set.
 struct Source<'a> {
@@ -60,13 +59,7 @@ fn bare(stmt: Stmt<'_>) -> Stmt<'_> {
         },
         Stmt::Opaque(_) => Stmt::Opaque("...".into()),
         // Of a map, the text.
-        Stmt::Named(kind, name) => Stmt::Named(
-            kind,
-            match name.contains(' ') {
-                true => Cow::Borrowed("..."),
-                false => name,
-            },
-        ),
+        Stmt::Named(kind, name) if name.contains(' ') => Stmt::Named(kind, "...".into()),
         Stmt::Aside(words) if words.contains("map") => Stmt::Aside("...".into()),
         Stmt::Queue(words) if words.contains("map") => Stmt::Queue("...".into()),
         Stmt::Aside(words) if words.starts_with("last") => Stmt::Aside("last".into()),
@@ -151,7 +144,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn same<T: Debug + PartialEq>(&mut self, what: &str, text: T, json: T) -> bool {
+    fn same<T: Debug + PartialEq>(&mut self, what: &str, text: &T, json: &T) -> bool {
         let same = text == json;
         if !same {
             self.different
@@ -166,7 +159,7 @@ impl Comparison {
             let tables = s.ruleset.tables.iter().map(heading);
             tables.map(|t| format!("{t:?}")).collect::<Vec<_>>()
         };
-        if self.same(name, tables(&text), tables(&json)) {
+        if self.same(name, &tables(&text), &tables(&json)) {
             for (t, j) in text.ruleset.tables.iter().zip(&json.ruleset.tables) {
                 self.table(&format!("{name} {}", t.name), (&text, t), (&json, j));
             }
@@ -179,11 +172,11 @@ impl Comparison {
         (text, t): (&Source<'_>, &Table<'_>),
         (json, j): (&Source<'_>, &Table<'_>),
     ) {
-        if self.same(name, t.sets.len(), j.sets.len()) {
+        if self.same(name, &t.sets.len(), &j.sets.len()) {
             for (ts, js) in t.sets.iter().zip(&j.sets) {
                 let name = format!("{name} {}", ts.name);
-                self.same(&name, as_json(ts, js), bare_set(js));
-                self.same(&name, text.elements(t, ts), json.elements(j, js));
+                self.same(&name, &as_json(ts, js), &bare_set(js));
+                self.same(&name, &text.elements(t, ts), &json.elements(j, js));
             }
         }
         let objects = |t: &Table<'_>| {
@@ -192,14 +185,14 @@ impl Comparison {
             objects.sort();
             objects
         };
-        self.same(name, objects(t), objects(j));
-        if !self.same(name, t.chains.len(), j.chains.len()) {
+        self.same(name, &objects(t), &objects(j));
+        if !self.same(name, &t.chains.len(), &j.chains.len()) {
             return;
         }
         for (tc, jc) in t.chains.iter().zip(&j.chains) {
             let name = format!("{name} {}", tc.name);
-            self.same(&name, chain(tc), chain(jc));
-            if !self.same(&name, tc.rules.len(), jc.rules.len()) {
+            self.same(&name, &chain(tc), &chain(jc));
+            if !self.same(&name, &tc.rules.len(), &jc.rules.len()) {
                 continue;
             }
             for (tr, jr) in tc.rules.iter().zip(&jc.rules) {
@@ -207,9 +200,9 @@ impl Comparison {
                 let name = format!("{name}\n  {tt}\n  {jt}");
                 let (a, a_reports) = text.rule(t, tr.at);
                 let (b, b_reports) = json.rule(j, jr.at);
-                self.same(&name, bare_rule(a), bare_rule(b));
+                self.same(&name, &bare_rule(a), &bare_rule(b));
                 if a_reports.is_empty() != b_reports.is_empty() {
-                    self.same(&name, a_reports, b_reports);
+                    self.same(&name, &a_reports, &b_reports);
                 }
                 self.rules += 1;
             }
@@ -222,23 +215,45 @@ fn bare_rule(mut rule: Rule<'_>) -> Rule<'_> {
     rule
 }
 
-#[test]
-fn text_and_json_give_the_same_records() {
+/// The folder's samples, `NAME.json` and `NAME.txt`.
+fn samples() -> Vec<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/nft");
-    let mut pairs = 0;
+    let files = fs::read_dir(folder).expect("the samples");
+    let files = files.map(|entry| entry.expect("an entry").path());
+    let json = files.filter(|f| f.extension().is_some_and(|e| e == "json"));
+    json.map(|json| (json.with_extension("txt"), json))
+        .filter(|(text, _)| text.exists())
+        .collect()
+}
+
+/// Snapshots of nodes that were captured in both forms.
+fn snapshots() -> Vec<(PathBuf, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snapshots");
+    let nodes = fs::read_dir(folder).expect("the snapshots");
+    let nodes = nodes.map(|entry| entry.expect("an entry").path());
+    nodes
+        .map(|node| (node.join("nft.txt"), node.join("json/nft.json")))
+        .filter(|(text, json)| text.exists() && json.exists())
+        .collect()
+}
+
+#[track_caller]
+fn check(pairs: &[(PathBuf, PathBuf)], rules: usize) {
     let mut all = Comparison::default();
-    for entry in fs::read_dir(&folder).expect("the samples") {
-        let json = entry.expect("an entry").path();
-        let text = json.with_extension("txt");
-        if json.extension().is_none_or(|e| e != "json") || !text.exists() {
-            continue;
-        }
+    for (text, json) in pairs {
         let read = |path: &Path| fs::read_to_string(path).expect("a sample");
-        let name = json.file_name().unwrap_or_default().to_string_lossy();
-        all.ruleset(&name, &read(&text), &read(&json));
-        pairs += 1;
+        all.ruleset(&text.display().to_string(), &read(text), &read(json));
     }
-    assert!(pairs >= 4, "{pairs} pairs");
     assert!(all.different.is_empty(), "{}", all.different.join("\n"));
-    assert!(all.rules >= 500, "{} rules", all.rules);
+    assert!(all.rules >= rules, "{} rules", all.rules);
+}
+
+#[test]
+fn samples_give_the_same_records() {
+    check(&samples(), 1000);
+}
+
+#[test]
+fn nodes_give_the_same_records() {
+    check(&snapshots(), 100);
 }
