@@ -18,7 +18,7 @@ impl<'a> Builder<'a> {
         let mut tables: Vec<NftTable<'a>> = Vec::new();
         for (file, text) in files {
             self.captured.nft = true;
-            let json = text.trim_start().starts_with('{');
+            let json = is_json(text);
             let parsed = if json {
                 nft::json::index(text)
             } else {
@@ -153,6 +153,12 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// Whether a listing is JSON; a prompt, or the command, may stand before it.
+fn is_json(text: &str) -> bool {
+    let first = text.find("\"nftables\"");
+    first.is_some_and(|at| text[..at].trim_end().ends_with('{'))
+}
+
 /// Whether iptables-save printed this very table.
 fn shows(x: &Table<'_>, t: &NftTable<'_>) -> bool {
     let family = match t.def.family {
@@ -188,4 +194,17 @@ fn jumps<'r>(rule: &'r nft::Rule<'_>) -> Vec<&'r str> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_json;
+
+    #[test]
+    fn json_is_known_behind_a_prompt() {
+        assert!(is_json("{\"nftables\": [{\"metainfo\": {}}]}"));
+        assert!(is_json("node1# nft -j list ruleset\n{ \"nftables\": []}\n"));
+        assert!(!is_json("table ip t {\n\tcomment \"of \\\"nftables\\\"\"\n}\n"));
+        assert!(!is_json("table ip t {\n}\n"));
+    }
 }
