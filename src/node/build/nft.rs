@@ -204,7 +204,9 @@ mod tests {
     fn json_is_known_behind_a_prompt() {
         assert!(is_json("{\"nftables\": [{\"metainfo\": {}}]}"));
         assert!(is_json("node1# nft -j list ruleset\n{ \"nftables\": []}\n"));
-        assert!(!is_json("table ip t {\n\tcomment \"of \\\"nftables\\\"\"\n}\n"));
+        assert!(!is_json(
+            "table ip t {\n\tcomment \"of \\\"nftables\\\"\"\n}\n"
+        ));
         assert!(!is_json("table ip t {\n}\n"));
     }
 }
