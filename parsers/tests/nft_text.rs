@@ -155,7 +155,7 @@ fn flags() {
 }
 
 #[test]
-fn tcp_flags_with_a_mask_have_three_spellings() {
+fn tcp_flags_with_a_mask_are_spelt_in_many_ways() {
     let tcp = || field("tcp", "flags");
     let masked = || bin(BinOp::And, tcp(), num(0x17));
     check("tcp flags syn", is(tcp(), RelOp::Any, num(2)));
@@ -163,6 +163,7 @@ fn tcp_flags_with_a_mask_have_three_spellings() {
     for line in [
         "tcp flags syn / fin,syn,rst,ack",
         "tcp flags & (fin | syn | rst | ack) == syn",
+        "tcp flags & (fin|syn|rst|ack) == syn",
         "tcp flags & 0x17 == 0x2",
     ] {
         check(line, is(masked(), RelOp::Eq, num(2)));
@@ -214,6 +215,19 @@ fn operators_bind_as_in_c() {
                 bin(BinOp::Shl, field("ip", "dscp"), num(2)),
                 num(0x100),
             ),
+        },
+    );
+}
+
+/// What libxtables makes of iptables' `CONNMARK --set-xmark 0x1/0xff`; the kernel masks first.
+#[test]
+fn a_connection_mark_of_iptables_is_masked_first() {
+    let masked = bin(BinOp::And, ct(CtKey::Mark), num(0xffff_ff00));
+    check(
+        "ct mark set ct mark xor 0x1 and 0xffffff00",
+        Stmt::Set {
+            key: ct(CtKey::Mark),
+            value: bin(BinOp::Xor, masked, num(1)),
         },
     );
 }
@@ -519,6 +533,10 @@ fn options_are_kept_as_written() {
         r#"xt match "addrtype""#,
         Stmt::Xt("match".into(), "addrtype".into()),
     );
+    check(
+        "xt target NETMAP",
+        Stmt::Xt("target".into(), "NETMAP".into()),
+    );
     check("flow add @ft", Stmt::Flow("ft".into()));
     check("flow offload @ft", Stmt::Flow("ft".into()));
 }
@@ -706,6 +724,17 @@ fn sets_and_their_elements() {
     assert_eq!(elements, expected);
 }
 
+/// nft writes warnings to its standard error, so they stand anywhere.
+#[test]
+fn warnings_are_no_rules() {
+    let source = "table ip nat {\n# Warning: table ip nat is managed by iptables-nft, do not touch!\n\tchain c {\n# Warning: XT match x not found\n\t\taccept\n\t}\n}\n";
+    let parsed = text::index(source);
+    assert_eq!(parsed.diagnostics, []);
+    let table = &parsed.value.tables[0];
+    assert!(table.of_iptables);
+    assert_eq!(table.chains[0].rules.len(), 1);
+}
+
 /// What is reported of a whole file: line, the text pointed at, the message.
 fn reports(source: &str) -> Vec<(u32, &str, String)> {
     let parsed = text::index(source);
@@ -746,6 +775,16 @@ fn real_rule_sets_are_understood() {
         let count: usize = found.iter().map(|t| t.chains.len()).sum();
         assert_eq!((found.len(), count), (tables, chains));
     }
+}
+
+/// nft prints what iptables-nft loaded partly in libxtables' words.
+#[test]
+fn tables_of_iptables() {
+    let source = include_str!("data/nft/iptables-nft.txt");
+    assert_eq!(reports(source), []);
+    let found = text::index(source).value.tables;
+    assert_eq!(found.len(), 5);
+    assert!(found.iter().all(|t| t.of_iptables));
 }
 
 #[test]

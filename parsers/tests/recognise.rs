@@ -57,6 +57,10 @@ fn samples() {
         (include_str!("data/conntrack-list.txt"), Kind::Conntrack),
         (include_str!("data/conntrack-extended.txt"), Kind::Conntrack),
         (include_str!("data/conntrack-proc.txt"), Kind::Conntrack),
+        (include_str!("data/nft/every.txt"), Kind::Nft),
+        (include_str!("data/nft/every.json"), Kind::Nft),
+        (include_str!("data/nft/iptables-nft.txt"), Kind::Nft),
+        (include_str!("data/nft/docker-bridges.txt"), Kind::Nft),
         (include_str!("data/sysctl-a.txt"), Kind::Sysctl),
         (include_str!("data/sysctl-grep.txt"), Kind::Sysctl),
     ] {

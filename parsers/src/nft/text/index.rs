@@ -13,14 +13,13 @@ pub fn index(source: &str) -> Parsed<Ruleset<'_>> {
         form: Form::Text,
         tables: Vec::new(),
     };
-    let mut managed = Vec::new();
     let mut junk = false;
     while let Some(line) = scanner.next() {
         if line.text.is_empty() || prompt(line.text).is_some() {
             continue;
         }
         if let Some(comment) = line.text.strip_prefix('#') {
-            managed.extend(of_iptables(comment));
+            scanner.managed.extend(of_iptables(comment));
             continue;
         }
         let heading = heading(line.text).filter(|h| h.words.starts_with("table "));
@@ -44,7 +43,7 @@ pub fn index(source: &str) -> Parsed<Ruleset<'_>> {
     }
     // nft writes the warnings to its standard error: they may stand anywhere.
     for table in &mut ruleset.tables {
-        table.of_iptables = managed.contains(&(table.family, &*table.name));
+        table.of_iptables = scanner.managed.contains(&(table.family, &*table.name));
     }
     Parsed {
         value: ruleset,
@@ -145,6 +144,8 @@ pub(super) struct Scanner<'a> {
     /// Number of its line, from 1.
     number: u32,
     pub diagnostics: Vec<Diagnostic>,
+    /// Tables of which nft warns that they are iptables'.
+    managed: Vec<(TableFamily, &'a str)>,
 }
 
 impl<'a> Scanner<'a> {
@@ -154,6 +155,7 @@ impl<'a> Scanner<'a> {
             pos: 0,
             number: 1,
             diagnostics: Vec::new(),
+            managed: Vec::new(),
         };
         if source.starts_with('\u{feff}') {
             scanner.pos = '\u{feff}'.len_utf8();
@@ -218,6 +220,11 @@ impl<'a> Scanner<'a> {
             match line.text.as_bytes().first() {
                 None => {}
                 Some(b'}') => return None,
+                // `# Warning: XT match x not found`. Others begin a rule: `# match-set x src`.
+                Some(b'#') if line.text.starts_with("# Warning: ") => {
+                    let comment = line.text.trim_start_matches('#');
+                    self.managed.extend(of_iptables(comment));
+                }
                 Some(b'c' | b't' | b's' | b'm') if opens_another(line.text) => {
                     self.report(line, format!("{what} is not closed before this"), LOST);
                     self.back(line);
@@ -352,7 +359,9 @@ impl<'a> Scanner<'a> {
             table.dormant = flags.split([',', ' ', ';']).any(|flag| flag == "dormant");
         } else if let Some(comment) = comment(line.text) {
             table.comment = Some(comment.into());
-        } else if !line.text.starts_with('#') {
+        } else if let Some(comment) = line.text.strip_prefix('#') {
+            self.managed.extend(of_iptables(comment));
+        } else {
             self.report(
                 line,
                 "this is no chain, no set and no object".into(),

@@ -4,7 +4,7 @@ use super::expr::Data;
 use super::lex::Tok;
 use super::parser::{Parser, describe};
 use crate::common::{Diagnostic, Text};
-use crate::nft::expr::RelOp;
+use crate::nft::expr::{BinOp, CtKey, RelOp};
 use crate::nft::typing::settle_fib;
 use crate::nft::{Const, Expr, Part, Place, Rule, Stmt, TableFamily, Type, Verdict};
 
@@ -103,10 +103,8 @@ impl<'a> Parser<'a> {
             "xt" => {
                 self.lex.advance();
                 let kind = self.word()?;
-                let Tok::Str(name) = self.lex.tok else {
-                    return None;
-                };
-                self.lex.advance();
+                // nft 1.0 prints the name without quotes.
+                let name = self.name()?;
                 Some(Stmt::Xt(kind.into(), name.into()))
             }
             "ct" if next == Tok::Word("count") => {
@@ -157,7 +155,9 @@ impl<'a> Parser<'a> {
         }
         if self.lex.tok == Tok::Word("set") && Self::settable(&left) {
             self.lex.advance();
+            let start = self.lex.start;
             let (value, _) = self.concat(&types, depth)?;
+            let value = connmark(&left, self.lex.since(start)).unwrap_or(value);
             return Some(Stmt::Set { key: left, value });
         }
         let ty = types.first().copied().unwrap_or(Type::Invalid);
@@ -171,7 +171,7 @@ impl<'a> Parser<'a> {
         if self.lex.eat("/") {
             let mask = self.right(&types, depth)?;
             let left = Expr::Binary {
-                op: crate::nft::expr::BinOp::And,
+                op: BinOp::And,
                 left: Box::new(left),
                 right: Box::new(mask),
             };
@@ -188,6 +188,38 @@ impl<'a> Parser<'a> {
         let op = op.unwrap_or(if flags { RelOp::Any } else { RelOp::Eq });
         Some(Stmt::Match { left, op, right })
     }
+}
+
+/// `ct mark set ct mark xor 0x1 and 0xffffff00` is how libxtables words iptables' `--set-xmark 0x1/0xff` (`connmark_tg_xlate` in
+/// iptables `extensions/libxt_CONNMARK.c`). The kernel masks first (`connmark_tg_shift` in `net/netfilter/xt_connmark.c`), and nft itself
+/// prints `^` and `&`.
+fn connmark<'a>(key: &Expr<'a>, value: &str) -> Option<Expr<'a>> {
+    if !matches!(
+        key,
+        Expr::Ct {
+            key: CtKey::Mark,
+            ..
+        }
+    ) {
+        return None;
+    }
+    let rest = value.strip_prefix("ct mark xor ")?;
+    let (mark, mask) = rest.split_once(" and ")?;
+    let number = |t| {
+        let n = Type::Mark.number(t)?;
+        Some(Box::new(Expr::Part(Part::One(Const::Num(n)))))
+    };
+    let (mark, mask) = (number(mark)?, number(mask)?);
+    let masked = Expr::Binary {
+        op: BinOp::And,
+        left: Box::new(key.clone()),
+        right: mask,
+    };
+    Some(Expr::Binary {
+        op: BinOp::Xor,
+        left: Box::new(masked),
+        right: mark,
+    })
 }
 
 fn relop(word: &str, ty: Type) -> Option<RelOp> {

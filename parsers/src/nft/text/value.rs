@@ -121,7 +121,8 @@ impl<'a> Parser<'a> {
             {
                 return Known(part);
             }
-            for flag in word.split(',') {
+            // libxtables words it `(fin|syn|rst)`.
+            for flag in word.split([',', '|']) {
                 match ty.number(flag) {
                     Some(bits) => all |= bits,
                     None => known = false,
