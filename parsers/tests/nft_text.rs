@@ -1,583 +1,13 @@
-//! `nft list ruleset` as text: what rules, sets and headings become.
+//! `nft list ruleset` as text: tables, chains, sets and the places of rules; whole files.
 
 use nfwhy_parsers::iptables::Policy;
-use nfwhy_parsers::nft::expr::{BinOp, CtKey, Fib, FibResult, MapRef, Meta, RawBase, RelOp};
-use nfwhy_parsers::nft::stmt::{Limit, Nat, NatKind, Reject, UpdateOp};
 use nfwhy_parsers::nft::{
-    ChainType, Const, Element, ElementData, Expr, Form, Hook, Part, Place, Rule, SetData, Stmt,
-    TableFamily, Type, Verdict, fields, text,
+    ChainType, Element, ElementData, Form, Hook, Part, Rule, SetData, Stmt, Type, Verdict, text,
 };
-use nfwhy_parsers::{Diagnostic, Family, Span};
 
-fn read(family: TableFamily, line: &str) -> (Rule<'_>, Vec<Diagnostic>) {
-    let at = Place {
-        span: Span::new(0, line.len()),
-        line: 1,
-    };
-    text::parse_rule(line, at, family)
-}
+mod nft_rules;
 
-/// The statements of a rule of an inet table that is understood.
-#[track_caller]
-fn stmts(line: &str) -> Vec<Stmt<'_>> {
-    of_table(TableFamily::Inet, line)
-}
-
-#[track_caller]
-fn of_table(family: TableFamily, line: &str) -> Vec<Stmt<'_>> {
-    let (rule, diagnostics) = read(family, line);
-    assert_eq!(diagnostics, [], "{line}");
-    rule.stmts
-}
-
-/// The rule is one statement.
-#[track_caller]
-fn check(line: &str, expected: Stmt<'_>) {
-    assert_eq!(stmts(line), [expected], "{line}");
-}
-
-fn num<'a>(n: u128) -> Expr<'a> {
-    Expr::Part(Part::One(Const::Num(n)))
-}
-
-fn range<'a>(lo: u128, hi: u128) -> Expr<'a> {
-    Expr::Part(Part::Range(lo, hi))
-}
-
-fn word(text: &str) -> Expr<'_> {
-    Expr::Part(Part::One(Const::Text(text.into())))
-}
-
-fn field<'a>(header: &str, name: &str) -> Expr<'a> {
-    Expr::Payload(fields::find(header, name).expect("a field"))
-}
-
-fn ct<'a>(key: CtKey) -> Expr<'a> {
-    Expr::Ct { reply: None, key }
-}
-
-fn is<'a>(left: Expr<'a>, op: RelOp, right: Expr<'a>) -> Stmt<'a> {
-    Stmt::Match { left, op, right }
-}
-
-fn bin<'a>(op: BinOp, left: Expr<'a>, right: Expr<'a>) -> Expr<'a> {
-    let (left, right) = (Box::new(left), Box::new(right));
-    Expr::Binary { op, left, right }
-}
-
-fn element<'a>(key: Vec<Part<'a>>, data: Option<ElementData<'a>>) -> Element<'a> {
-    Element {
-        key,
-        data,
-        timeout: None,
-        expires: None,
-        comment: None,
-        stmts: Vec::new(),
-    }
-}
-
-fn one<'a>(n: u128) -> Part<'a> {
-    Part::One(Const::Num(n))
-}
-
-const NET: u128 = 0x0a00_0000;
-
-#[test]
-fn prefixes_and_ranges_are_ranges() {
-    let saddr = || field("ip", "saddr");
-    check("ip saddr 10.0.0.1", is(saddr(), RelOp::Eq, num(NET + 1)));
-    check("ip saddr 10.0.0.1/32", is(saddr(), RelOp::Eq, num(NET + 1)));
-    let all = range(NET, NET + 0xff_ffff);
-    check("ip saddr != 10.0.0.0/8", is(saddr(), RelOp::Ne, all));
-    let some = range(NET + 1, NET + 9);
-    check("ip saddr 10.0.0.1-10.0.0.9", is(saddr(), RelOp::Eq, some));
-    let ports = range(1024, 65535);
-    check(
-        "tcp sport 1024-65535",
-        is(field("tcp", "sport"), RelOp::Eq, ports),
-    );
-    check(
-        "ip length > 100",
-        is(field("ip", "length"), RelOp::Gt, num(100)),
-    );
-    check(
-        "ip6 saddr ::/0",
-        is(field("ip6", "saddr"), RelOp::Eq, range(0, u128::MAX)),
-    );
-}
-
-#[test]
-fn names_of_devices() {
-    let name = || Expr::Meta(Meta::Iifname);
-    check(r#"iifname "lo""#, is(name(), RelOp::Eq, word("lo")));
-    check(r#"iifname "a\*""#, is(name(), RelOp::Eq, word("a*")));
-    let wild = Expr::Part(Part::Wild("cali".into()));
-    check(r#"meta iifname != "cali*""#, is(name(), RelOp::Ne, wild));
-    // An index is printed as the name of its device, or as a number where there is none any more.
-    let index = || Expr::Meta(Meta::Iif);
-    check(r#"iif "lo""#, is(index(), RelOp::Eq, word("lo")));
-    check("iif lo", is(index(), RelOp::Eq, word("lo")));
-    check("iif 77", is(index(), RelOp::Eq, num(77)));
-}
-
-#[test]
-fn flags() {
-    let state = || ct(CtKey::State);
-    check("ct state new", is(state(), RelOp::Any, num(8)));
-    check(
-        "ct state established,related",
-        is(state(), RelOp::Any, num(6)),
-    );
-    check(
-        "ct state established, related",
-        is(state(), RelOp::Any, num(6)),
-    );
-    check("ct state == established", is(state(), RelOp::Eq, num(2)));
-    check("ct state != invalid", is(state(), RelOp::Ne, num(1)));
-    check(
-        "ct state @s",
-        is(state(), RelOp::Eq, Expr::SetRef("s".into())),
-    );
-    check(
-        "ct status ! dnat",
-        is(ct(CtKey::Status), RelOp::None, num(32)),
-    );
-    let literal = Expr::Set(vec![
-        element(vec![one(2)], None),
-        element(vec![one(8)], None),
-    ]);
-    check(
-        "ct state { established, new }",
-        is(state(), RelOp::Eq, literal),
-    );
-    // A label is the number of its bit.
-    check("ct label 3", is(ct(CtKey::Label), RelOp::Any, num(8)));
-}
-
-#[test]
-fn tcp_flags_with_a_mask_are_spelt_in_many_ways() {
-    let tcp = || field("tcp", "flags");
-    let masked = || bin(BinOp::And, tcp(), num(0x17));
-    check("tcp flags syn", is(tcp(), RelOp::Any, num(2)));
-    check("tcp flags != syn", is(tcp(), RelOp::Ne, num(2)));
-    for line in [
-        "tcp flags syn / fin,syn,rst,ack",
-        "tcp flags & (fin | syn | rst | ack) == syn",
-        "tcp flags & (fin|syn|rst|ack) == syn",
-        "tcp flags & 0x17 == 0x2",
-    ] {
-        check(line, is(masked(), RelOp::Eq, num(2)));
-    }
-    check(
-        "tcp flags != syn / fin,syn,rst,ack",
-        is(masked(), RelOp::Ne, num(2)),
-    );
-    check(
-        "tcp flags & (syn | ack) == syn | ack",
-        is(bin(BinOp::And, tcp(), num(18)), RelOp::Eq, num(18)),
-    );
-}
-
-#[test]
-fn operators_bind_as_in_c() {
-    let mark = || Expr::Meta(Meta::Mark);
-    let expected = || Stmt::Set {
-        key: mark(),
-        value: bin(BinOp::Or, bin(BinOp::And, mark(), num(0xff)), num(1)),
-    };
-    check("meta mark set meta mark & 0xff | 0x1", expected());
-    check("meta mark set meta mark and 0xff or 0x1", expected());
-    check("meta mark set (meta mark & 0xff) | 0x1", expected());
-    check(
-        "meta mark set meta mark & (0xff | 0x100)",
-        Stmt::Set {
-            key: mark(),
-            value: bin(BinOp::And, mark(), num(0x1ff)),
-        },
-    );
-    check(
-        "meta mark set 0x1 | meta mark & 0x2",
-        Stmt::Set {
-            key: mark(),
-            value: bin(BinOp::Or, num(1), bin(BinOp::And, mark(), num(2))),
-        },
-    );
-    check(
-        "mark and 0x4000 == 0x4000",
-        is(bin(BinOp::And, mark(), num(0x4000)), RelOp::Eq, num(0x4000)),
-    );
-    check(
-        "ct mark set ip dscp << 2 | 0x100",
-        Stmt::Set {
-            key: ct(CtKey::Mark),
-            value: bin(
-                BinOp::Or,
-                bin(BinOp::Shl, field("ip", "dscp"), num(2)),
-                num(0x100),
-            ),
-        },
-    );
-}
-
-/// What libxtables makes of iptables' `CONNMARK --set-xmark 0x1/0xff`; the kernel masks first.
-#[test]
-fn a_connection_mark_of_iptables_is_masked_first() {
-    let masked = bin(BinOp::And, ct(CtKey::Mark), num(0xffff_ff00));
-    check(
-        "ct mark set ct mark xor 0x1 and 0xffffff00",
-        Stmt::Set {
-            key: ct(CtKey::Mark),
-            value: bin(BinOp::Xor, masked, num(1)),
-        },
-    );
-}
-
-#[test]
-fn keys() {
-    let at = |base, offset, len| Expr::Raw { base, offset, len };
-    check(
-        "@th,16,16 0x50",
-        is(at(RawBase::Transport, 16, 16), RelOp::Eq, num(0x50)),
-    );
-    check(
-        "ct original ip6 saddr ::1",
-        is(
-            Expr::Ct {
-                reply: Some(false),
-                key: CtKey::Saddr,
-            },
-            RelOp::Eq,
-            num(1),
-        ),
-    );
-    let fib = |result, iif| {
-        Expr::Fib(Fib {
-            result,
-            saddr: iif,
-            daddr: !iif,
-            mark: false,
-            iif,
-            oif: false,
-        })
-    };
-    check(
-        "fib daddr type local",
-        is(fib(FibResult::Type, false), RelOp::Eq, num(2)),
-    );
-    // nft 1.1 and the versions before.
-    for line in [
-        "fib saddr . iif check missing",
-        "fib saddr . iif oif missing",
-    ] {
-        check(line, is(fib(FibResult::Check, true), RelOp::Eq, num(0)));
-    }
-    check(
-        "meta skuid root",
-        is(Expr::Meta(Meta::Skuid), RelOp::Eq, num(0)),
-    );
-    check(
-        "tcp option maxseg size set rt mtu",
-        Stmt::Set {
-            key: Expr::TcpOption("maxseg size".into()),
-            value: Expr::Rt("mtu".into()),
-        },
-    );
-    check(
-        "arp saddr ip 10.0.0.1",
-        is(field("arp", "saddr ip"), RelOp::Eq, num(NET + 1)),
-    );
-    check(
-        "jhash ip saddr . tcp sport mod 4 seed 0x1 == 2",
-        is(
-            Expr::Jhash {
-                key: Box::new(Expr::Concat(vec![
-                    field("ip", "saddr"),
-                    field("tcp", "sport"),
-                ])),
-                modulus: 4,
-                seed: Some(1),
-                offset: 0,
-            },
-            RelOp::Eq,
-            num(2),
-        ),
-    );
-}
-
-#[test]
-fn maps_of_verdicts() {
-    let key = || Expr::Numgen {
-        random: true,
-        modulus: 2,
-        offset: 0,
-    };
-    let verdict = |v| Some(ElementData::Verdict(v));
-    check(
-        "numgen random mod 2 vmap { 0 : goto a/b__10.0.0.1/80,\n\t\t\t     1 : drop, * : accept }",
-        Stmt::Vmap {
-            key: key(),
-            map: MapRef::Literal(vec![
-                element(
-                    vec![one(0)],
-                    verdict(Verdict::Goto("a/b__10.0.0.1/80".into())),
-                ),
-                element(vec![one(1)], verdict(Verdict::Drop)),
-                element(Vec::new(), verdict(Verdict::Accept)),
-            ]),
-        },
-    );
-    check(
-        "ip daddr . meta l4proto . th dport vmap @service-ips",
-        Stmt::Vmap {
-            key: Expr::Concat(vec![
-                field("ip", "daddr"),
-                Expr::Meta(Meta::L4proto),
-                field("th", "dport"),
-            ]),
-            map: MapRef::Named("service-ips".into()),
-        },
-    );
-}
-
-/// Nothing said but which.
-fn nat<'a>(kind: NatKind) -> Nat<'a> {
-    Nat {
-        kind,
-        family: None,
-        addr: None,
-        port: None,
-        random: false,
-        fully_random: false,
-        persistent: false,
-        prefix: false,
-    }
-}
-
-#[test]
-fn translations() {
-    let to = |addr, port| Nat {
-        addr,
-        port,
-        ..nat(NatKind::Dnat)
-    };
-    check(
-        "dnat to 10.0.0.1-10.0.0.9:80-90 random,persistent",
-        Stmt::Nat(Nat {
-            random: true,
-            persistent: true,
-            ..to(Some(range(NET + 1, NET + 9)), Some(range(80, 90)))
-        }),
-    );
-    check("dnat to :80", Stmt::Nat(to(None, Some(num(80)))));
-    check("dnat to ::1", Stmt::Nat(to(Some(num(1)), None)));
-    check(
-        "dnat ip6 to [::1]-[::5]:80",
-        Stmt::Nat(Nat {
-            family: Some(Family::V6),
-            ..to(Some(range(1, 5)), Some(num(80)))
-        }),
-    );
-    let map = |key, map| Expr::Map {
-        key: Box::new(key),
-        map: Box::new(map),
-    };
-    let both = Expr::Concat(vec![field("ip", "daddr"), field("tcp", "dport")]);
-    check(
-        "dnat ip to ip daddr . tcp dport map @m",
-        Stmt::Nat(Nat {
-            family: Some(Family::V4),
-            ..to(Some(map(both, MapRef::Named("m".into()))), None)
-        }),
-    );
-    let value = |n| Some(ElementData::Value(vec![one(n)]));
-    check(
-        "dnat ip to tcp dport map { 80 : 10.0.0.1 }:8080",
-        Stmt::Nat(Nat {
-            family: Some(Family::V4),
-            ..to(
-                Some(map(
-                    field("tcp", "dport"),
-                    MapRef::Literal(vec![element(vec![one(80)], value(NET + 1))]),
-                )),
-                Some(num(8080)),
-            )
-        }),
-    );
-    check(
-        "redirect to :tcp dport map { 22 : 2222 }",
-        Stmt::Nat(Nat {
-            port: Some(map(
-                field("tcp", "dport"),
-                MapRef::Literal(vec![element(vec![one(22)], value(2222))]),
-            )),
-            ..nat(NatKind::Redirect)
-        }),
-    );
-    check(
-        "masquerade to :1024-65535 fully-random",
-        Stmt::Nat(Nat {
-            port: Some(range(1024, 65535)),
-            fully_random: true,
-            ..nat(NatKind::Masquerade)
-        }),
-    );
-    check(
-        "snat ip prefix to ip saddr map @nets",
-        Stmt::Nat(Nat {
-            family: Some(Family::V4),
-            addr: Some(map(field("ip", "saddr"), MapRef::Named("nets".into()))),
-            prefix: true,
-            ..nat(NatKind::Snat)
-        }),
-    );
-    check(
-        "tproxy ip to 127.0.0.1:80",
-        Stmt::Tproxy(Some(num(0x7f00_0001)), Some(num(80))),
-    );
-}
-
-#[test]
-fn a_masquerade_ends_where_the_next_statement_begins() {
-    assert_eq!(
-        stmts("masquerade counter drop"),
-        [
-            Stmt::Nat(nat(NatKind::Masquerade)),
-            Stmt::Counter(None),
-            Stmt::Verdict(Verdict::Drop)
-        ]
-    );
-}
-
-#[test]
-fn limits_and_quotas() {
-    let limit = |over, rate, per, burst, bytes| {
-        Stmt::Limit(Limit {
-            over,
-            rate,
-            per,
-            burst,
-            bytes,
-        })
-    };
-    check("limit rate 10/second", limit(false, 10, 1, 5, false));
-    check(
-        "limit rate over 10/minute burst 7 packets",
-        limit(true, 10, 60, 7, false),
-    );
-    check(
-        "limit rate 2 mbytes/day",
-        limit(false, 2 << 20, 86400, 0, true),
-    );
-    check(
-        "limit rate 1 kbytes/hour burst 3 kbytes",
-        limit(false, 1024, 3600, 3072, true),
-    );
-    check(
-        "quota over 25 mbytes used 1 kbytes",
-        Stmt::Quota {
-            over: true,
-            bytes: 25 << 20,
-            used: Some(1024),
-        },
-    );
-    check(
-        "ct count over 20",
-        Stmt::Connlimit {
-            over: true,
-            count: 20,
-        },
-    );
-}
-
-#[test]
-fn rejects() {
-    use Reject::{Default, Icmp, Icmpv6, Icmpx, TcpReset};
-    use TableFamily::{Inet, Ip, Ip6};
-    for (family, line, expected) in [
-        (Ip, "reject", Default),
-        (Ip, "reject with icmp port-unreachable", Default),
-        (Inet, "reject with icmp port-unreachable", Icmp(3)),
-        (Ip, "reject with icmp type host-unreachable", Icmp(1)),
-        (Ip6, "reject with icmpv6 no-route", Icmpv6(0)),
-        (Inet, "reject with icmpx admin-prohibited", Icmpx(3)),
-        (Inet, "reject with tcp reset", TcpReset),
-    ] {
-        assert_eq!(of_table(family, line), [Stmt::Reject(expected)], "{line}");
-    }
-}
-
-#[test]
-fn options_are_kept_as_written() {
-    check(
-        "log prefix \"a { b }, c; \" group 2 flags tcp sequence,options flags skuid",
-        Stmt::Log(r#"prefix "a { b }, c; " group 2 flags tcp sequence,options flags skuid"#.into()),
-    );
-    check("log", Stmt::Log("".into()));
-    check(
-        "queue num 0-3 bypass,fanout",
-        Stmt::Queue("num 0-3 bypass,fanout".into()),
-    );
-    check(
-        "queue flags bypass to numgen inc mod 3",
-        Stmt::Queue("flags bypass to numgen inc mod 3".into()),
-    );
-    check(
-        r#"counter name "hits""#,
-        Stmt::Named("counter".into(), "hits".into()),
-    );
-    check(
-        r#"ct helper set "ftp""#,
-        Stmt::Aside(r#"ct helper set "ftp""#.into()),
-    );
-    check(
-        r#"xt match "addrtype""#,
-        Stmt::Xt("match".into(), "addrtype".into()),
-    );
-    check(
-        "xt target NETMAP",
-        Stmt::Xt("target".into(), "NETMAP".into()),
-    );
-    check("flow add @ft", Stmt::Flow("ft".into()));
-    check("flow offload @ft", Stmt::Flow("ft".into()));
-}
-
-#[test]
-fn updates_of_sets() {
-    for line in [
-        "update @s { ip saddr timeout 1m limit rate over 10/second burst 5 packets counter }",
-        "set update ip saddr timeout 1m limit rate over 10/second counter @s",
-    ] {
-        let found = stmts(line);
-        let [Stmt::Update(update)] = &*found else {
-            panic!("{found:?}");
-        };
-        assert_eq!(update.op, UpdateOp::Update);
-        assert_eq!(update.set, "s");
-        assert_eq!(update.key, field("ip", "saddr"));
-        assert_eq!(update.timeout, Some(60_000));
-        assert_eq!(update.stmts.len(), 2);
-    }
-    let found = stmts("add @m { ip saddr . 22 : meta mark }");
-    let [Stmt::Update(update)] = &*found else {
-        panic!("{found:?}");
-    };
-    assert_eq!(
-        update.key,
-        Expr::Concat(vec![field("ip", "saddr"), num(22)])
-    );
-    assert_eq!(update.data, Some(Expr::Meta(Meta::Mark)));
-}
-
-#[test]
-fn a_comment_belongs_to_the_rule() {
-    let (rule, diagnostics) = read(
-        TableFamily::Ip,
-        "ip daddr 10.0.0.1 drop comment \"two\nlines, \\ and { ; # }\"",
-    );
-    assert_eq!(diagnostics, []);
-    assert_eq!(rule.stmts.len(), 2);
-    assert_eq!(rule.comment.as_deref(), Some("two\nlines, \\ and { ; # }"));
-}
+use nft_rules::{NET, element, one};
 
 const RULESET: &str = r#"# Warning: table ip nat is managed by iptables-nft, do not touch!
 table ip nat { # handle 7
@@ -801,100 +231,68 @@ fn of_all_that_nft_takes_only_the_time_is_left_open() {
     );
 }
 
-/// The reports of one rule: the text pointed at and the message.
-#[track_caller]
-fn broken(line: &str, expected: &[(&str, &str)], kept: usize) {
-    let (rule, diagnostics) = read(TableFamily::Inet, line);
-    let found: Vec<_> = diagnostics
-        .iter()
-        .map(|d| (d.span.of(line), &*d.message))
-        .collect();
-    assert_eq!(found, expected, "{line}");
-    assert!(diagnostics.iter().all(|d| d.line == 1 && d.help.is_some()));
-    let opaque = rule
-        .stmts
-        .iter()
-        .filter(|s| matches!(s, Stmt::Opaque(_)))
-        .count();
-    assert_eq!(rule.stmts.len() - opaque, kept, "{:?}", rule.stmts);
+/// Without what `nft -s` leaves out.
+fn stateless(stmt: Stmt<'_>) -> Stmt<'_> {
+    match stmt {
+        Stmt::Counter(_) => Stmt::Counter(None),
+        Stmt::Quota { over, bytes, .. } => Stmt::Quota {
+            over,
+            bytes,
+            used: None,
+        },
+        other => other,
+    }
+}
+
+/// Every rule and every element, by what they belong to.
+fn records(source: &str) -> Vec<(String, Vec<Rule<'_>>, Vec<Element<'_>>)> {
+    let mut all = Vec::new();
+    for table in text::index(source).value.tables {
+        for set in &table.sets {
+            let Some(at) = set.elements else { continue };
+            let (mut elements, _) = text::elements(source, at, set, table.family);
+            for e in &mut elements {
+                e.expires = None;
+                e.stmts = e.stmts.drain(..).map(stateless).collect();
+            }
+            all.push((set.name.to_string(), Vec::new(), elements));
+        }
+        for chain in &table.chains {
+            let rules = chain.rules.iter().map(|r| {
+                let (mut rule, _) = text::parse_rule(source, r.at, table.family);
+                rule.stmts = rule.stmts.drain(..).map(stateless).collect();
+                rule
+            });
+            let name = format!("{} {:?}", chain.name, chain.base);
+            all.push((name, rules.collect(), Vec::new()));
+        }
+    }
+    all
 }
 
 #[test]
-fn broken_rules() {
-    broken(
-        "ip saddr 10.0.0.1 frobnicate 5 drop",
-        &[("frobnicate", "`frobnicate` is not understood here")],
-        1,
-    );
-    broken(
-        "ip saddr 10.0.0.256 drop",
-        &[(
-            "10.0.0.256",
-            "`10.0.0.256` is no constant that is known here",
-        )],
-        2,
-    );
-    broken(
-        "tcp dport http accept",
-        &[("http", "`http` is no constant that is known here")],
-        2,
-    );
-    broken("ip saddr", &[("", "the end is not understood here")], 0);
-    broken(
-        "tcp dport { 80, 443 drop",
-        &[
-            ("drop", "`drop` is not understood in an element"),
-            ("", "the end is not understood here"),
-        ],
-        0,
-    );
-    broken(
-        "ip protocol tcp jump {\n\tcounter\n}",
-        &[("{", "a chain within a rule is not read")],
-        1,
-    );
-    broken(
-        "meta l4proto udp # match-set x src counter accept",
-        &[(
-            "# match-set x src counter accept",
-            "an extension of iptables that nft cannot print",
-        )],
-        1,
-    );
-    broken(
-        "meta hour \"22:00\"-\"02:00\" drop",
-        &[(
-            "\"22:00\"-\"02:00\"",
-            "`\"22:00\"-\"02:00\"` is no constant that is known here",
-        )],
-        2,
-    );
-    broken(
-        "dnat to 10.0.0.300:80",
-        &[("10.0.0.300", "`10.0.0.300` is no address")],
-        1,
-    );
-    broken(
-        "iifname \"eth0 accept",
-        &[("\"eth0", "`\"eth0` is no constant that is known here")],
-        2,
-    );
-}
-
-#[test]
-fn what_follows_a_statement_that_is_not_understood_is_kept_as_text() {
-    let (rule, _) = read(
-        TableFamily::Inet,
-        "counter frobnicate { 1, 2 } drop comment \"x y\"",
-    );
-    assert_eq!(
-        rule.stmts,
-        [
-            Stmt::Counter(None),
-            Stmt::Opaque("frobnicate { 1, 2 } drop".into())
-        ]
-    );
-    assert_eq!(rule.comment.as_deref(), Some("x y"));
+fn the_options_of_nft_change_no_record() {
+    let expected = records(include_str!("data/nft/every.txt"));
+    assert!(expected.len() > 50);
+    for source in [
+        include_str!("data/nft/every-handles.txt"),
+        include_str!("data/nft/every-numeric.txt"),
+        include_str!("data/nft/every-stateless.txt"),
+    ] {
+        let found = records(source);
+        for (e, f) in expected.iter().zip(&found) {
+            assert_eq!(e, f);
+        }
+        assert_eq!(expected.len(), found.len());
+    }
+    let source = include_str!("data/nft/every-handles.txt");
+    for t in text::index(source).value.tables {
+        assert!(t.handle.is_some() && t.objects.iter().all(|o| o.handle.is_some()));
+        assert!(t.sets.iter().all(|s| s.handle.is_some()));
+        assert!(t.chains.iter().all(|c| c.handle.is_some()));
+        let mut rules = t.chains.iter().flat_map(|c| &c.rules);
+        assert!(rules.all(|r| r.handle.is_some()));
+    }
 }
 
 #[test]
@@ -963,20 +361,4 @@ fn a_lost_brace_takes_one_chain_at_most() {
         .map(|c| (&*c.name, c.rules.len()))
         .collect();
     assert_eq!(names, [("a", 1), ("b", 1)]);
-}
-
-#[test]
-fn nesting_has_an_end() {
-    for line in [
-        "(".repeat(100_000),
-        format!("ip saddr {}", "{ ".repeat(100_000)),
-        format!("{} 5", "jhash ".repeat(100_000)),
-        format!("meta mark set {}meta mark", "(".repeat(100_000)),
-        format!("meta mark set meta mark{}", " & meta mark".repeat(100_000)),
-        format!("{}1", "vxlan ip ".repeat(100_000)),
-    ] {
-        let (rule, diagnostics) = read(TableFamily::Inet, &line);
-        assert!(!diagnostics.is_empty());
-        drop(rule);
-    }
 }
