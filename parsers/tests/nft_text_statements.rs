@@ -198,6 +198,7 @@ fn options_are_kept_as_written() {
         r#"ct helper set "ftp""#,
         Stmt::Aside(r#"ct helper set "ftp""#.into()),
     );
+    check("last used 5m", Stmt::Aside("last".into()));
     check(
         r#"xt match "addrtype""#,
         Stmt::Xt("match".into(), "addrtype".into()),

@@ -274,10 +274,11 @@ impl<'a> Parser<'a> {
     pub fn aside(&mut self, start: usize, depth: u8) -> Option<Stmt<'a>> {
         match self.word()? {
             "last" => {
+                // `last used never`, or a time: what JSON has no more of than its name.
                 if self.lex.eat("used") {
                     self.word()?;
-                    // `last used never`, or a time.
                 }
+                return Some(Stmt::Aside("last".into()));
             }
             "reset" => {
                 self.concat(&[], depth)?;
