@@ -1,12 +1,11 @@
 //! What keeps a packet from arriving: rules, policies, and (through [`super::path`]) the kernel itself.
 
 use super::marks::{self, because_of_mark};
-use super::names::{self, comment, full_rule, service_in, short_rule};
+use super::names::{self, comment, full_rule, service_in};
 use super::story::{Called, last_of, rule};
-use super::{Case, Cause, Finding, Rank, Severity, owners, path};
-use crate::node::{ChainId, Node};
-use crate::trace::{Effect, Hit, Origin, Outcome, Packet, Reason, Verdict};
-use nfwhy_parsers::Family;
+use super::{Case, Finding, Rank, Severity, owners, path, policies};
+use crate::node::Node;
+use crate::trace::{Hit, Origin, Outcome, Packet, Reason, Verdict, View};
 use nfwhy_parsers::iptables::Target;
 
 pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
@@ -91,7 +90,8 @@ pub(super) fn failure(
         }
         (Reason::Rule(hit), v) => Some(by_rule(node, packet, story, *hit, v)),
         (Reason::Policy { table, chain }, _) => {
-            Some(by_policy(node, packet, story, *table, *chain))
+            let to = outcome.steps.last().map(|s| s.view);
+            Some(policies::by_policy(node, packet, story, to, *table, *chain))
         }
         (reason, _) => Some(path::failure(node, packet, outcome, story, reason)),
     }
@@ -108,7 +108,7 @@ fn path_to(story: &[Called], hit: Hit) -> Vec<Hit> {
 /// ` (Calico)`, where the owner is known.
 pub(super) fn by_owner(node: &Node<'_>, hit: Hit) -> String {
     owners::of_rule(node, hit)
-        .filter(|o| o.name != names::table(node, hit.table))
+        .filter(|o| !o.name.eq_ignore_ascii_case(names::table(node, hit.table)))
         .map_or_else(String::new, |o| format!(" ({})", o.name))
 }
 
@@ -118,7 +118,9 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
     } else {
         "dropped"
     };
-    let mark = last_of(story, hit).and_then(|i| because_of_mark(node, story, i));
+    let mark = last_of(story, hit)
+        .filter(|_| !super::nft::asks_way_back(node, hit))
+        .and_then(|i| because_of_mark(node, story, i));
     let setters: Vec<&Called> = mark
         .iter()
         .flat_map(|m| m.setters.iter().filter_map(|i| story.get(*i)))
@@ -146,17 +148,30 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
         advise_for(node, &mut f, packet, by);
         f
     } else {
-        let mut f = plain_rule(node, packet, hit, done);
+        let view = last_of(story, hit)
+            .and_then(|i| story.get(i))
+            .map(|c| c.view);
+        let mut f = plain_rule(node, packet, view.as_ref(), hit, done);
         f.blame_rules([hit]);
         f
     };
     f.blame_rules(path_to(story, hit));
+    let base = last_of(story, hit)
+        .and_then(|i| story.get(i)?.path().next())
+        .unwrap_or(hit);
+    policies::not_enough(node, story, &mut f, hit.table, base.chain);
     own_address(node, packet, &mut f);
     f
 }
 
 /// What a drop means, by kube-proxy's comments and chains (pkg/proxy/iptables/proxier.go, pkg/proxy/ipvs/proxier.go).
-fn plain_rule(node: &Node<'_>, packet: &Packet, hit: Hit, done: &str) -> Finding {
+fn plain_rule(
+    node: &Node<'_>,
+    packet: &Packet,
+    view: Option<&View>,
+    hit: Hit,
+    done: &str,
+) -> Finding {
     let service = service_at(node, packet, hit).unwrap_or_else(|| packet.dst.to_string());
     let at = full_rule(node, hit);
     let (code, title) = match meaning(node, hit) {
@@ -168,7 +183,7 @@ fn plain_rule(node: &Node<'_>, packet: &Packet, hit: Hit, done: &str) -> Finding
             "no-local-endpoints",
             format!(
                 "{done}: {service} has no endpoint on this node and its {} is Local ({at})",
-                policy_name(node, hit)
+                policy_name(node, packet, hit)
             ),
         ),
         Meaning::SourceRanges => (
@@ -180,6 +195,20 @@ fn plain_rule(node: &Node<'_>, packet: &Packet, hit: Hit, done: &str) -> Finding
                 None => format!("{done}: not in the loadBalancerSourceRanges of {service} ({at})"),
             },
         ),
+        Meaning::NoSuchPort => (
+            "unserved",
+            format!(
+                "{}: {done} by {at}",
+                super::unserved::no_such_port(node, packet)
+            ),
+        ),
+        Meaning::NoService => (
+            "unserved",
+            format!(
+                "no Service has the address {}, which is of the Service network: {done} by {at}",
+                packet.dst
+            ),
+        ),
         Meaning::Other => {
             let code = if done == "rejected" {
                 "rejected-by-rule"
@@ -187,14 +216,17 @@ fn plain_rule(node: &Node<'_>, packet: &Packet, hit: Hit, done: &str) -> Finding
                 "dropped-by-rule"
             };
             let text = names::remark(node, hit).map_or_else(String::new, |t| format!(": {t}"));
-            (
-                code,
-                format!(
+            let of_nft = super::nft::policy(node, view, hit)
+                .or_else(|| super::nft::way_back(node, view, hit));
+            let title = match of_nft {
+                Some(why) => format!("{done}: {why} ({at})"),
+                None => format!(
                     "{done} by {at}{}{text}{}",
                     by_owner(node, hit),
                     answers(node, hit)
                 ),
-            )
+            };
+            (code, title)
         }
     };
     let mut f = Finding::new(code, Severity::Error, title);
@@ -207,6 +239,10 @@ enum Meaning {
     NoEndpoints,
     NoLocalEndpoints,
     SourceRanges,
+    /// A `ClusterIP` on a port that its Service does not have.
+    NoSuchPort,
+    /// An address of the Service network that is nobody's.
+    NoService,
     Other,
 }
 
@@ -233,6 +269,8 @@ fn meaning(node: &Node<'_>, hit: Hit) -> Meaning {
             "reject-chain" => Meaning::NoEndpoints,
             "service-endpoints-check" | "nodeport-endpoints-check" => Meaning::NoLocalEndpoints,
             _ if chain.starts_with("firewall-") => Meaning::SourceRanges,
+            "cluster-ips-check" if text.contains("invalid ports") => Meaning::NoSuchPort,
+            "cluster-ips-check" if text.contains("unallocated") => Meaning::NoService,
             _ => Meaning::Other,
         };
     }
@@ -252,9 +290,11 @@ fn meaning(node: &Node<'_>, hit: Hit) -> Meaning {
     }
 }
 
-/// The internal policy is written into KUBE-SERVICES, the external one elsewhere.
-fn policy_name(node: &Node<'_>, hit: Hit) -> &'static str {
-    if names::chain(node, hit.table, hit.chain) == "KUBE-SERVICES" {
+/// The internal policy is written into KUBE-SERVICES, the external one elsewhere; in nftables mode one map holds both.
+fn policy_name(node: &Node<'_>, packet: &Packet, hit: Hit) -> &'static str {
+    if names::chain(node, hit.table, hit.chain) == "KUBE-SERVICES"
+        || super::nft::asks_cluster_ip(node, packet, hit)
+    {
         "internalTrafficPolicy"
     } else {
         "externalTrafficPolicy"
@@ -303,7 +343,7 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
         }),
         Meaning::NoLocalEndpoints => f.advise(format!(
             "send the client to a node that runs a ready pod, or set {}: Cluster; if a pod does run here, kube-proxy's --hostname-override differs from the endpoint's nodeName",
-            policy_name(node, hit)
+            policy_name(node, packet, hit)
         )),
         Meaning::SourceRanges => match packet.src {
             Some(src) => f.advise(format!(
@@ -318,8 +358,21 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
             )),
             None => f.advise("change spec.loadBalancerSourceRanges"),
         },
+        Meaning::NoSuchPort => {
+            if let Some(help) = super::unserved::ask_instead(node, packet) {
+                f.advise(help);
+            }
+        }
+        Meaning::NoService => f.advise(
+            "the Service is gone or has another address now: see `kubectl get services -A`, and who still asks for the old one",
+        ),
         Meaning::Other => {
             let chain = names::chain(node, hit.table, hit.chain);
+            let chain = if super::nft::policy(node, None, hit).is_some() {
+                chain.strip_prefix("filter-").unwrap_or(chain)
+            } else {
+                chain
+            };
             if let Some((_, help)) = POLICY_CHAINS.iter().find(|(p, _)| chain.starts_with(p)) {
                 f.advise(*help);
             } else if let Some(o) = owners::of_rule(node, hit).filter(|o| o.name != "kube-proxy") {
@@ -354,93 +407,6 @@ fn own_address(node: &Node<'_>, packet: &Packet, f: &mut Finding) {
             "{0} is also a gateway of routes here, that is, another node's own address: take {0} out of the Service's externalIPs",
             packet.dst
         ));
-    }
-}
-
-fn by_policy(
-    node: &Node<'_>,
-    packet: &Packet,
-    story: &[Called],
-    table: usize,
-    chain: ChainId,
-) -> Finding {
-    let name = names::chain(node, table, chain);
-    let mut f = Finding::new(
-        "dropped-by-policy",
-        Severity::Error,
-        format!(
-            "dropped by the policy DROP of {} {name}: no rule accepted it",
-            names::table(node, table)
-        ),
-    );
-    f.blame(Cause::Policy { table, chain });
-    // An ACCEPT for marked packets that this one missed for want of the mark.
-    let visited: Vec<(usize, ChainId)> = story
-        .iter()
-        .filter(|c| c.hit.table == table && c.effect == Effect::Jump)
-        .filter_map(|c| {
-            let r = rule(node, c.hit)?;
-            let (Target::Jump(to) | Target::Goto(to)) = &r.target else {
-                return None;
-            };
-            Some((table, node.netfilter.tables.get(table)?.chain(to)?))
-        })
-        .collect();
-    for (t, c) in visited {
-        let Some(tb) = node.netfilter.tables.get(t) else {
-            continue;
-        };
-        let missed = tb.rules(c).iter().enumerate().find_map(|(i, r)| {
-            let hit = Hit {
-                table: t,
-                chain: c,
-                rule: i,
-            };
-            (r.target == Target::Accept && marks::looks_at_mark(node, hit)).then_some(hit)
-        });
-        if let Some(hit) = missed {
-            f.advise(format!(
-                "{} accepts marked packets only, and this one has no such mark",
-                short_rule(node, hit)
-            ));
-            break;
-        }
-    }
-    let program = match packet.family() {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
-    };
-    let ufw = node
-        .netfilter
-        .tables
-        .get(table)
-        .is_some_and(|t| t.chains.iter().any(|c| c.name.starts_with("ufw")));
-    let docker = node
-        .netfilter
-        .tables
-        .get(table)
-        .is_some_and(|t| t.chain("DOCKER").is_some() || t.chain("DOCKER-USER").is_some());
-    f.advise(match (name, docker) {
-        ("INPUT", _) if ufw => format!("the policy is ufw's: {}", ufw_allow(packet)),
-        ("FORWARD", true) => {
-            "Docker sets this policy when it starts: `iptables -P FORWARD ACCEPT`, or accept the pod network with rules of your own".to_owned()
-        }
-        _ => format!("accept the packet with a rule, or `{program} -P {name} ACCEPT`"),
-    });
-    f
-}
-
-/// `ufw allow proto tcp from 192.0.2.1 to any port 443`.
-fn ufw_allow(packet: &Packet) -> String {
-    let from = packet
-        .src
-        .map_or_else(|| "any".to_owned(), |s| s.to_string());
-    match packet.dport.known() {
-        Some(p) => format!(
-            "`ufw allow proto {} from {from} to any port {p}`",
-            packet.proto
-        ),
-        None => format!("`ufw allow from {from}`"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::names::{self, endpoint};
 use super::path::{ipvs_service, service_name, setting};
 use super::{Case, Cause, Finding, Rank, Severity, owners, reply};
 use crate::node::{Node, Origin, TableKind};
-use crate::trace::{CtState, NatKind, Outcome, Port, StepKind};
+use crate::trace::{CtState, Hit, NatKind, Outcome, Port, StepKind};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
 use std::net::IpAddr;
@@ -167,6 +167,7 @@ fn ipvs_untracked(case: &Case<'_, '_>) -> Option<Finding> {
 
 fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
     let mut first = [None, None];
+    let mut chosen_by: Vec<&str> = Vec::new();
     for story in case.stories {
         for c in story {
             let Some(t) = case.node.netfilter.tables.get(c.hit.table) else {
@@ -179,6 +180,12 @@ fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
                     Backend::Legacy => 0,
                     Backend::Nft => 1,
                 };
+                if c.rewrote_destination() {
+                    let backend = ["iptables-legacy", "iptables-nft"][slot];
+                    if !chosen_by.contains(&backend) {
+                        chosen_by.push(backend);
+                    }
+                }
                 if let Some(s) = first.get_mut(slot) {
                     s.get_or_insert(c.hit);
                 }
@@ -188,16 +195,30 @@ fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
     let [Some(legacy), Some(nft)] = first else {
         return None;
     };
+    let named = |hit: Hit| {
+        let table = names::table(case.node, hit.table);
+        format!("{table} {}", names::short_rule(case.node, hit))
+    };
     let mut f = Finding::new(
         "two-backends",
         Severity::Warning,
         format!(
-            "kube-proxy's chains exist twice and both are hit: {} in iptables-legacy, {} in iptables-nft",
-            names::full_rule(case.node, legacy),
-            names::full_rule(case.node, nft)
+            "kube-proxy's chains exist twice and both are hit: {} in iptables-legacy, {} in iptables-nft{}",
+            named(legacy),
+            named(nft),
+            match chosen_by.as_slice() {
+                // iptables-legacy is asked first.
+                ["iptables-nft"] => "; the endpoint is that of iptables-nft, for iptables-legacy translates no such packet".to_owned(),
+                [one] => format!("; the endpoint is that of {one}"),
+                _ => String::new(),
+            }
         ),
     );
     f.blame_rules([legacy, nft]);
+    let nat = |h: Hit| names::table(case.node, h.table) == "nat";
+    if nat(legacy) && nat(nft) {
+        f.advise("of two nat tables the one loaded last is asked first, and what it translates the other does not see; nothing captured tells which that is: iptables-legacy is taken for it");
+    }
     f.advise("one of them is left over from before a change of the iptables version: flush its KUBE chains (`kube-proxy --cleanup` with the matching iptables, or reboot)");
     Some(f)
 }

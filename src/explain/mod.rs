@@ -9,14 +9,18 @@ mod nft;
 pub mod owners;
 mod path;
 pub mod place;
+mod policies;
 mod reply;
 pub mod source;
 pub mod story;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_nft;
 mod tries;
 mod unserved;
 
+pub use nft::service_of_element as service_refused;
 pub use reply::{Answer, answer};
 pub use tries::{Try, tries};
 

@@ -1,7 +1,7 @@
 //! How rules, chains, Services and endpoints are called in sentences.
 
 use super::story::rule;
-use crate::node::{ChainId, DevId, Node, Origin, TableView};
+use crate::node::{ChainId, DevId, Node, Origin, Table, TableView};
 use crate::trace::{Hit, Port, View};
 use nfwhy_parsers::iptables::Match;
 use std::net::IpAddr;
@@ -17,9 +17,22 @@ pub fn chain<'n>(node: &'n Node<'_>, table: usize, chain: ChainId) -> &'n str {
 pub fn table_full(node: &Node<'_>, table: usize) -> String {
     match node.netfilter.view(table) {
         Some(t @ TableView::Nft(_)) => format!("{} {}", t.family(), t.name()),
+        Some(v @ TableView::Xt(t)) if in_both(node, t) => {
+            format!("iptables-{} {}", v.backend(), v.name())
+        }
         Some(t) => t.name().to_owned(),
         None => "?".to_owned(),
     }
+}
+
+/// Whether iptables-legacy and iptables-nft both have such a table.
+pub fn in_both(node: &Node<'_>, t: &Table<'_>) -> bool {
+    let same = |o: &&Table<'_>| o.kind == t.kind && o.family == t.family;
+    node.netfilter
+        .tables
+        .iter()
+        .filter(same)
+        .any(|o| o.backend != t.backend)
 }
 
 /// The table's name.

@@ -46,6 +46,11 @@ const FLANNEL: Owner = owner(
     // flannel-io/flannel#745 (0.8.0) and #1167 (what an upgrade leaves behind).
     "flannel: rules of a release before 0.8, which an upgrade leaves behind, masquerade what later ones return: delete them; or --ip-masq=false",
 );
+const FLANNEL_NFT: Owner = owner(
+    "flannel",
+    // flannel-io/flannel, pkg/trafficmngr/nftables/nftables.go.
+    "flannel masquerades what pods send out of its Network (net-conf.json): --ip-masq=false, if what is outside knows the way to the pods",
+);
 const CALICO: Owner = owner(
     "Calico",
     "Calico: natOutgoing of the IPPool, or an IPPool (disabled: true) that covers the other side so that it is not masqueraded",
@@ -133,8 +138,8 @@ const PATTERNS: &[(In, &str, Owner)] = &[
     (In::Chain, "IN_", FIREWALLD),
     (In::Table, "kube-proxy", KUBE_PROXY),
     (In::Table, "calico", CALICO),
-    (In::Table, "flannel-ipv4", FLANNEL),
-    (In::Table, "flannel-ipv6", FLANNEL),
+    (In::Table, "flannel-ipv4", FLANNEL_NFT),
+    (In::Table, "flannel-ipv6", FLANNEL_NFT),
     (In::Table, "cni_hostport", PORTMAP),
     (In::Table, "cni_plugins_masquerade", BRIDGE),
     (In::Table, "kindnet-ipmasq", KINDNET),

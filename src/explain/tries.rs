@@ -169,9 +169,14 @@ fn without(node: &Node<'_>, packet: &Packet, hit: Hit) -> Option<Try> {
     let all: Vec<&Outcome> = t.outcomes.iter().collect();
     // Without kube-proxy's own refusal the packet still finds no endpoint: nothing is learnt from that.
     let kube = owners::of_rule(node, hit).is_some_and(|o| o.name == "kube-proxy");
-    let refuses =
-        rule(node, hit).is_some_and(|r| matches!(r.target, Target::Drop | Target::Reject(_)));
-    if kube && refuses && all.iter().all(|o| o.dnat.is_none()) {
+    let native = node.netfilter.nft(hit.table);
+    let refuses = match native.and_then(|t| t.rules(hit.chain).get(hit.rule)) {
+        Some(r) => super::nft::refuses(r),
+        None => {
+            rule(node, hit).is_some_and(|r| matches!(r.target, Target::Drop | Target::Reject(_)))
+        }
+    };
+    if kube && refuses && (native.is_some() || all.iter().all(|o| o.dnat.is_none())) {
         return None;
     }
     // Another rule refuses it then: leaving this one out mends nothing.

@@ -3,7 +3,7 @@
 use super::names::{self, comment, service_in};
 use super::{Case, Cause, Finding, Rank, Severity, reply};
 use crate::node::{Device, NftTable, Node, Origin, TableKind, VirtualKey};
-use crate::trace::{CtState, Hit, Outcome, Port, StepKind, Verdict};
+use crate::trace::{CtState, Hit, Outcome, Packet, Port, StepKind, Verdict};
 use nfwhy_parsers::common::bits;
 use nfwhy_parsers::iptables::{Match, Rule};
 use nfwhy_parsers::nft::{Const, ElementData, Part, Verdict as NftVerdict};
@@ -38,6 +38,14 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
         return None;
     }
     let mut f = Finding::new("unserved", Severity::Error, title(case, holder, &served));
+    f.advise(ask_for(packet, &served));
+    for s in served {
+        f.blame(s.cause);
+    }
+    Some((Rank::Fails, f))
+}
+
+fn ask_for(packet: &Packet, served: &[Served]) -> String {
     // Who asks for a wrong UDP port means one of the UDP ports.
     let alike = served.iter().any(|s| s.proto == packet.proto);
     let mut ports: Vec<String> = Vec::new();
@@ -46,20 +54,24 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
         if (s.proto == packet.proto || !alike) && !ports.contains(&port) {
             ports.push(port);
         }
-        f.blame(s.cause);
     }
-    f.advise(if icmp {
-        format!(
-            "ping tells nothing of a Service: ask for {}",
-            names::list(&ports, 4)
-        )
+    let ports = names::list(&ports, 4);
+    if matches!(packet.proto, Proto::ICMP | Proto::ICMPV6) {
+        format!("ping tells nothing of a Service: ask for {ports}")
     } else {
-        format!(
-            "ask for {}, or add the port to the Service",
-            names::list(&ports, 4)
-        )
-    });
-    Some((Rank::Fails, f))
+        format!("ask for {ports}, or add the port to the Service")
+    }
+}
+
+/// What to ask for instead, where a rule refuses the port.
+pub(super) fn ask_instead(node: &Node<'_>, packet: &Packet) -> Option<String> {
+    let served = served(node, packet.dst);
+    (!served.is_empty()).then(|| ask_for(packet, &served))
+}
+
+/// `no Service takes tcp 8080 at 10.96.0.7 (it has shop/front:https tcp 443)`.
+pub(super) fn no_such_port(node: &Node<'_>, packet: &Packet) -> String {
+    takes_none(packet, &served(node, packet.dst))
 }
 
 /// Whether an outcome goes on with the destination it was sent to, judged as a first packet.
@@ -84,7 +96,17 @@ fn holder<'n>(node: &'n Node<'_>, addr: IpAddr) -> Option<&'n Device> {
 }
 
 fn title(case: &Case<'_, '_>, holder: Option<&Device>, served: &[Served]) -> String {
-    let packet = &case.trace.packet;
+    let then = match holder {
+        Some(d) => format!(
+            "; the address is on {}, so the packet is delivered to this node itself",
+            d.name
+        ),
+        None => "; the packet goes on as if there were no Service".to_owned(),
+    };
+    format!("{}{then}", takes_none(&case.trace.packet, served))
+}
+
+fn takes_none(packet: &Packet, served: &[Served]) -> String {
     let mut parts: Vec<String> = Vec::new();
     for s in served {
         let name = s
@@ -100,18 +122,11 @@ fn title(case: &Case<'_, '_>, holder: Option<&Device>, served: &[Served]) -> Str
         Port::Known(p) => format!("{} {p}", packet.proto),
         _ => packet.proto.to_string(),
     };
-    let then = match holder {
-        Some(d) => format!(
-            "; the address is on {}, so the packet is delivered to this node itself",
-            d.name
-        ),
-        None => "; the packet goes on as if there were no Service".to_owned(),
+    let has = match parts.as_slice() {
+        [] => String::new(),
+        parts => format!(" (it has {})", names::list(parts, 3)),
     };
-    format!(
-        "no Service takes {what} at {} (it has {}){then}",
-        packet.dst,
-        names::list(&parts, 3)
-    )
+    format!("no Service takes {what} at {}{has}", packet.dst)
 }
 
 /// What kube-proxy serves at an address: its rules in KUBE-SERVICES (pkg/proxy/iptables/proxier.go), and virtual services.

@@ -27,7 +27,7 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::Policy { table, chain } => {
             format!(
                 "by the policy of {} {}",
-                names::table(node, *table),
+                names::table_full(node, *table),
                 names::chain(node, *table, *chain)
             )
         }

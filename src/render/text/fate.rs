@@ -33,7 +33,7 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
         },
         Reason::Policy { table, chain } => format!(
             "{verb} by the policy of {} {}",
-            names::table(node, *table),
+            names::table_full(node, *table),
             names::chain(node, *table, *chain)
         ),
         Reason::NoRoute => format!("{verb}: no route"),

@@ -40,7 +40,13 @@ pub(super) fn packet<W: Write>(
     paper.line(&line)?;
     let service = answer.trace.outcomes.iter().take(64).find_map(|o| {
         let hits: Vec<_> = o.hits().copied().collect();
-        service_of(answer.node, &hits)
+        service_of(answer.node, &hits).or_else(|| {
+            // Maps refuse without a rule that names the Service.
+            let crate::trace::Reason::Rule(hit) = o.reason else {
+                return None;
+            };
+            crate::explain::service_refused(answer.node, p, hit)
+        })
     });
     if let Some(s) = service {
         let line = Line::new()

@@ -12,9 +12,39 @@ pub(super) fn line(node: &Node<'_>, hit: Hit) -> String {
         .view(hit.table)
         .map_or("", |t| t.rule_text(hit.chain, hit.rule));
     let text = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    if node.netfilter.nft(hit.table).is_some() {
+        return escape(&native(&text));
+    }
     match text.strip_prefix('[').and_then(|t| t.split_once("] ")) {
         Some((counters, rest)) if counters.contains(':') => escape(rest),
         _ => escape(&text),
+    }
+}
+
+/// A rule of nft without the numbers of its counter, and without the hash that Calico's comments begin with.
+fn native(text: &str) -> String {
+    let mut words = text.split(' ');
+    let mut out: Vec<&str> = Vec::new();
+    while let Some(word) = words.next() {
+        let mut ahead = words.clone();
+        let counts = word == "counter"
+            && ahead.next() == Some("packets")
+            && ahead.next().is_some()
+            && ahead.next() == Some("bytes")
+            && ahead.next().is_some();
+        if counts {
+            words = ahead;
+        } else {
+            out.push(word);
+        }
+    }
+    let line = out.join(" ");
+    let Some((rule, comment)) = line.split_once(" comment \"cali:") else {
+        return line;
+    };
+    match comment.split_once("; ") {
+        Some((_, prose)) => format!("{rule} comment \"{prose}"),
+        None => rule.to_owned(),
     }
 }
 
@@ -27,6 +57,12 @@ pub(super) fn without_comment(line: &str) -> String {
         rest = skip_argument(after).trim_start();
     }
     out.push_str(rest);
+    // nft writes it last.
+    if let Some((rule, comment)) = out.rsplit_once(" comment \"")
+        && comment.ends_with('"')
+    {
+        out.truncate(rule.len());
+    }
     // A listing shows comments between /* and */.
     if let (Some(a), Some(b)) = (out.find("/* "), out.rfind(" */"))
         && a < b
@@ -119,7 +155,29 @@ pub(super) fn body(node: &Node<'_>, hit: Hit) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{fit, without_comment};
+    use super::{fit, native, without_comment};
+
+    #[test]
+    fn rules_of_nft_are_shown_without_numbers_and_hashes() {
+        for (line, short) in [
+            (
+                r#"iifname "cali*" counter packets 9 bytes 360 jump x comment "cali:tk7v0Oy7p-Ii12Ht;""#,
+                r#"iifname "cali*" jump x"#,
+            ),
+            (
+                r#"counter packets 0 bytes 0 drop comment "cali:tk7v0Oy7p-Ii12Ht; Drop if no profiles matched""#,
+                r#"drop comment "Drop if no profiles matched""#,
+            ),
+            ("counter name hits drop", "counter name hits drop"),
+            (
+                r#"drop comment "counter packets""#,
+                r#"drop comment "counter packets""#,
+            ),
+            ("counter packets 1", "counter packets 1"),
+        ] {
+            assert_eq!(native(line), short);
+        }
+    }
 
     #[test]
     fn comments_are_left_out() {
@@ -132,6 +190,10 @@ mod tests {
             ("-A X -m comment --comment word", "-A X"),
             (r#"-A X -m comment --comment "not closed -j Y"#, "-A X"),
             ("-A X -j Y", "-A X -j Y"),
+            (
+                r#"tcp dport 80 drop comment "no \"web\" here""#,
+                "tcp dport 80 drop",
+            ),
             (
                 "ACCEPT all -- * * 0.0.0.0/0 /* why */ mark match 0x1",
                 "ACCEPT all -- * * 0.0.0.0/0 mark match 0x1",

@@ -7,6 +7,7 @@ use super::{Answer, Detail};
 use crate::explain::marks::because_of_mark;
 use crate::explain::names;
 use crate::explain::story::{Called, story};
+use crate::node::TableView;
 use crate::render::escape;
 use crate::trace::{Effect, Outcome, Step, StepKind, View};
 use std::fmt::Write as _;
@@ -239,7 +240,17 @@ struct Printer<'p, 'w, 'x, 't, 'n, 'a, W: Write> {
 
 /// `nat -100`, `kube-proxy -110`.
 fn base_label(answer: &Answer<'_, '_, '_>, table: usize, priority: i32) -> String {
-    format!("{} {priority}", names::table(answer.node, table))
+    let node = answer.node;
+    match node.netfilter.view(table) {
+        // The same name twice in one trace.
+        Some(v @ TableView::Xt(t)) if names::in_both(node, t) => {
+            format!("{} {} {priority}", v.backend(), v.name())
+        }
+        Some(v @ TableView::Nft(_)) if v.family() == "inet" => {
+            format!("inet {} {priority}", v.name())
+        }
+        _ => format!("{} {priority}", names::table(node, table)),
+    }
 }
 
 /// Wide enough for the tables that are shown; those of nftables have names of their own.

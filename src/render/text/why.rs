@@ -222,7 +222,7 @@ fn cause(
                 place,
                 format!(
                     "{} {} policy DROP",
-                    names::table(node, *table),
+                    names::table_full(node, *table),
                     names::chain(node, *table, *chain)
                 ),
                 String::new(),
