@@ -136,7 +136,7 @@ pub fn accept_command(node: &Node<'_>, table: usize, chain: ChainId, to: &View) 
 }
 
 /// Which policies admit no such packet, where a rule at the end of a pod's chain says it: Calico's chains of nftables, whose names tell the
-/// part of the table first (felix/nftables/table_layer.go, felix/rules/endpoints.go).
+/// part of the table first (`felix/nftables/table_layer.go`, `felix/rules/endpoints.go`).
 pub fn policy(node: &Node<'_>, view: Option<&View>, hit: Hit) -> Option<String> {
     node.netfilter.nft(hit.table)?;
     let chain = super::names::chain(node, hit.table, hit.chain);

@@ -403,6 +403,18 @@ pub fn how_chosen(node: &Node<'_>, outcome: &Outcome) -> Option<(String, crate::
     if outcome.delivered.and_then(|d| d.src) != Some(addr) {
         return None;
     }
+    // What the node sends has had its address chosen before, and perhaps for another device, which this one does not share it with.
+    let held = node.devices.get(usize::from(out.dev.0));
+    let held = held.is_some_and(|d| d.addrs.iter().any(|a| a.local == addr));
+    let last = outcome.steps.iter().rev().find_map(|s| match &s.kind {
+        StepKind::Address {
+            addr: Some(a),
+            how,
+            at,
+        } if *a == addr => Some((how, *at)),
+        _ => None,
+    });
+    let (how, at) = last.filter(|_| !held).unwrap_or((how, at));
     let dev = device(node, out.dev);
     let text = match how {
         AddrChoice::OnSubnet => match out.via {

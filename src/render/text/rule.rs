@@ -105,7 +105,10 @@ pub(super) fn fit(line: &str, width: usize, keep: usize) -> String {
         .match_indices(' ')
         .nth(keep.saturating_sub(1))
         .map_or(line.len(), |(i, _)| i);
-    let at = line.rfind(" -j ").or_else(|| line.rfind(" -g "));
+    let at = line
+        .rfind(" -j ")
+        .or_else(|| line.rfind(" -g "))
+        .or_else(|| native_target(line));
     let (Some((first, rest)), Some(at)) = (line.split_at_checked(kept), at.filter(|a| *a >= kept))
     else {
         return cut(line, width);
@@ -124,6 +127,32 @@ pub(super) fn fit(line: &str, width: usize, keep: usize) -> String {
         width.saturating_sub(columns(first) + columns(&tail)),
     );
     format!("{first}{middle}{tail}")
+}
+
+/// Where in a rule of nft stands what it does.
+fn native_target(line: &str) -> Option<usize> {
+    const DOES: &[&str] = &[
+        " masquerade",
+        " dnat to ",
+        " snat to ",
+        " redirect",
+        " jump ",
+        " goto ",
+        " drop",
+        " reject",
+        " accept",
+        " return",
+    ];
+    // Listings of iptables know such words as well.
+    if line.starts_with("-A ") || line.contains(" -- ") {
+        return None;
+    }
+    let rule = line.split(" comment \"").next().unwrap_or(line);
+    // What stands in a map is not what the rule does with this packet.
+    match rule.find(" vmap ") {
+        Some(at) => rule.get(at..).filter(|m| !m.contains('{')).map(|_| at),
+        None => DOES.iter().filter_map(|d| rule.rfind(d)).max(),
+    }
 }
 
 /// What follows one argument, which may be quoted with backslash escapes.
@@ -201,6 +230,20 @@ mod tests {
         ] {
             assert_eq!(without_comment(line), short);
         }
+    }
+
+    #[test]
+    fn what_a_rule_of_nft_does_stays_in_view() {
+        let line = "ip saddr @cali40masq-ipam-pools ip daddr != @cali40all-ipam-pools masquerade fully-random";
+        assert_eq!(fit(line, 100, 2), line);
+        assert_eq!(
+            fit(line, 60, 2),
+            "ip saddr @cali40masq-ipam-pools ip … masquerade fully-random"
+        );
+        let map = "numgen random mod 2 vmap { 0 : goto endpoint-a, 1 : goto endpoint-b }";
+        assert_eq!(fit(map, 40, 2), "numgen random mod 2 vmap { 0 : goto end…");
+        let listed = "ACCEPT all -- * * 10.0.0.0/8 0.0.0.0/0 reject-with icmp-port-unreachable";
+        assert!(fit(listed, 40, 2).starts_with("ACCEPT all -- * *"));
     }
 
     #[test]
