@@ -165,6 +165,25 @@ fn ipvs_untracked(case: &Case<'_, '_>) -> Option<Finding> {
     Some(f)
 }
 
+/// Whether both backends have rules in a chain of one name.
+fn twice(node: &Node<'_>) -> bool {
+    let full = |backend| {
+        let tables = node
+            .netfilter
+            .tables
+            .iter()
+            .filter(move |t| t.backend == backend);
+        tables.flat_map(|t| {
+            let named = |c: &&nfwhy_parsers::iptables::Chain<'_>| {
+                c.name.starts_with("KUBE-") && !c.rules.is_empty()
+            };
+            let kind = (t.family, t.kind);
+            t.chains.iter().filter(named).map(move |c| (kind, &c.name))
+        })
+    };
+    full(Backend::Legacy).any(|c| full(Backend::Nft).any(|o| c == o))
+}
+
 fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
     let mut first = [None, None];
     let mut chosen_by: Vec<&str> = Vec::new();
@@ -203,7 +222,12 @@ fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
         "two-backends",
         Severity::Warning,
         format!(
-            "kube-proxy's chains exist twice and both are hit: {} in iptables-legacy, {} in iptables-nft{}",
+            "kube-proxy's chains {} and both are hit: {} in iptables-legacy, {} in iptables-nft{}",
+            if twice(case.node) {
+                "exist twice"
+            } else {
+                "are half in the one and half in the other iptables"
+            },
             named(legacy),
             named(nft),
             match chosen_by.as_slice() {
