@@ -460,6 +460,27 @@ fn mark_and_tos_set_in_output_route_again_and_the_ttl_does_not() {
     }
 }
 
+/// `nf_route_table_hook4`: a chain of type route may write addresses, either of which routes again.
+#[test]
+fn addresses_that_a_route_chain_writes_route_again() {
+    for (statement, out) in [
+        ("ip daddr set 10.3.0.9", "b0"),
+        ("ip saddr set 10.1.0.1", "b0"),
+        ("counter", "a0"),
+    ] {
+        let s = with_rule("100: from 10.1.0.1 lookup 100")
+            .file(
+                "nft.txt",
+                &format!(
+                    "table ip t {{\n\tchain c {{\n\t\ttype route hook output priority mangle; policy accept;\n\t\t{statement}\n\t}}\n}}\n"
+                ),
+            )
+            .snapshot();
+        let sent = r#"{"origin":"local","src":"10.2.0.1","dst":"198.51.100.7","proto":"udp","sport":40000,"dport":443}"#;
+        check(&s, sent, &[&format!("forwarded out={out}")]);
+    }
+}
+
 /// The sender learns that the second look-up found no way, but `tcp_connect` does not look.
 #[test]
 fn without_a_way_after_output_udp_is_told_and_tcp_is_not() {

@@ -515,3 +515,15 @@ fn a_packet_that_asks_a_limit_again_takes_from_it_again() {
         ],
     );
 }
+
+#[test]
+fn a_masquerade_mark_is_set_only_where_it_was_not() {
+    let rules =
+        "-A PREROUTING -j KUBE-MARK-MASQ\n-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000\n";
+    let s = node().table("nat", rules).snapshot();
+    check(&s, IN, &["forwarded mark=0x4000 masq=yes"]);
+    let marked = IN.replace('}', r#","mark":"0x4000"}"#);
+    check(&s, &marked, &["forwarded mark=0x4000 masq=no"]);
+    let other = IN.replace('}', r#","mark":"0x1"}"#);
+    check(&s, &other, &["forwarded mark=0x4001 masq=yes"]);
+}

@@ -483,6 +483,13 @@ fn the_outer_packet_of_a_tunnel_device_has_a_source() {
 fn the_outer_packet_of_a_tunnel_device_has_an_end_and_a_length() {
     for (tunnel, proto, end, length) in [
         ("tunl0 kind=ipip", "ipencap", "10.10.4.141", 60),
+        // The way there names no source: the address on the gateway's subnet.
+        (
+            "tunl0 kind=ipip remote=198.51.100.9",
+            "ipencap",
+            "198.51.100.9",
+            60,
+        ),
         ("tunl0 kind=sit", "ipencap", "10.10.4.141", 60),
         ("tunl0 kind=gre", "gre", "10.10.4.141", 64),
         (
@@ -493,10 +500,10 @@ fn the_outer_packet_of_a_tunnel_device_has_an_end_and_a_length() {
         ),
     ] {
         let s = Files::new(&["eth0 10.10.4.142/24", tunnel, "cali1"])
-            .route("10.233.110.0/26 via 10.10.4.141 dev tunl0 proto bird onlink\n10.233.98.39 dev cali1 scope link")
+            .route("10.233.110.0/26 via 10.10.4.141 dev tunl0 proto bird onlink\n10.233.98.39 dev cali1 scope link\ndefault via 10.10.4.1 dev eth0")
             .table(
                 "filter",
-                &format!("-A OUTPUT -p {proto}\n-A OUTPUT -d {end}/32 -m length --length {length}\n"),
+                &format!("-A OUTPUT -s 10.10.4.142/32 -p {proto}\n-A OUTPUT -d {end}/32 -m length --length {length}\n"),
             )
             .snapshot();
         let packet = r#"{"src":"10.233.98.39","sport":40000,"dst":"10.233.110.33","dport":80,"iif":"cali1"}"#;

@@ -252,3 +252,23 @@ fn zones_decide_what_is_in_the_way() {
         check(&s, answer, &[end]);
     }
 }
+
+/// What has no connection needs no place for one.
+#[test]
+fn an_untracked_packet_is_in_nobodys_way() {
+    let entry = "udp      17 28 src=10.244.0.9 dst=192.0.2.7 sport=53000 dport=53 src=192.0.2.7 dst=192.168.0.10 sport=53 dport=53000 mark=0 use=1\n";
+    let own = r#"{"origin":"local","src":"192.168.0.10","sport":53000,"dst":"192.0.2.7","dport":53,"proto":"udp"}"#;
+    for (raw, end) in [
+        ("", "dropped why=clash"),
+        (
+            "-A OUTPUT -j CT --notrack",
+            "forwarded src=192.168.0.10:53000",
+        ),
+    ] {
+        let files = node().without("iptables-save").file(
+            "iptables-save.txt",
+            &format!("*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{raw}\nCOMMIT\n"),
+        );
+        check(&files.file("conntrack.txt", entry).snapshot(), own, &[end]);
+    }
+}
