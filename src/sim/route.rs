@@ -326,10 +326,12 @@ impl Run<'_, '_> {
 
     fn try_route(&mut self, r: &Route, key: &RouteKey) -> Option<TableResult> {
         // A destination that means something only on its link is looked up on the device the packet came in by (`rt6_need_strict` in
-        // `ip6_route_input`, net/ipv6/route.c), and routes that refuse, which are lo's, are passed over. (::1 and groups are not
-        // looked up on their way in.)
+        // `ip6_route_input`, net/ipv6/route.c), and routes that refuse, which are lo's, are passed over. So ::1 is not found where NAT
+        // put it into a packet that came in elsewhere.
         let link = match key.dst {
-            IpAddr::V6(a) if a.is_unicast_link_local() => key.iif,
+            IpAddr::V6(a) if a.is_loopback() || a.is_multicast() || a.is_unicast_link_local() => {
+                key.iif
+            }
             _ => None,
         };
         let bound = link.is_some() || (key.oif.is_some() && key.dst.is_ipv6());

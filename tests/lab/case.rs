@@ -387,6 +387,11 @@ impl Case {
                 Ok((i, _)) => {
                     let o = &t.outcomes[i];
                     let next = o.conn.clone().filter(|c| !c.untracked);
+                    // A second connection beside the first, in another zone: only one is remembered here.
+                    let other = |(a, b): (&Conn, &Conn)| a.orig != b.orig || a.zones != b.zones;
+                    if conn.as_ref().zip(next.as_ref()).is_some_and(other) {
+                        return None;
+                    }
                     conn = match o.reason {
                         Reason::MasqueradeElsewhere { .. } => None,
                         _ => next.or(conn),

@@ -331,3 +331,27 @@ fn link_local_destinations_are_on_the_link_the_packet_came_by() {
     let own = r#"{"origin":"local","dst":"fe80::77","proto":"udp","dport":53}"#;
     check(&files("a0"), own, &["forwarded out=a0"]);
 }
+
+/// `rt6_need_strict`: what NAT put there is looked up on the device the packet came in by, and ::1 is lo's.
+#[test]
+fn a_packet_translated_to_loopback_is_looked_up_on_its_device() {
+    for (to, route, end) in [
+        ("::1", "", "rejected why=no-route"),
+        (
+            "::1",
+            "default via fe80::1 dev eth0 metric 1024 pref medium",
+            "forwarded out=eth0",
+        ),
+    ] {
+        let mut files = Files::new(&["eth0 2001:db8::10/64", "cni0 2001:db8:4::1/64"]).table6(
+            "nat",
+            &format!("-A PREROUTING -i eth0 -j DNAT --to-destination {to}"),
+        );
+        if !route.is_empty() {
+            files = files.route(route);
+        }
+        let packet =
+            r#"{"src":"2001:db8::99","sport":40000,"dst":"2001:db8:4::5","dport":80,"iif":"eth0"}"#;
+        check(&files.snapshot(), packet, &[end]);
+    }
+}
