@@ -481,6 +481,14 @@ fn assumptions_name_what_decides() {
         let said = o.assumptions.join("; ");
         assert!(said.contains("one of 40000,50000:50010"), "{said}");
     }
+    for (ports, said) in [("40000", "40000"), ("40000:50000", "40000-50000")] {
+        let rule = format!("-A FORWARD -p tcp -m tcp --sport {ports} -j DROP");
+        for o in walk(&node().table("filter", &rule).snapshot(), &open) {
+            let all = o.assumptions.join("; ");
+            let told = all.split(' ').any(|w| w == said);
+            assert!(told, "{ports}: {all}");
+        }
+    }
     let limited = |target: &str| {
         node()
             .table(
