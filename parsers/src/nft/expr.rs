@@ -299,10 +299,18 @@ pub enum CtKey {
     Helper,
     /// `l3proto`.
     L3proto,
-    /// `saddr`, `ip saddr`, `ip6 saddr`.
+    /// `saddr`.
     Saddr,
     /// `daddr`.
     Daddr,
+    /// `ip saddr`: of a connection of IPv4 alone.
+    Saddr4,
+    /// `ip daddr`.
+    Daddr4,
+    /// `ip6 saddr`: of a connection of IPv6 alone.
+    Saddr6,
+    /// `ip6 daddr`.
+    Daddr6,
     /// `protocol`.
     Protocol,
     /// `proto-src`.
@@ -329,7 +337,7 @@ pub enum CtKey {
     Count,
 }
 
-/// Names of [`CtKey`]s, with what they hold. Addresses are of the table's family, or of `ip`/`ip6` before them.
+/// Names of [`CtKey`]s, with what they hold. Addresses without `ip` or `ip6` before them are of the table's family.
 pub const CT: &[(&str, CtKey, Type)] = &[
     ("state", CtKey::State, Type::CtState),
     ("direction", CtKey::Direction, Type::CtDir),
@@ -340,6 +348,10 @@ pub const CT: &[(&str, CtKey, Type)] = &[
     ("l3proto", CtKey::L3proto, Type::NfProto),
     ("saddr", CtKey::Saddr, Type::Invalid),
     ("daddr", CtKey::Daddr, Type::Invalid),
+    ("ip saddr", CtKey::Saddr4, Type::Ipv4Addr),
+    ("ip daddr", CtKey::Daddr4, Type::Ipv4Addr),
+    ("ip6 saddr", CtKey::Saddr6, Type::Ipv6Addr),
+    ("ip6 daddr", CtKey::Daddr6, Type::Ipv6Addr),
     ("protocol", CtKey::Protocol, Type::InetProto),
     ("proto-src", CtKey::ProtoSrc, Type::InetService),
     ("proto-dst", CtKey::ProtoDst, Type::InetService),

@@ -79,8 +79,15 @@ fn number(v: &Value<'_>, ty: Type) -> Option<u128> {
     let n = match &v.data {
         Data::Bool(b) => return Some(u128::from(*b)),
         Data::Number => v.number()?,
-        Data::Str(s) if ty == Type::Invalid => return untyped(s),
-        Data::Str(s) => return ty.number(s),
+        Data::Str(s) => {
+            // nft 1.0 has lost the type of some numbers.
+            let s = s.strip_suffix(" [invalid type]").unwrap_or(s);
+            return if ty == Type::Invalid {
+                untyped(s)
+            } else {
+                ty.number(s)
+            };
+        }
         _ => return None,
     };
     match ty {

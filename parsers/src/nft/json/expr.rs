@@ -102,12 +102,7 @@ fn payload<'a>(v: &Value<'a>) -> Option<Expr<'a>> {
 
 fn ct<'a>(v: &Value<'a>) -> Option<Expr<'a>> {
     let key = v.get_str("key")?;
-    // `ip saddr` where the table's family does not tell it.
-    let name = key
-        .strip_prefix("ip ")
-        .or_else(|| key.strip_prefix("ip6 "))
-        .unwrap_or(key);
-    let (_, key, _) = CT.iter().find(|(n, ..)| *n == name)?;
+    let (_, key, _) = CT.iter().find(|(n, ..)| n == key)?;
     let reply = match v.get_str("dir").map(|d| &**d) {
         None => None,
         Some("original") => Some(false),
@@ -290,28 +285,6 @@ pub(super) fn presence(left: &mut Expr<'_>) {
             *words = Cow::Owned(kind);
         }
     }
-}
-
-/// The types of a match's left side, for its right side.
-pub(super) fn compared(cx: &Context<'_>, left: &Expr<'_>, json: &Value<'_>) -> Vec<Type> {
-    let mut types = types_of(left, cx.family);
-    // `ip saddr` of a connection in a table of both families.
-    let sides = match json.tagged() {
-        Some(("concat", inner)) => inner.list(),
-        _ => std::slice::from_ref(json),
-    };
-    for (ty, side) in types.iter_mut().zip(sides) {
-        if *ty == Type::Invalid
-            && let Some(("ct", ct)) = side.tagged()
-        {
-            *ty = match ct.get_str("key").and_then(|k| k.split_once(' ')) {
-                Some(("ip", _)) => Type::Ipv4Addr,
-                Some(("ip6", _)) => Type::Ipv6Addr,
-                _ => Type::Invalid,
-            };
-        }
-    }
-    types
 }
 
 /// An operator as JSON spells it.

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::element::{Mapped, milliseconds};
-use super::expr::{compared, expr, map_ref, presence, relation, set_name};
+use super::expr::{expr, map_ref, presence, relation, set_name};
 use super::read::Value;
 use super::{nat, words};
 use crate::common::{Span, Text};
@@ -107,7 +107,7 @@ fn matching<'a>(cx: &mut Context<'a>, v: &Value<'a>) -> Option<Stmt<'a>> {
     if value.bool().is_some() {
         presence(&mut left);
     }
-    let types = compared(cx, &left, json);
+    let types = types_of(&left, cx.family);
     let right = expr(cx, value, &types);
     settle_fib(&mut left, &right);
     let op = match v.get_str("op") {

@@ -141,17 +141,19 @@ impl<'a> Parser<'a> {
             self.lex.advance();
         }
         let family = match self.lex.word_here()? {
-            "ip" => Some(Type::Ipv4Addr),
-            "ip6" => Some(Type::Ipv6Addr),
+            word @ ("ip" | "ip6") => Some(word),
             _ => None,
         };
         if family.is_some() {
             self.lex.advance();
         }
         let word = self.lex.word_here()?;
-        let (_, key, ty) = CT.iter().find(|(n, ..)| *n == word)?;
+        let (_, key, ty) = CT.iter().find(|(n, ..)| match family {
+            None => *n == word,
+            Some(f) => n.split_once(' ') == Some((f, word)),
+        })?;
         let ty = match key {
-            CtKey::Saddr | CtKey::Daddr => family.unwrap_or_else(|| self.addresses(None)),
+            CtKey::Saddr | CtKey::Daddr => self.addresses(None),
             _ => *ty,
         };
         self.lex.advance();

@@ -100,7 +100,16 @@ impl<'a> Lexer<'a> {
         while let Some(b) = rest.get(len) {
             match b {
                 b'{' | b'}' | b'(' | b')' | b'"' | b';' => break,
-                b if blank(*b) => break,
+                b if blank(*b) => {
+                    if !rest
+                        .get(len..)
+                        .is_some_and(|r| r.starts_with(UNTYPED.as_bytes()))
+                    {
+                        break;
+                    }
+                    len += UNTYPED.len();
+                    continue;
+                }
                 b',' => match rest.get(len + 1) {
                     None | Some(b'}' | b'"' | b'{') => break,
                     Some(b) if blank(*b) => break,
@@ -170,6 +179,9 @@ impl<'a> Lexer<'a> {
         (self.tok, self.start, self.stop) = (Tok::End, self.limit, self.limit);
     }
 }
+
+/// What nft 1.0 prints behind a number whose type it has lost: `ct original proto-dst 0x50 [invalid type]`.
+pub(super) const UNTYPED: &str = " [invalid type]";
 
 fn blank(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\n' | b'\r')

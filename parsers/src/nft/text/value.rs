@@ -1,6 +1,6 @@
 //! Constants, read by their type.
 
-use super::lex::Tok;
+use super::lex::{Tok, UNTYPED};
 use super::parser::{Parser, short};
 use super::scan::duration;
 use crate::common::Text;
@@ -191,6 +191,7 @@ pub(super) fn plain(word: &str, ty: Type) -> Value<'_> {
 }
 
 fn scalar(word: &str, ty: Type) -> Option<u128> {
+    let word = word.strip_suffix(UNTYPED).unwrap_or(word);
     match ty {
         // In seconds, as JSON has it (`time_type_json` in nftables `src/json.c`).
         Type::Time if word.ends_with(|c: char| c.is_ascii_alphabetic()) => {
