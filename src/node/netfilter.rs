@@ -321,22 +321,35 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Whether a rule holds what iptables has no words for. nft translates matches of iptables back: `multiport` to a set, `iprange` to a
-/// range.
+/// Whether a rule holds what iptables has no words for. nft translates matches of iptables back, though the kernel runs them as they are:
+/// `iprange` to a range, `multiport` to a set or, for `--ports`, to one of concatenations, lists of `addrtype` and others to sets.
 fn is_native(listed: &nft::Rule<'_>, saved: &Rule<'_>) -> bool {
     let has = |f: fn(&Match<'_>) -> bool| saved.matches.iter().any(f);
-    let multiport = has(|m| matches!(m, Match::Multiport(_)));
+    let lists = has(|m| {
+        matches!(
+            m,
+            Match::Multiport(_)
+                | Match::Addrtype(_)
+                | Match::Conntrack(_)
+                | Match::State(_)
+                | Match::Dccp(..)
+                | Match::Hashlimit(_)
+                | Match::Time(_)
+                | Match::Opaque { .. }
+        )
+    });
     let iprange = has(|m| matches!(m, Match::Iprange { .. }));
     let mut addresses: Vec<&Expr<'_>> = Vec::new();
     listed.stmts.iter().any(|s| match s {
-        Stmt::Vmap { .. } | Stmt::Update(_) => true,
+        Stmt::Vmap { .. } => true,
+        Stmt::Update(_) => !lists,
         Stmt::Match { left, right, .. } => {
             let address = matches!(left, Expr::Payload(f) if f.names.1.ends_with("addr"));
             let again = address && addresses.contains(&left);
             addresses.extend(address.then_some(left));
             match (left, right) {
-                (Expr::Concat(_) | Expr::Map { .. }, _) | (_, Expr::SetRef(_)) => true,
-                (_, Expr::Set(_)) => !multiport,
+                (Expr::Map { .. }, _) | (_, Expr::SetRef(_)) => true,
+                (Expr::Concat(_), _) | (_, Expr::Set(_)) => !lists,
                 (Expr::Payload(f), Expr::Part(Part::Range(lo, hi)))
                     if f.names.1.ends_with("addr") =>
                 {
