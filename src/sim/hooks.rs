@@ -134,8 +134,8 @@ impl Hooks {
             }
         }
         // Of equal priorities the hook registered last runs first (`nf_hook_entries_grow` in net/netfilter/core.c puts it before the
-        // first that is not of a lower number; chains of type nat through `nf_nat_register_fn`), and a listing shows tables and
-        // chains as they were registered. When those of iptables-legacy were, nothing shows: they are taken for the last.
+        // first that is not of a lower number), and a listing shows tables and chains as they were registered. When those of
+        // iptables-legacy were, nothing shows: they are taken for the last.
         let age = |f: &Func| match f {
             Func::Table(i) => {
                 let table = node.netfilter.tables.get(*i);
@@ -146,11 +146,19 @@ impl Hooks {
             Func::Nft(i, chain) => (2, Reverse(*i), Reverse(chain.0)),
             _ => (0, Reverse(0), Reverse(0)),
         };
-        for l in h.lists.iter_mut().chain(&mut h.nat) {
+        // The first nat chain brings the function that runs them all (`nf_nat_register_fn`).
+        let nat = h.nat.iter().flatten().map(|(_, f)| age(f)).max();
+        for l in &mut h.lists {
+            l.sort_by_key(|(p, f)| match (f, nat) {
+                (Func::Nat, Some(first)) => (*p, first),
+                _ => (*p, age(f)),
+            });
+        }
+        for l in &mut h.nat {
             l.sort_by_key(|(p, f)| (*p, age(f)));
         }
         for l in &mut h.devices {
-            l.sort_by_key(|(p, ..)| *p);
+            l.sort_by_key(|(p, i, chain)| (*p, Reverse(*i), Reverse(chain.0)));
         }
         h
     }
