@@ -3,12 +3,13 @@
 use super::choices::Choices;
 use super::conntrack::{Conn, Ct};
 use super::hooks::Hooks;
-use crate::node::{DevId, Node};
+use crate::node::{DevId, Node, TableView};
 use crate::trace::{
     Effect, ForkKind, Hit, Miss, Missing, NatKind, Origin, Out, Outcome, Packet, Port, Reason,
     Rewrite, Step, StepKind, TcpFlags, Verdict, View,
 };
 use nfwhy_parsers::common::bits;
+use nfwhy_parsers::nft::Form;
 use nfwhy_parsers::{Family, Proto};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -92,7 +93,7 @@ pub(super) struct Run<'s, 'n> {
     /// Sets that a rule has changed on the way.
     pub changed_sets: HashSet<String>,
     /// Elements that this packet put into sets of nftables.
-    pub nft_added: HashSet<String>,
+    pub nft_changed: HashMap<String, super::nft::Changed>,
     pub tested: u64,
     pub misses: Vec<Miss>,
     pub dnat: Option<Rewrite>,
@@ -159,7 +160,7 @@ impl<'s, 'n> Run<'s, 'n> {
             recent: HashSet::new(),
             passed: HashMap::new(),
             changed_sets: HashSet::new(),
-            nft_added: HashSet::new(),
+            nft_changed: HashMap::new(),
             tested: 0,
             misses: Vec::new(),
             dnat: None,
@@ -268,7 +269,15 @@ impl<'s, 'n> Run<'s, 'n> {
     pub(super) fn place(&self, hit: Hit) -> String {
         let t = self.node.netfilter.view(hit.table);
         t.map_or_else(String::new, |t| {
-            self.node.place(t.rule_origin(hit.chain, hit.rule))
+            let place = self.node.place(t.rule_origin(hit.chain, hit.rule));
+            match t {
+                // JSON may stand on one line as a whole.
+                TableView::Nft(n) if n.form == Form::Json => {
+                    let chain = t.chain_name(hit.chain);
+                    format!("{place} ({} {chain}, rule {})", t.name(), hit.rule + 1)
+                }
+                _ => place,
+            }
         })
     }
 

@@ -1,10 +1,11 @@
 //! Expressions.
 
+use super::super::conntrack::Ct;
 use super::super::run::{Flow, Run};
 use super::At;
 use super::value::{Val, What};
 use crate::node::DevId;
-use crate::trace::{CtState, ForkKind, Hook, Missing, Origin, Port};
+use crate::trace::{CtState, ForkKind, Hook, Missing, Origin};
 use nfwhy_parsers::common::bits;
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::nft::expr::{BinOp, CtKey, MapRef, Meta, RawBase};
@@ -80,6 +81,10 @@ impl<'n> Run<'_, 'n> {
                 Some(binary(*op, &l, &r))
             }
             Expr::Set(_) | Expr::SetRef(_) => None,
+            // Before routing there is no route to ask (`nft_rt_get_eval`).
+            Expr::Rt(_) if at.hook == Hook::Prerouting => None,
+            // Routes' realms are not captured; without them it is 0.
+            Expr::Rt(words) if words == "classid" => Some(Val::Num(0)),
             Expr::Rt(words)
             | Expr::Other(words)
             | Expr::TcpOption(words)
@@ -130,20 +135,26 @@ impl<'n> Run<'_, 'n> {
         })
     }
 
-    /// A header field. The rule's implicit test for the protocol (`payload_gen_dependency` in nftables) is part of it.
+    /// The test for the protocol that a rule has before it reads or writes a field (`payload_gen_dependency` in nftables).
+    pub(super) fn nft_has(&self, header: Header) -> bool {
+        let v4 = self.family == Family::V4;
+        match header {
+            Header::Ip | Header::Icmp if !v4 => false,
+            Header::Ip6 | Header::Icmp6 if v4 => false,
+            Header::Vlan | Header::Arp => false,
+            _ => header.proto().is_none_or(|p| Proto(p) == self.skb.proto),
+        }
+    }
+
+    /// A header field.
     fn nft_field(&self, f: Field) -> Option<Val<'static>> {
         let s = &self.skb;
-        let v4 = self.family == Family::V4;
-        if f.header.proto().is_some_and(|p| Proto(p) != s.proto) {
+        if !self.nft_has(f.header) {
             return None;
         }
         let num = |n: u32| Some(Val::Num(n.into()));
         let name = format!("{} {}", f.names.0, f.names.1);
         match (f.header, f.names.1) {
-            (Header::Ip, _) if !v4 => None,
-            (Header::Ip6, _) if v4 => None,
-            (Header::Icmp, _) if !v4 => None,
-            (Header::Icmp6, _) if v4 => None,
             (Header::Ip | Header::Ip6, "saddr") if s.src_unknown => {
                 Some(Val::unknown("the source after NAT"))
             }
@@ -169,21 +180,29 @@ impl<'n> Run<'_, 'n> {
                 None => Some(Val::unknown("the ICMP code")),
             },
             (Header::Ether, _) => self.nft_ether(f.names.1),
-            (Header::Vlan | Header::Arp, _) => None,
-            (_, "sport") => Some(self.nft_port(s.sport, "the source port")),
-            (_, "dport") => Some(self.nft_port(s.dport, "the destination port")),
+            (_, "sport") => Some(self.nft_port(true)),
+            (_, "dport") => Some(self.nft_port(false)),
             _ => Some(Val::unknown(format!("the packet's {name}"))),
         }
     }
 
     /// Whatever stands where ports would be is read as such (`nft_payload_eval`).
-    fn nft_port(&self, p: Port, noun: &str) -> Val<'static> {
-        Val::port(p, noun).unwrap_or_else(|| {
-            Val::unknown(format!(
+    fn nft_port(&self, source: bool) -> Val<'static> {
+        let (p, noun) = if source {
+            (self.skb.sport, "the source port")
+        } else {
+            (self.skb.dport, "the destination port")
+        };
+        if let Some(v) = Val::port(p, noun) {
+            return v;
+        }
+        match self.skb.icmp {
+            Some((ty, code)) if source => Val::Num(u128::from(ty) << 8 | u128::from(code)),
+            _ => Val::unknown(format!(
                 "what stands in the place of {noun} (protocol {})",
                 self.skb.proto.0
-            ))
-        })
+            )),
+        }
     }
 
     /// `meta iiftype ether` goes with these.
@@ -261,13 +280,22 @@ impl<'n> Run<'_, 'n> {
             Meta::Mark => num(self.skb.mark),
             Meta::Iif | Meta::Iifname => Some(Val::Text(self.nft_dev(iif))),
             Meta::Oif | Meta::Oifname => Some(Val::Text(self.nft_dev(oif))),
-            Meta::Iiftype => Some(self.nft_iftype(iif?)),
+            // The kernel takes the device that the packet is at (`NFT_META_IFTYPE`, since 5.17): behind routing the one it leaves by, and
+            // none in OUTPUT.
+            Meta::Iiftype => {
+                let dev = if at.hook == Hook::Postrouting {
+                    oif
+                } else {
+                    iif
+                };
+                Some(self.nft_iftype(dev?))
+            }
             Meta::Oiftype => Some(self.nft_iftype(oif?)),
             Meta::Iifgroup => Some(self.nft_group(iif?)),
             Meta::Oifgroup => Some(self.nft_group(oif?)),
-            Meta::Skuid => self.nft_owner(self.skb.uid, "user"),
-            Meta::Skgid => self.nft_owner(self.skb.gid, "group"),
-            // Routes' realms are not captured; without them the tag is 0.
+            Meta::Skuid => self.nft_owner(at, self.skb.uid, "user"),
+            Meta::Skgid => self.nft_owner(at, self.skb.gid, "group"),
+            Meta::Rtclassid if at.hook == Hook::Prerouting => None,
             Meta::Rtclassid => num(0),
             Meta::Pkttype => num(self.nft_pkttype()),
             Meta::Ibrname | Meta::Obrname => None,
@@ -322,15 +350,23 @@ impl<'n> Run<'_, 'n> {
         }
     }
 
-    /// Only what a socket of this node sends has an owner (`nft_meta_get_eval_skugid`).
-    fn nft_owner(&self, id: Option<u32>, what: &str) -> Option<Val<'static>> {
-        if !self.skb.local {
-            return None;
+    /// Only what a socket of this node sends has an owner (`nft_meta_get_eval_skugid`), and not any more once it has been looped
+    /// back (`skb_orphan` in `loopback_xmit`). In INPUT a packet may have found the socket that it is for (`tcp_v4_early_demux`).
+    fn nft_owner(&self, at: At<'_, 'n>, id: Option<u32>, what: &str) -> Option<Val<'static>> {
+        let known = |c: &Ct| c.state == CtState::Established;
+        match at.hook {
+            Hook::Output | Hook::Postrouting if self.skb.local => Some(id.map_or_else(
+                || Val::unknown(format!("the sending process's {what} id")),
+                |n| Val::Num(n.into()),
+            )),
+            Hook::Input
+                if matches!(self.skb.proto, Proto::TCP | Proto::UDP)
+                    && self.ct.as_ref().is_some_and(known) =>
+            {
+                Some(Val::unknown(format!("the receiving process's {what} id")))
+            }
+            _ => None,
         }
-        Some(id.map_or_else(
-            || Val::unknown(format!("the sending process's {what} id")),
-            |n| Val::Num(n.into()),
-        ))
     }
 
     /// As `-m pkttype`; what the node sends is known by its destination (`nft_meta_get_eval_pkttype_lo`), but only where it has
@@ -387,8 +423,10 @@ impl<'n> Run<'_, 'n> {
                 Family::V4 => 2,
                 Family::V6 => 10,
             }),
-            CtKey::Saddr => num(bits(way.src)),
-            CtKey::Daddr => num(bits(way.dst)),
+            CtKey::Saddr4 | CtKey::Daddr4 if self.family == Family::V6 => None,
+            CtKey::Saddr6 | CtKey::Daddr6 if self.family == Family::V4 => None,
+            CtKey::Saddr | CtKey::Saddr4 | CtKey::Saddr6 => num(bits(way.src)),
+            CtKey::Daddr | CtKey::Daddr4 | CtKey::Daddr6 => num(bits(way.dst)),
             CtKey::Protocol => num(self.skb.proto.0.into()),
             CtKey::ProtoSrc => Val::port(way.sport, "the connection's source port").or_else(|| {
                 Some(Val::unknown(

@@ -64,9 +64,11 @@ impl<'n> Run<'_, 'n> {
         }
     }
 
-    /// `nft_fib_is_loopback`.
+    /// `nft_fib_can_skip`: what the node has sent to itself came in rightly. Before 6.15 this held in PREROUTING alone.
     fn fib_looped(&self, at: At<'_, 'n>) -> Option<DevId> {
-        let dev = self.iif.filter(|_| at.hook == Hook::Prerouting)?;
+        let dev = self
+            .iif
+            .filter(|_| matches!(at.hook, Hook::Prerouting | Hook::Input))?;
         self.node.device(dev).is_loopback().then_some(dev)
     }
 
@@ -101,6 +103,8 @@ impl<'n> Run<'_, 'n> {
             iif,
             oif: l3,
             l3,
+            // Ports are not told (`nft_fib4_eval`).
+            proto: Some(self.skb.proto),
             ..RouteKey::bare(to)
         };
         let l = match self.fib_lookup(&key) {
@@ -157,7 +161,8 @@ impl<'n> Run<'_, 'n> {
         if matches!(l.ty, RouteType::Local | RouteType::Anycast) {
             return None;
         }
-        let by = l.nexthops.first().map(|n| n.dev)?;
+        // By the hash of a flow that is not the packet's: it has no ports (`ip6_pol_route_lookup`: `fib6_select_path`).
+        let by = self.select_path(&l).map(|n| n.dev)?;
         let fits = dev.is_none_or(|d| d == by || self.node.l3_master(by) == Some(d));
         fits.then_some(by)
     }

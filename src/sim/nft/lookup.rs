@@ -2,8 +2,8 @@
 
 use super::super::matches::Tri;
 use super::super::run::{Flow, Run};
-use super::At;
 use super::value::Val;
+use super::{At, Changed};
 use nfwhy_parsers::nft::expr::MapRef;
 use nfwhy_parsers::nft::{Element, Expr};
 
@@ -58,10 +58,12 @@ impl<'n> Run<'_, 'n> {
             },
             _ => return Ok(Tri::No),
         };
-        if let Some(name) = name
-            && self.nft_added.contains(&added(at, name, key))
-        {
-            return Ok(Tri::Yes);
+        if let Some(name) = name {
+            match self.nft_changed.get(&element(at, name, key)) {
+                Some(Changed::Added(_)) => return Ok(Tri::Yes),
+                Some(Changed::Deleted) => return Ok(Tri::No),
+                None => {}
+            }
         }
         let mut unsure = None;
         for e in list {
@@ -118,7 +120,7 @@ fn elements_of<'s, 'n>(at: At<'s, 'n>, of: &'s MapRef<'n>) -> Option<&'s [Elemen
     }
 }
 
-/// How an element that this packet put into a set is remembered.
-pub(super) fn added(at: At<'_, '_>, set: &str, key: &Val<'_>) -> String {
+/// How an element that this packet changes is remembered.
+pub(super) fn element(at: At<'_, '_>, set: &str, key: &Val<'_>) -> String {
     format!("{} {set} {key:?}", at.hit.table)
 }

@@ -26,6 +26,15 @@ pub(super) struct At<'s, 'n> {
     pub depth: usize,
 }
 
+/// What the packet has made of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// It is there now; the rule whose statements it has.
+    Added(Option<Hit>),
+    /// It is gone.
+    Deleted,
+}
+
 /// What a rule comes to.
 pub(super) enum RuleEnd<'s> {
     /// `NFT_BREAK`: something did not match.

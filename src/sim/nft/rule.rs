@@ -3,11 +3,11 @@
 use super::super::chain::TargetVerdict;
 use super::super::matches::{Tri, Unknown};
 use super::super::run::{End, Flow, Run};
-use super::lookup::added;
+use super::lookup::element;
 use super::value::Val;
-use super::{At, RuleEnd};
+use super::{At, Changed, RuleEnd};
 use crate::trace::{CtState, Effect, ForkKind, Reason, Step, StepKind, Verdict as End_};
-use nfwhy_parsers::nft::expr::{CtKey, Meta, RelOp};
+use nfwhy_parsers::nft::expr::{CtKey, MapRef, Meta, RelOp};
 use nfwhy_parsers::nft::fields::Header;
 use nfwhy_parsers::nft::stmt::{Reject, Update, UpdateOp};
 use nfwhy_parsers::nft::{Const, ElementData, Expr, Part, Rule, Stmt, Verdict};
@@ -186,7 +186,9 @@ impl<'n> Run<'_, 'n> {
             }
             Stmt::Connlimit { over, count } => {
                 self.assume("this is the only connection that ct count counts".to_owned());
-                if (1 > *count) == *over {
+                // A packet that comes by again within one tick is counted again (`__nf_conncount_add`: `last_gc`).
+                let within = self.passes(format!("ct count {:?}", at.hit), *count);
+                if within != *over {
                     Next::On
                 } else {
                     Next::Break
@@ -296,7 +298,13 @@ impl<'n> Run<'_, 'n> {
         };
         Ok(match (op, right) {
             (RelOp::Eq | RelOp::Ne, Expr::Set(_) | Expr::SetRef(_)) => {
-                self.nft_in_set(at, &val, right)?.not(op == RelOp::Ne)
+                let mut found = self.nft_in_set(at, &val, right)?;
+                if let (Tri::Yes, RelOp::Eq, Expr::SetRef(set)) = (&found, op, right)
+                    && !self.nft_element_lets(at, set, &val)?
+                {
+                    found = Tri::No;
+                }
+                found.not(op == RelOp::Ne)
             }
             (RelOp::Eq | RelOp::Ne, Expr::Part(p)) => nft_fits(&val, p).not(op == RelOp::Ne),
             (RelOp::Eq | RelOp::Ne, Expr::Concat(list)) => {
@@ -387,6 +395,10 @@ impl<'n> Run<'_, 'n> {
     where
         'n: 's,
     {
+        // In a table of both families a field of the other one is no such thing.
+        if matches!(key, Expr::Payload(f) if !self.nft_has(f.header)) {
+            return Ok(Next::Break);
+        }
         let Some(val) = self.nft_eval(at, value)? else {
             return Ok(Next::Break);
         };
@@ -483,19 +495,59 @@ impl<'n> Run<'_, 'n> {
         let Some(key) = self.nft_eval(at, &u.key)? else {
             return Ok(Next::Break);
         };
-        let name = added(at, &u.set, &key);
+        let name = element(at, &u.set, &key);
         if u.op == UpdateOp::Delete {
-            self.nft_added.remove(&name);
+            self.nft_changed.insert(name, Changed::Deleted);
             return Ok(Next::On);
         }
-        self.nft_added.insert(name);
-        let mut ignored = Effect::None;
-        for s in &u.stmts {
-            if matches!(self.nft_stmt(at, s, &[], &mut ignored)?, Next::Break) {
-                return Ok(Next::Break);
-            }
+        let there = match self.nft_changed.get(&name) {
+            Some(Changed::Added(_)) => true,
+            Some(Changed::Deleted) => false,
+            None => self
+                .nft_find(at, &key, &MapRef::Named(u.set.clone()))?
+                .is_some(),
+        };
+        if !there {
+            let by = (!u.stmts.is_empty()).then_some(at.hit);
+            self.nft_changed.insert(name, Changed::Added(by));
+        }
+        if !self.nft_element_lets(at, &u.set, &key)? {
+            return Ok(Next::Break);
         }
         Ok(Next::On)
+    }
+
+    /// Runs the statements of an element that was found; `false`, and the rule breaks. They are those that it was made with
+    /// (`nft_set_elem_update_expr`).
+    fn nft_element_lets(&mut self, at: At<'_, 'n>, set: &str, key: &Val<'_>) -> Flow<bool> {
+        let (hit, stmts) = match self.nft_changed.get(&element(at, set, key)) {
+            Some(Changed::Added(Some(by))) => {
+                let rule = at.table.rules(by.chain).get(by.rule);
+                let stmts = rule.into_iter().flat_map(|r| &r.stmts);
+                let mut updates = stmts.filter_map(|s| match s {
+                    Stmt::Update(u) if u.set == set && !u.stmts.is_empty() => Some(&u.stmts),
+                    _ => None,
+                });
+                (*by, updates.next())
+            }
+            Some(_) => return Ok(true),
+            None => {
+                let here = at.table.set(set).map(|s| at.table.elements(s));
+                let mut found = here
+                    .into_iter()
+                    .flatten()
+                    .filter(|e| !e.stmts.is_empty() && matches!(key.is_key(&e.key), Tri::Yes));
+                (at.hit, found.next().map(|e| &e.stmts))
+            }
+        };
+        let at = At { hit, ..at };
+        let mut ignored = Effect::None;
+        for s in stmts.into_iter().flatten() {
+            if matches!(self.nft_stmt(at, s, &[], &mut ignored)?, Next::Break) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Takes the packet where a transparent socket listens, else the rule does not match (`nft_tproxy_eval_v4`).
