@@ -74,7 +74,7 @@ impl Case {
             .into_iter()
             .map(|(r, why)| format!("-A {} {}: {}", r.chain, r.text, why.trim()))
             .collect();
-        let files = Spec::capture();
+        let files = spec.capture();
         let mut snapshot = Snapshot::default();
         for (name, text) in &files {
             snapshot.add(name.clone(), text.clone().into_bytes());

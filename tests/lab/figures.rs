@@ -25,6 +25,8 @@ pub struct Figures {
     pub again: u64,
     /// Rules loaded, and refused by the tools.
     pub rules: (u64, u64),
+    /// Records that differ between the text and the JSON of a rule set.
+    pub unlike: u64,
     /// By verdict.
     pub verdicts: BTreeMap<&'static str, u64>,
     /// What decided.
@@ -67,6 +69,7 @@ impl std::ops::AddAssign for Figures {
         self.again += other.again;
         self.rules.0 += other.rules.0;
         self.rules.1 += other.rules.1;
+        self.unlike += other.unlike;
         for (verdict, n) in other.verdicts {
             *self.verdicts.entry(verdict).or_default() += n;
         }

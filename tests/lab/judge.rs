@@ -1,11 +1,12 @@
 //! The simulator's answer beside the kernel's.
 
-use nfwhy::node::Node;
+use nfwhy::node::{NftTable, Node, TableView};
 use nfwhy::sim::{Conn, Limits, WhatIf, simulate_what_if};
 use nfwhy::trace::{
-    ForkKind, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Trace, Verdict,
+    ForkKind, Hook, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Trace, Verdict,
 };
 use nfwhy_parsers::iptables::Backend as ParsedBackend;
+use nfwhy_parsers::nft::Stmt;
 use nfwhy_parsers::{Family, Proto, Range};
 use nix::errno::Errno;
 use std::cell::RefCell;
@@ -82,18 +83,31 @@ pub fn hits(node: &Node<'_>, o: &Outcome) -> Counters {
     for h in o.hits() {
         *out.entry(key(node, h)).or_default() += 1;
     }
+    // A native rule counts as far as it comes.
+    for m in &o.misses {
+        let counted = |t: &NftTable<'_>| {
+            let rule = t.rules(m.hit.chain).get(m.hit.rule)?;
+            let is_counter = |s: &Stmt<'_>| matches!(s, Stmt::Counter(_));
+            Some(m.by? > rule.stmts.iter().position(is_counter)?)
+        };
+        if node.netfilter.nft(m.hit.table).and_then(counted) == Some(true) {
+            *out.entry(key(node, &m.hit)).or_default() += 1;
+        }
+    }
     out
 }
 
 /// A rule's place as the counters name it.
 pub fn key(node: &Node<'_>, h: &nfwhy::trace::Hit) -> RuleKey {
-    let t = &node.netfilter.tables[h.table];
-    let backend = match t.backend {
-        ParsedBackend::Legacy => Backend::Legacy,
-        ParsedBackend::Nft => Backend::Nft,
+    let t = node.netfilter.view(h.table).expect("a hit is of a table");
+    let (backend, table) = match t {
+        TableView::Nft(_) => (Backend::Native, format!("{} {}", t.family(), t.name())),
+        TableView::Xt(x) => match x.backend {
+            ParsedBackend::Legacy => (Backend::Legacy, t.name().to_owned()),
+            ParsedBackend::Nft => (Backend::Nft, t.name().to_owned()),
+        },
     };
-    let chain = t.chains[h.chain.0 as usize].name.to_string();
-    (backend, t.kind.name().to_owned(), chain, h.rule)
+    (backend, table, t.chain_name(h.chain).to_owned(), h.rule)
 }
 
 /// Counters of rules that were counted between two readings.
@@ -132,6 +146,14 @@ pub fn hit_differences(node: &Node<'_>, v6: bool, said: &Counters, did: &Counter
 
 /// The rule's own line.
 pub fn rule_text<'a>(node: &Node<'a>, v6: bool, k: &RuleKey) -> &'a str {
+    for t in &node.netfilter.nft {
+        if k.0 == Backend::Native
+            && k.1 == format!("{} {}", t.def.family.name(), t.def.name)
+            && let Some(c) = t.chain(&k.2)
+        {
+            return t.rule_text(c, k.3);
+        }
+    }
     for t in &node.netfilter.tables {
         if (t.family == Family::V6) != v6 {
             continue;
@@ -275,7 +297,18 @@ fn same_packet(o: &Outcome, w: &Wire, bad: &mut Vec<String>) {
 
 thread_local! {
     /// Addresses of the thread's node that were looked up, and whether there is a way to them.
-    static ROUTES: RefCell<HashMap<IpAddr, bool>> = RefCell::default();
+    static ROUTES: RefCell<HashMap<IpAddr, Way>> = RefCell::default();
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// There is none.
+    None,
+    /// To the node itself, or to many.
+    Near,
+    /// By a device.
+    Out,
 }
 
 /// Forgets what was looked up on another node.
@@ -284,10 +317,24 @@ pub fn new_node() {
 }
 
 fn has_route(to: IpAddr) -> bool {
+    route(to) != Way::None
+}
+
+/// Whether a packet to there is for the node itself, or for many.
+fn is_near(to: IpAddr) -> bool {
+    route(to) == Way::Near
+}
+
+fn route(to: IpAddr) -> Way {
     ROUTES.with_borrow_mut(|known| {
-        *known
-            .entry(to)
-            .or_insert_with(|| super::sh::exists(&["ip", "route", "get", &to.to_string()]))
+        *known.entry(to).or_insert_with(|| {
+            let said = super::sh::run(&["ip", "route", "get", &to.to_string()], "");
+            match said.out.split(' ').next() {
+                _ if !said.ok => Way::None,
+                Some("local" | "broadcast" | "multicast") => Way::Near,
+                _ => Way::Out,
+            }
+        })
     })
 }
 
@@ -309,10 +356,17 @@ pub fn unanswerable(p: &Probe, o: &Outcome) -> bool {
         || w.src.is_multicast()
         || w.dst.is_multicast();
     let nowhere = !matches!(p.from, From::Local { .. }) && !has_route(w.src);
+    // In PREROUTING the way back is looked up by the source alone, and nothing is sent by one to the node itself or to many
+    // (`nf_reject_fill_skb_dst`, `icmp_send`).
+    let hook = o.steps.iter().rev().find_map(|s| match s.kind {
+        StepKind::Hook { hook, .. } => Some(hook),
+        _ => None,
+    });
+    let early = hook == Some(Hook::Prerouting) && is_near(w.src);
     // REJECT looks at the checksum first, and for protocols it does not know without the pseudo header that DCCP's covers
     // (`nf_reject_verify_csum`, `nf_ip_checksum`).
     let silent = reset || w.proto == DCCP;
-    silent && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere
+    silent && matches!(o.reason, Reason::Rule(_)) || error || odd || nowhere || early
 }
 
 /// Whether the path forks only where a number is drawn for every packet anew.

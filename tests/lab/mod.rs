@@ -19,6 +19,7 @@ pub mod matches;
 pub mod netns;
 pub mod nfacct;
 pub mod nflog;
+pub mod nft;
 pub mod packets;
 pub mod pool;
 pub mod prng;

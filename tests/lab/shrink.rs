@@ -40,6 +40,10 @@ fn size(s: &Spec) -> usize {
         + s.ip6.len()
         + s.sets.len()
         + s.tables.iter().map(|t| t.rules.len()).sum::<usize>()
+        + s.native
+            .iter()
+            .map(|t| t.rules.len() + t.sets.iter().map(|x| x.elements.len()).sum::<usize>())
+            .sum::<usize>()
 }
 
 /// The node without the lines `from..to`, counted through all its lists.
@@ -52,6 +56,12 @@ fn without(s: &Spec, from: usize, to: usize) -> Spec {
     };
     for t in &mut s.tables {
         t.rules.retain(|_| keep());
+    }
+    for t in &mut s.native {
+        t.rules.retain(|_| keep());
+        for set in &mut t.sets {
+            set.elements.retain(|_| keep());
+        }
     }
     s.sets.retain(|_| keep());
     s.sysctls.retain(|_| keep());
@@ -92,6 +102,7 @@ fn tidy(best: Case, d: Divergence, fresh: bool, p: &Probe, followed: bool) -> (C
             }
         }
     }
+    tidy_native(&mut best, &mut d, fresh, p, followed);
     // Policies, and chains that no rule names any more.
     for i in 0..best.spec.tables.len() {
         for drop_policy in [true, false] {
@@ -116,6 +127,72 @@ fn tidy(best: Case, d: Divergence, fresh: bool, p: &Probe, followed: bool) -> (C
         }
     }
     (best, d)
+}
+
+/// Drops native tables, sets and chains that nothing needs.
+fn tidy_native(best: &mut Case, d: &mut Divergence, fresh: bool, p: &Probe, followed: bool) {
+    for t in (0..best.spec.native.len()).rev() {
+        let mut tries: Vec<Spec> = Vec::new();
+        let mut s = best.spec.clone();
+        s.native.remove(t);
+        tries.push(s);
+        let table = &best.spec.native[t];
+        for i in (0..table.sets.len()).rev() {
+            let name = table.sets[i].head.split(' ').nth(1).unwrap_or_default();
+            if !table
+                .rules
+                .iter()
+                .any(|r| r.text.contains(&format!("@{name}")))
+            {
+                let mut s = best.spec.clone();
+                s.native[t]
+                    .sets
+                    .retain(|x| !x.head.ends_with(&format!(" {name}")));
+                tries.push(s);
+            }
+        }
+        for (chain, _) in table.chains.iter().rev() {
+            let used = |text: &str| {
+                text.contains(&format!("jump {chain}")) || text.contains(&format!("goto {chain}"))
+            };
+            let named = table
+                .rules
+                .iter()
+                .any(|r| r.chain == *chain || used(&r.text))
+                || table
+                    .sets
+                    .iter()
+                    .any(|x| x.elements.iter().any(|e| used(e)));
+            if !named {
+                let mut s = best.spec.clone();
+                s.native[t].chains.retain(|(c, _)| c != chain);
+                tries.push(s);
+            }
+        }
+        // One after the other: what one drops stays dropped in the next.
+        let first = best.spec.clone();
+        for one in tries {
+            let Some(mine) = one
+                .native
+                .get(t)
+                .filter(|_| one.native.len() == first.native.len())
+            else {
+                if let Some(found) = diverges(&one, fresh, p, followed) {
+                    (*best, *d) = found;
+                    break;
+                }
+                continue;
+            };
+            let mut s = best.spec.clone();
+            s.native[t]
+                .sets
+                .retain(|x| mine.sets.iter().any(|y| y.head == x.head));
+            s.native[t].chains.retain(|x| mine.chains.contains(x));
+            if let Some(found) = diverges(&s, fresh, p, followed) {
+                (*best, *d) = found;
+            }
+        }
+    }
 }
 
 /// Writes the case as a snapshot folder, with what the kernel did.

@@ -1,7 +1,8 @@
 //! A node as the lab makes it: the lines given to each tool. Nothing else, so that a case can be shrunk line by line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::nft::{counters, listing, native};
 use super::sh;
 
 /// Which iptables.
@@ -11,6 +12,8 @@ pub enum Backend {
     Legacy,
     /// `iptables-nft`.
     Nft,
+    /// A table of `nft`; its name stands behind its family.
+    Native,
 }
 
 /// A rule of a table.
@@ -50,6 +53,10 @@ pub struct Spec {
     pub sets: Vec<String>,
     /// Tables in the order in which they are loaded.
     pub tables: Vec<Table>,
+    /// Tables of `nft`, loaded before the others.
+    pub native: Vec<native::Table>,
+    /// Their listing is captured as JSON, not as text.
+    pub json: bool,
 }
 
 /// A rule by its place: backend, table, chain, index from 0.
@@ -63,7 +70,7 @@ pub fn tool(backend: Backend, v6: bool, what: &str) -> String {
     let family = if v6 { "ip6tables" } else { "iptables" };
     let backend = match backend {
         Backend::Legacy => "legacy",
-        Backend::Nft => "nft",
+        Backend::Nft | Backend::Native => "nft",
     };
     format!("{family}-{backend}-{what}")
 }
@@ -92,7 +99,7 @@ impl Table {
                 return refused;
             }
             // `iptables-restore: line 12 failed`, `Error occurred at line: 12`, `line 12: RULE_APPEND failed`.
-            let lines: std::collections::BTreeSet<usize> = said
+            let lines: BTreeSet<usize> = said
                 .err
                 .split("line")
                 .skip(1)
@@ -158,7 +165,7 @@ impl Spec {
         }
         wait_for_addresses();
         self.load_sets();
-        let mut refused = Vec::new();
+        let mut refused = native::load(&mut self.native);
         // One call for all tables of a tool, unless it refuses something.
         for tables in self
             .tables
@@ -215,6 +222,9 @@ impl Spec {
             let text: Vec<&str> = adds.map(String::as_str).collect();
             sh::must(&["ipset", "restore", "-exist"], &(text.join("\n") + "\n"));
         }
+        if !self.native.is_empty() {
+            native::reload(&self.native);
+        }
         for again in [false, true] {
             for t in &self.tables {
                 let mut text = format!("*{}\n", t.name);
@@ -233,8 +243,16 @@ impl Spec {
     }
 
     /// The node's state by the ordinary commands: file names and contents.
-    pub fn capture() -> Vec<(String, String)> {
+    pub fn capture(&self) -> Vec<(String, String)> {
         let mut files = Vec::new();
+        if self.native.is_empty() {
+        } else if self.json {
+            let said = sh::must(&["nft", "-j", "list", "ruleset"], "");
+            files.push(("nft.json".into(), listing::json(&said)));
+        } else {
+            let said = sh::must(&["nft", "list", "ruleset"], "");
+            files.push(("nft.txt".into(), listing::text(&said)));
+        }
         for v6 in [false, true] {
             for backend in [Backend::Legacy, Backend::Nft] {
                 let tool = tool(backend, v6, "save");
@@ -273,6 +291,15 @@ impl Spec {
             }
             let text = sh::must(&[&tool(backend, v6, "save"), "-c"], "");
             read_counters(&text, backend, &mut out);
+        }
+        if !self.native.is_empty() {
+            counters::read(&mut out).expect("a dump of all rules");
+            let mine: BTreeSet<String> = self
+                .native
+                .iter()
+                .map(|t| format!("{} {}", t.family, t.name))
+                .collect();
+            out.retain(|k, _| k.0 != Backend::Native || mine.contains(&k.1));
         }
         out
     }

@@ -3,8 +3,10 @@
 //! The simulator tells which rules it tested and which match of them said no; where the kernel's counters agree with the rest of
 //! the outcome, so does the kernel.
 
+use super::nft::names;
 use nfwhy::node::Node;
 use nfwhy::trace::{Hit, Outcome};
+use nfwhy_parsers::nft::Stmt;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -67,6 +69,12 @@ impl Tally {
     /// Counts an outcome that the kernel confirmed.
     pub fn add(&mut self, node: &Node<'_>, o: &Outcome) {
         for hit in o.hits() {
+            if let Some((family, stmts)) = native(node, hit) {
+                for s in stmts {
+                    self.native(family, s, true);
+                }
+                continue;
+            }
             let (table, text) = rule(node, hit);
             let r = Words::of(text);
             for name in r.header.iter().chain(r.matches.iter().flatten()) {
@@ -82,6 +90,13 @@ impl Tally {
             }
         }
         for m in &o.misses {
+            if let Some((family, stmts)) = native(node, &m.hit) {
+                let by = m.by.unwrap_or(0);
+                for (i, s) in stmts.iter().enumerate().take(by + 1) {
+                    self.native(family, s, i < by);
+                }
+                continue;
+            }
             let r = Words::of(rule(node, &m.hit).1);
             let failed = match m.by {
                 None => &r.header,
@@ -104,6 +119,35 @@ impl Tally {
                     self.matches.entry(name.clone()).or_default().1 += 1;
                 }
             }
+        }
+    }
+
+    /// Counts a step of a native rule.
+    fn native(&mut self, family: &'static str, s: &Stmt<'_>, yes: bool) {
+        let name = names::of(s);
+        let tests = matches!(
+            s,
+            Stmt::Match { .. }
+                | Stmt::Vmap { .. }
+                | Stmt::Limit(_)
+                | Stmt::Quota { .. }
+                | Stmt::Connlimit { .. }
+                | Stmt::Update(_)
+        );
+        if tests {
+            let sum = self.matches.entry(name.clone()).or_default();
+            if yes {
+                sum.0 += 1;
+            } else {
+                sum.1 += 1;
+            }
+            self.places.entry(name).or_default().insert(family);
+        } else if !matches!(s, Stmt::Counter(_)) {
+            *self.targets.entry(name.clone()).or_default() += 1;
+            self.places
+                .entry(format!("target {name}"))
+                .or_default()
+                .insert(family);
         }
     }
 
@@ -161,6 +205,13 @@ fn is_whole(names: &[String]) -> bool {
         .iter()
         .any(|m| n.starts_with(&format!("{m} ")))
     })
+}
+
+/// The steps of a native rule, and its table's family.
+fn native<'n>(node: &'n Node<'_>, hit: &Hit) -> Option<(&'static str, &'n [Stmt<'n>])> {
+    let t = node.netfilter.nft(hit.table)?;
+    let rule = t.rules(hit.chain).get(hit.rule)?;
+    Some((t.def.family.name(), &rule.stmts))
 }
 
 fn rule<'n>(node: &Node<'n>, hit: &Hit) -> (&'static str, &'n str) {
