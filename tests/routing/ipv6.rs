@@ -332,7 +332,7 @@ fn link_local_destinations_are_on_the_link_the_packet_came_by() {
     check(&files("a0"), own, &["forwarded out=a0"]);
 }
 
-/// `rt6_need_strict`: what NAT put there is looked up on the device the packet came in by, and ::1 is lo's.
+/// `rt6_need_strict`: what NAT put there is looked up on the device the packet came in by, and `::1` is lo's.
 #[test]
 fn a_packet_translated_to_loopback_is_looked_up_on_its_device() {
     for (to, route, end) in [

@@ -188,10 +188,10 @@ impl<'n> Run<'_, 'n> {
                 self.assume("this is the only connection that ct count counts".to_owned());
                 // A packet that comes by again within one tick is counted again (`__nf_conncount_add`: `last_gc`).
                 let within = self.passes(format!("ct count {:?}", at.hit), *count);
-                if within != *over {
-                    Next::On
-                } else {
+                if within == *over {
                     Next::Break
+                } else {
+                    Next::On
                 }
             }
             Stmt::Xt(kind, name) => {

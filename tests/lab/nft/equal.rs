@@ -17,7 +17,7 @@ pub fn differences() -> Vec<String> {
         match b.get(key) {
             None => out.push(format!("{key}: only in text: {left}")),
             Some(right) if left != right => {
-                out.push(format!("{key}:\n   text {left}\n   json {right}"))
+                out.push(format!("{key}:\n   text {left}\n   json {right}"));
             }
             Some(_) => {}
         }

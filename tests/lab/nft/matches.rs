@@ -141,15 +141,14 @@ fn port(r: &mut Prng, which: &str) -> String {
 }
 
 fn transport(r: &mut Prng, said: &mut Said) -> String {
-    let proto = match said.proto {
-        Some(p) => p,
-        None => {
-            let icmp = if said.v6 { "icmpv6" } else { "icmp" };
-            r.one(&[
-                "tcp", "tcp", "tcp", "tcp", "udp", "udp", "udp", icmp, icmp, "sctp", "udplite",
-                "dccp", "th", "th",
-            ])
-        }
+    let proto = if let Some(p) = said.proto {
+        p
+    } else {
+        let icmp = if said.v6 { "icmpv6" } else { "icmp" };
+        r.one(&[
+            "tcp", "tcp", "tcp", "tcp", "udp", "udp", "udp", icmp, icmp, "sctp", "udplite", "dccp",
+            "th", "th",
+        ])
     };
     if proto == "th" {
         let which = r.pick(&["dport", "dport", "sport"]);

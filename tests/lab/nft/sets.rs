@@ -75,7 +75,7 @@ pub fn make(
         ]);
         let dynamic = stateful && data == Data::None && r.chance(60);
         // Hash tables that rules fill take no ranges.
-        let interval = !dynamic && r.chance(50) && !matches!(types, [Ty::Mac] | [Ty::Proto]);
+        let interval = !dynamic && r.chance(50) && !matches!(types, [Ty::Mac | Ty::Proto]);
         let what = if data == Data::None { "set" } else { "map" };
         let set_name = format!("{}{i}", if data == Data::None { "s" } else { "m" });
         let key: Vec<&str> = types.iter().map(|t| name(*t, v6)).collect();

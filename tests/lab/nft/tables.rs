@@ -112,7 +112,7 @@ fn table(r: &mut Prng, family: &'static str, name: String, mood: Mood) -> Table 
     let mut chains = bases(r);
     let base = chains.len();
     // Chains of the kind and the hooks of some base chains.
-    for i in 0..1 + r.below(4) {
+    for i in 0..=r.below(4) {
         let a = r.below(base);
         let (kind, early) = (chains[a].kind, chains[a].early);
         let same: Vec<u8> = chains[..base]
@@ -136,7 +136,7 @@ fn table(r: &mut Prng, family: &'static str, name: String, mood: Mood) -> Table 
         });
     }
     let mut leaves = Vec::new();
-    for i in 0..1 + r.below(3) {
+    for i in 0..=r.below(3) {
         let leaf_name = format!("leaf{i}");
         leaves.push(leaf_name.clone());
         chains.push(Chain {
@@ -176,7 +176,7 @@ fn table(r: &mut Prng, family: &'static str, name: String, mood: Mood) -> Table 
             leaves: if c.leaf { &[] } else { &leaves },
             mood,
         };
-        for _ in 0..1 + r.below((mood.rules / chains.len()).max(2) + 2) {
+        for _ in 0..=r.below((mood.rules / chains.len()).max(2) + 2) {
             let mut said = Said {
                 v6: r.one(families),
                 proto: None,
