@@ -1,8 +1,8 @@
 //! Expressions: what a rule looks at, and what it compares that with.
 
-use super::Element;
 use super::fields::Field;
 use super::types::Type;
+use super::{Element, TableFamily};
 use crate::common::Text;
 
 /// A constant of a known type.
@@ -335,6 +335,18 @@ pub enum CtKey {
     Id,
     /// `count`: written as the statement `ct count`.
     Count,
+}
+
+impl CtKey {
+    /// The one key that there is in a table of one family: text names the family there, JSON does not always.
+    #[must_use]
+    pub fn normal(self, family: TableFamily) -> Self {
+        match (self, family) {
+            (Self::Saddr4, TableFamily::Ip) | (Self::Saddr6, TableFamily::Ip6) => Self::Saddr,
+            (Self::Daddr4, TableFamily::Ip) | (Self::Daddr6, TableFamily::Ip6) => Self::Daddr,
+            (key, _) => key,
+        }
+    }
 }
 
 /// Names of [`CtKey`]s, with what they hold. Addresses without `ip` or `ip6` before them are of the table's family.

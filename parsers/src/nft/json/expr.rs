@@ -6,6 +6,7 @@ use super::element::{Mapped, elements};
 use super::read::Value;
 use super::words;
 use crate::common::Text;
+use crate::nft::TableFamily;
 use crate::nft::expr::{
     BinOp, CT, Const, Expr, Fib, FibResult, META, MapRef, Part, RawBase, RelOp,
 };
@@ -33,7 +34,7 @@ pub(super) fn expr<'a>(cx: &mut Context<'a>, v: &Value<'a>, types: &[Type]) -> E
         "prefix" | "range" => part(v, ty).map(Expr::Part),
         "payload" => payload(inner),
         "meta" => meta(inner),
-        "ct" => ct(inner),
+        "ct" => ct(inner, cx.family),
         "fib" => fib(inner),
         "rt" => words::rt(inner).map(Expr::Rt),
         "tcp option" => words::tcp_option(inner).map(Expr::TcpOption),
@@ -100,7 +101,7 @@ fn payload<'a>(v: &Value<'a>) -> Option<Expr<'a>> {
     }
 }
 
-fn ct<'a>(v: &Value<'a>) -> Option<Expr<'a>> {
+fn ct<'a>(v: &Value<'a>, family: TableFamily) -> Option<Expr<'a>> {
     let key = v.get_str("key")?;
     let (_, key, _) = CT.iter().find(|(n, ..)| n == key)?;
     let reply = match v.get_str("dir").map(|d| &**d) {
@@ -109,7 +110,8 @@ fn ct<'a>(v: &Value<'a>) -> Option<Expr<'a>> {
         Some("reply") => Some(true),
         Some(_) => return None,
     };
-    Some(Expr::Ct { reply, key: *key })
+    let key = key.normal(family);
+    Some(Expr::Ct { reply, key })
 }
 
 fn fib<'a>(v: &Value<'a>) -> Option<Expr<'a>> {

@@ -7,11 +7,11 @@ use super::read::Value;
 use super::{nat, words};
 use crate::common::{Span, Text};
 use crate::nft::TableFamily;
-use crate::nft::expr::RelOp;
+use crate::nft::expr::{CtKey, RelOp};
 use crate::nft::stmt::{Limit, Reject, Update, UpdateOp, Verdict};
 use crate::nft::types::Type;
 use crate::nft::typing::{settle_fib, types_of};
-use crate::nft::{Place, Stmt};
+use crate::nft::{Expr, Place, Stmt};
 use std::borrow::Cow;
 
 /// A statement of a rule.
@@ -106,6 +106,19 @@ fn matching<'a>(cx: &mut Context<'a>, v: &Value<'a>) -> Option<Stmt<'a>> {
     let value = v.get("right")?;
     if value.bool().is_some() {
         presence(&mut left);
+    }
+    if let Expr::Ct { key, .. } = &mut left
+        && cx.family == TableFamily::Inet
+    {
+        // Older rules ask for an address of either family; text names the one that it is compared with.
+        let v4 = value.raw.contains('.');
+        *key = match *key {
+            CtKey::Saddr if v4 => CtKey::Saddr4,
+            CtKey::Daddr if v4 => CtKey::Daddr4,
+            CtKey::Saddr => CtKey::Saddr6,
+            CtKey::Daddr => CtKey::Daddr6,
+            other => other,
+        };
     }
     let types = types_of(&left, cx.family);
     let right = expr(cx, value, &types);

@@ -157,7 +157,8 @@ impl<'a> Parser<'a> {
             _ => *ty,
         };
         self.lex.advance();
-        Some((Expr::Ct { reply, key: *key }, ty))
+        let key = key.normal(self.family);
+        Some((Expr::Ct { reply, key }, ty))
     }
 
     /// The type of addresses, by what a statement says of the family or by the table's.
