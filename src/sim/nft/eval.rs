@@ -419,6 +419,22 @@ impl<'n> Run<'_, 'n> {
             CtKey::Status => num(super::super::matches::ct_status(ct).into()),
             CtKey::Mark if ct.made_up => entry("the connection mark".into()),
             CtKey::Mark => num(ct.mark.into()),
+            // What `CT` in raw asks of the connection to come has no addresses, and zeros elsewhere (`nf_ct_tmpl_alloc`).
+            CtKey::Saddr
+            | CtKey::Daddr
+            | CtKey::Saddr4
+            | CtKey::Daddr4
+            | CtKey::Saddr6
+            | CtKey::Daddr6
+                if ct.template.is_some() =>
+            {
+                None
+            }
+            CtKey::ProtoSrc | CtKey::ProtoDst | CtKey::L3proto | CtKey::Protocol
+                if ct.template.is_some() =>
+            {
+                num(0)
+            }
             CtKey::L3proto => num(match self.family {
                 Family::V4 => 2,
                 Family::V6 => 10,

@@ -164,7 +164,9 @@ impl<'n> Run<'_, 'n> {
                     u64::from(self.skb.length) <= l.rate.saturating_add(l.burst)
                 } else {
                     let burst = u32::try_from(l.burst).unwrap_or(u32::MAX);
-                    self.passes(format!("limit {:?}", at.hit), burst)
+                    // A rule may have several.
+                    let key = format!("limit {:?} {}", at.hit, later.len());
+                    self.passes(key, burst)
                 };
                 if within == l.over {
                     Next::Break
@@ -542,8 +544,10 @@ impl<'n> Run<'_, 'n> {
         };
         let at = At { hit, ..at };
         let mut ignored = Effect::None;
-        for s in stmts.into_iter().flatten() {
-            if matches!(self.nft_stmt(at, s, &[], &mut ignored)?, Next::Break) {
+        let stmts = stmts.map_or(&[][..], Vec::as_slice);
+        for (i, s) in stmts.iter().enumerate() {
+            let later = &stmts[i + 1..];
+            if matches!(self.nft_stmt(at, s, later, &mut ignored)?, Next::Break) {
                 return Ok(false);
             }
         }
