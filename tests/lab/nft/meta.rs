@@ -36,15 +36,13 @@ pub fn any(r: &mut Prng, p: &Place<'_>, said: &Said) -> String {
             r.pick(&["!= loopback", "!= ether", "{ ether, loopback }"])
         ),
         12..14 if said.proto.is_none() => format!(
-            "meta l4proto {not}{}",
+            // nft does not list `meta l4proto 47` before another protocol.
+            "meta l4proto {}",
             r.pick(&[
-                "tcp",
-                "udp",
+                "!= tcp",
+                "!= 47",
                 "{ tcp, udp, sctp }",
-                "icmp",
-                "ipv6-icmp",
-                "47",
-                "> 17"
+                "!= { icmp, ipv6-icmp }"
             ])
         ),
         14 if p.family == "inet" => {
