@@ -3,18 +3,17 @@
 use super::super::chain::TargetVerdict;
 use super::super::matches::{Tri, Unknown};
 use super::super::run::{End, Flow, Run};
-use super::lookup::element;
 use super::value::Val;
-use super::{At, Changed, RuleEnd};
+use super::{At, RuleEnd};
 use crate::trace::{CtState, Effect, ForkKind, Reason, Step, StepKind, Verdict as End_};
-use nfwhy_parsers::nft::expr::{CtKey, MapRef, Meta, RelOp};
+use nfwhy_parsers::nft::expr::{CtKey, Meta, RelOp};
 use nfwhy_parsers::nft::fields::Header;
-use nfwhy_parsers::nft::stmt::{Reject, Update, UpdateOp};
+use nfwhy_parsers::nft::stmt::Reject;
 use nfwhy_parsers::nft::{Const, ElementData, Expr, Part, Rule, Stmt, Verdict};
 use nfwhy_parsers::{Family, Proto};
 
 /// What a statement comes to.
-enum Next<'s> {
+pub(super) enum Next<'s> {
     /// On to the next one.
     On,
     Break,
@@ -83,7 +82,7 @@ impl<'n> Run<'_, 'n> {
         }
     }
 
-    fn nft_stmt<'s>(
+    pub(super) fn nft_stmt<'s>(
         &mut self,
         at: At<'s, 'n>,
         stmt: &'s Stmt<'n>,
@@ -189,7 +188,8 @@ impl<'n> Run<'_, 'n> {
             Stmt::Connlimit { over, count } => {
                 self.assume("this is the only connection that ct count counts".to_owned());
                 // A packet that comes by again within one tick is counted again (`__nf_conncount_add`: `last_gc`).
-                let within = self.passes(format!("ct count {:?}", at.hit), *count);
+                let key = format!("ct count {:?} {}", at.hit, later.len());
+                let within = self.passes(key, *count);
                 if within == *over {
                     Next::Break
                 } else {
@@ -487,71 +487,6 @@ impl<'n> Run<'_, 'n> {
             _ => {}
         }
         Ok(Next::On)
-    }
-
-    /// `add @set { ... }` (`nft_dynset_eval`).
-    fn nft_update<'s>(&mut self, at: At<'s, 'n>, u: &'s Update<'n>) -> Flow<Next<'s>>
-    where
-        'n: 's,
-    {
-        let Some(key) = self.nft_eval(at, &u.key)? else {
-            return Ok(Next::Break);
-        };
-        let name = element(at, &u.set, &key);
-        if u.op == UpdateOp::Delete {
-            self.nft_changed.insert(name, Changed::Deleted);
-            return Ok(Next::On);
-        }
-        let there = match self.nft_changed.get(&name) {
-            Some(Changed::Added(_)) => true,
-            Some(Changed::Deleted) => false,
-            None => self
-                .nft_find(at, &key, &MapRef::Named(u.set.clone()))?
-                .is_some(),
-        };
-        if !there {
-            let by = (!u.stmts.is_empty()).then_some(at.hit);
-            self.nft_changed.insert(name, Changed::Added(by));
-        }
-        if !self.nft_element_lets(at, &u.set, &key)? {
-            return Ok(Next::Break);
-        }
-        Ok(Next::On)
-    }
-
-    /// Runs the statements of an element that was found; `false`, and the rule breaks. They are those that it was made with
-    /// (`nft_set_elem_update_expr`).
-    fn nft_element_lets(&mut self, at: At<'_, 'n>, set: &str, key: &Val<'_>) -> Flow<bool> {
-        let (hit, stmts) = match self.nft_changed.get(&element(at, set, key)) {
-            Some(Changed::Added(Some(by))) => {
-                let rule = at.table.rules(by.chain).get(by.rule);
-                let stmts = rule.into_iter().flat_map(|r| &r.stmts);
-                let mut updates = stmts.filter_map(|s| match s {
-                    Stmt::Update(u) if u.set == set && !u.stmts.is_empty() => Some(&u.stmts),
-                    _ => None,
-                });
-                (*by, updates.next())
-            }
-            Some(_) => return Ok(true),
-            None => {
-                let here = at.table.set(set).map(|s| at.table.elements(s));
-                let mut found = here
-                    .into_iter()
-                    .flatten()
-                    .filter(|e| !e.stmts.is_empty() && matches!(key.is_key(&e.key), Tri::Yes));
-                (at.hit, found.next().map(|e| &e.stmts))
-            }
-        };
-        let at = At { hit, ..at };
-        let mut ignored = Effect::None;
-        let stmts = stmts.map_or(&[][..], Vec::as_slice);
-        for (i, s) in stmts.iter().enumerate() {
-            let later = &stmts[i + 1..];
-            if matches!(self.nft_stmt(at, s, later, &mut ignored)?, Next::Break) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Takes the packet where a transparent socket listens, else the rule does not match (`nft_tproxy_eval_v4`).

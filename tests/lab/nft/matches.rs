@@ -141,15 +141,12 @@ fn port(r: &mut Prng, which: &str) -> String {
 }
 
 fn transport(r: &mut Prng, said: &mut Said) -> String {
-    let proto = if let Some(p) = said.proto {
-        p
-    } else {
-        let icmp = if said.v6 { "icmpv6" } else { "icmp" };
-        r.one(&[
-            "tcp", "tcp", "tcp", "tcp", "udp", "udp", "udp", icmp, icmp, "sctp", "udplite", "dccp",
-            "th", "th",
-        ])
-    };
+    let icmp = if said.v6 { "icmpv6" } else { "icmp" };
+    let drawn = r.one(&[
+        "tcp", "tcp", "tcp", "tcp", "udp", "udp", "udp", icmp, icmp, "sctp", "udplite", "dccp",
+        "th", "th",
+    ]);
+    let proto = said.proto.unwrap_or(drawn);
     if proto == "th" {
         let which = r.pick(&["dport", "dport", "sport"]);
         if r.chance(70) {

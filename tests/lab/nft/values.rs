@@ -222,7 +222,8 @@ pub fn key(r: &mut Prng, types: &[Ty], v6: bool, p: &Place<'_>) -> String {
         let mut e = expr(r, *ty, v6, p);
         // In a concatenation the transport is told by a component before, or not at all.
         if *ty == Ty::Port && types.contains(&Ty::Proto) {
-            r.one(&["th dport", "th dport", "th sport"]).clone_into(&mut e);
+            r.pick(&["th dport", "th dport", "th sport"])
+                .clone_into(&mut e);
         }
         if *ty == Ty::Proto && types.len() > 1 {
             "meta l4proto".clone_into(&mut e);
