@@ -341,6 +341,34 @@ table ip t {
     check(&s, THROUGH, &["dropped why=t/twice/2 no=t/twice/1"]);
 }
 
+/// `nft_overquota` adds a packet each time that it comes by; each of several statements in a rule has its own account.
+#[test]
+fn each_limit_counts_for_itself_and_a_quota_counts_each_time() {
+    let s = node(
+        "\
+table ip t {
+	chain c {
+		type filter hook forward priority filter; policy accept;
+		limit rate 10/second burst 5 packets limit rate 1/minute burst 1 packets counter packets 0 bytes 0
+		ct count 1 ct count over 0 counter packets 0 bytes 0
+		jump twice
+		jump twice
+	}
+
+	chain twice {
+		quota over 100 bytes counter packets 0 bytes 0 drop
+	}
+}
+",
+    );
+    let long = THROUGH.replace("\"dport\"", "\"length\":60,\"dport\"");
+    check(
+        &s,
+        &long,
+        &["dropped hit=t/c/1 hit=t/c/2 hit=t/c/4 why=t/twice/1"],
+    );
+}
+
 /// `ip6_pol_route_lookup` takes one of several next hops by a hash.
 #[test]
 fn fib_of_ipv6_finds_any_of_several_next_hops() {

@@ -178,7 +178,11 @@ impl<'n> Run<'_, 'n> {
                     self.assume("the quota is not used up".to_owned());
                 }
                 // `nft_overquota` (net/netfilter/nft_quota.c).
-                let have = used.unwrap_or(0) + u64::from(self.skb.length);
+                let key = format!("quota {:?} {}", at.hit, later.len());
+                let times = self.passed.entry(key).or_default();
+                *times = times.saturating_add(1);
+                let seen = u64::from(*times) * u64::from(self.skb.length);
+                let have = used.unwrap_or(0).saturating_add(seen);
                 if (have >= *bytes) == *over {
                     Next::On
                 } else {
