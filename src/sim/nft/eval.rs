@@ -81,8 +81,8 @@ impl<'n> Run<'_, 'n> {
                 Some(binary(*op, &l, &r))
             }
             Expr::Set(_) | Expr::SetRef(_) => None,
-            // Before routing there is no route to ask (`nft_rt_get_eval`).
-            Expr::Rt(_) if at.hook == Hook::Prerouting => None,
+            // Before routing there is no route to ask (`nft_rt_get_eval`); what comes back by lo has kept its own.
+            Expr::Rt(_) if self.nft_has_no_route(at) => None,
             // Routes' realms are not captured; without them it is 0.
             Expr::Rt(words) if words == "classid" => Some(Val::Num(0)),
             Expr::Rt(words)
@@ -133,6 +133,10 @@ impl<'n> Run<'_, 'n> {
             },
             _ => None,
         })
+    }
+
+    fn nft_has_no_route(&self, at: At<'_, 'n>) -> bool {
+        at.hook == Hook::Prerouting && self.packet.origin != Origin::Local
     }
 
     /// The test for the protocol that a rule has before it reads or writes a field (`payload_gen_dependency` in nftables).
@@ -295,7 +299,7 @@ impl<'n> Run<'_, 'n> {
             Meta::Oifgroup => Some(self.nft_group(oif?)),
             Meta::Skuid => self.nft_owner(at, self.skb.uid, "user"),
             Meta::Skgid => self.nft_owner(at, self.skb.gid, "group"),
-            Meta::Rtclassid if at.hook == Hook::Prerouting => None,
+            Meta::Rtclassid if self.nft_has_no_route(at) => None,
             Meta::Rtclassid => num(0),
             Meta::Pkttype => num(self.nft_pkttype()),
             Meta::Ibrname | Meta::Obrname => None,

@@ -160,7 +160,11 @@ impl<'n> Run<'_, 'n> {
                     ));
                 }
                 let within = if l.bytes {
-                    u64::from(self.skb.length) <= l.rate.saturating_add(l.burst)
+                    let key = format!("limit {:?} {}", at.hit, later.len());
+                    let times = self.passed.entry(key).or_default();
+                    *times = times.saturating_add(1);
+                    let seen = u64::from(*times) * u64::from(self.skb.length);
+                    seen <= l.rate.saturating_add(l.burst)
                 } else {
                     let burst = u32::try_from(l.burst).unwrap_or(u32::MAX);
                     // A rule may have several.
