@@ -419,3 +419,47 @@ fn numbers_without_a_type_are_numbers() {
         &["forwarded hit=t/c/1 hit=t/c/2 hit=t/c/3 no=t/c/4"],
     );
 }
+
+/// `nft_counter_eval` runs where it stands.
+#[test]
+fn what_fails_behind_the_counter_has_been_counted() {
+    let s = node(
+        "\
+table ip t {
+	chain c {
+		type filter hook forward priority filter; policy accept;
+		counter packets 0 bytes 0 tcp dport 81 drop
+		tcp dport 81 counter packets 0 bytes 0 drop
+		counter packets 0 bytes 0 tcp dport vmap { 81 : drop }
+	}
+}
+",
+    );
+    let end = "forwarded hit=t/c/1 no=t/c/2 hit=t/c/3";
+    check(&s, THROUGH, &[end]);
+}
+
+/// `nft_notrack_eval`: a packet that conntrack found INVALID has no connection, and becomes untracked.
+#[test]
+fn notrack_behind_conntrack_is_for_invalid_packets() {
+    let s = node(
+        "\
+table ip t {
+	chain late {
+		type filter hook prerouting priority filter; policy accept;
+		notrack
+	}
+
+	chain c {
+		type filter hook forward priority filter; policy accept;
+		ct state invalid counter packets 0 bytes 0 drop
+		ct state untracked counter packets 0 bytes 0
+		ct state new counter packets 0 bytes 0
+	}
+}
+",
+    );
+    let rst = THROUGH.replacen('{', r#"{"flags":["rst","ack"],"#, 1);
+    check(&s, &rst, &["forwarded hit=t/c/2 no=t/c/3"]);
+    check(&s, THROUGH, &["forwarded no=t/c/2 hit=t/c/3"]);
+}

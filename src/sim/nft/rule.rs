@@ -1,6 +1,7 @@
 //! A rule's matches and statements, in order.
 
 use super::super::chain::TargetVerdict;
+use super::super::conntrack::Ct;
 use super::super::matches::{Tri, Unknown};
 use super::super::run::{End, Flow, Run};
 use super::value::Val;
@@ -50,7 +51,13 @@ impl<'n> Run<'_, 'n> {
             match self.nft_stmt(at, stmt, &rule.stmts[i + 1..], &mut effect)? {
                 Next::On => {}
                 Next::Break => {
-                    self.nft_miss(at, i);
+                    // What stands behind the counter fails after the packet was counted.
+                    let counter = |s: &Stmt<'_>| matches!(s, Stmt::Counter(_));
+                    if rule.stmts.iter().take(i).any(counter) {
+                        record(self, effect);
+                    } else {
+                        self.nft_miss(at, i);
+                    }
                     return Ok(RuleEnd::Break);
                 }
                 Next::Verdict(v, e) => {
@@ -128,8 +135,9 @@ impl<'n> Run<'_, 'n> {
             },
             Stmt::Tproxy(_, port) => self.nft_tproxy(at, port.as_ref())?,
             Stmt::Notrack => {
-                // "Previously seen (loopback or untracked)? Ignore." (`nft_notrack_eval`)
-                if self.ct.is_none() {
+                // "Previously seen (loopback or untracked)? Ignore." (`nft_notrack_eval`) An INVALID packet has no connection either.
+                let none = |ct: &Ct| ct.state == CtState::Invalid && ct.template.is_none();
+                if self.ct.as_ref().is_none_or(none) {
                     self.make_untracked();
                     *effect = Effect::Notrack;
                 }
