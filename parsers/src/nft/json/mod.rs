@@ -2,7 +2,7 @@
 //!
 //! [`index`] looks at what stands around rules and elements and passes these by; [`parse_rule`] and [`elements`] read them.
 //! The records are those of the text form. What JSON does not say: milliseconds of timeouts; before nft 1.1 the comments of tables and
-//! chains, the devices of netdev chains, how wide the integers of a set are, `flags dormant` (see [`tables`]).
+//! chains, the devices of netdev chains, how wide the integers of a set are, `flags dormant` (see `tables`).
 
 mod constant;
 mod context;
