@@ -282,7 +282,8 @@ impl<'n> Run<'_, 'n> {
                         return Ok(true);
                     }
                 }
-                Stmt::Match { .. } | Stmt::Counter(_) => {}
+                Stmt::Match { .. } => {}
+                // Whether the packet is counted is to be told as well.
                 _ => return Ok(false),
             }
         }
