@@ -162,7 +162,7 @@ fn matches() {
             r#"{"match": {"op": "==", "left": {"ct": {"key": "ip6 saddr", "dir": "reply"}}, "right": "::1"}}"#,
             Expr::Ct {
                 reply: Some(true),
-                key: CtKey::Saddr,
+                key: CtKey::Saddr6,
             },
             RelOp::Eq,
             num(1),

@@ -168,7 +168,7 @@ fn keys() {
         is(
             Expr::Ct {
                 reply: Some(false),
-                key: CtKey::Saddr,
+                key: CtKey::Saddr6,
             },
             RelOp::Eq,
             num(1),
