@@ -161,6 +161,8 @@ impl Run<'_, '_> {
         } else {
             (new.dst, new.dport) = (addr, self.ct_port(port));
         }
+        // The port of a protocol of which conntrack knows none stays (`l4proto_manip_pkt`, net/netfilter/nf_nat_proto.c).
+        let tracked = self.ct_port(port) != Port::None;
         let Some(ct) = &mut self.ct else { return };
         let changed = new != ct.reply.inverted();
         ct.reply = new.inverted();
@@ -168,12 +170,16 @@ impl Run<'_, '_> {
             ct.src_done = true;
             ct.src_nat |= changed;
             self.skb.src = addr;
-            self.skb.sport = port;
+            if tracked {
+                self.skb.sport = port;
+            }
         } else {
             ct.dst_done = true;
             ct.dst_nat |= changed;
             self.skb.dst = addr;
-            self.skb.dport = port;
+            if tracked {
+                self.skb.dport = port;
+            }
         }
         let to = self.view();
         if let Some(s) = self.steps.get_mut(view_before)

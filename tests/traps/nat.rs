@@ -254,3 +254,17 @@ fn a_masqueraded_connection_that_changes_its_device_is_over() {
     );
     assert_eq!(third.conn, None);
 }
+
+/// Linux 6.18 has no NAT for DCCP's ports (`l4proto_manip_pkt`).
+#[test]
+fn a_port_that_conntrack_does_not_know_stays() {
+    let s = node()
+        .table(
+            "nat",
+            "-A PREROUTING -p dccp -j DNAT --to-destination 10.244.0.7:8080",
+        )
+        .sysctl("net.netfilter.nf_conntrack_tcp_loose = 1")
+        .snapshot();
+    let packet = IN.replacen('{', r#"{"proto":"33","#, 1);
+    check(&s, &packet, &["forwarded dst=10.244.0.7:80"]);
+}
