@@ -1,11 +1,15 @@
 //! `nft -j list ruleset` as records.
 
+mod nft_json_rules;
+
 use nfwhy_parsers::nft::expr::{
     BinOp, Const, CtKey, Expr, Fib, FibResult, MapRef, Meta, Part, RawBase, RelOp,
 };
 use nfwhy_parsers::nft::stmt::{Nat, NatKind, Stmt, Verdict};
-use nfwhy_parsers::nft::{Element, ElementData, Place, Rule, Ruleset, TableFamily, fields, json};
-use nfwhy_parsers::{Diagnostic, Family, Parsed, Span};
+use nfwhy_parsers::nft::{Element, ElementData, Rule, Ruleset, TableFamily, json};
+use nfwhy_parsers::{Diagnostic, Family, Parsed};
+
+use nft_json_rules::{field, num, rule};
 
 use TableFamily::{Inet, Ip};
 
@@ -78,30 +82,6 @@ fn kube_proxy() {
         );
         assert_eq!(found, (chains, rules, elements));
     }
-}
-
-/// A rule of a table of this family, without reports.
-#[track_caller]
-fn rule(family: TableFamily, stmts: &'static str) -> Vec<Stmt<'static>> {
-    let source = format!("{{\"expr\": [{stmts}]}}").leak();
-    let (rule, diagnostics) = json::parse_rule(source, whole(source), family);
-    assert_eq!(diagnostics, [], "{source}");
-    rule.stmts
-}
-
-fn whole(source: &str) -> Place {
-    Place {
-        span: Span::new(0, source.len()),
-        line: 1,
-    }
-}
-
-fn num(n: u128) -> Expr<'static> {
-    Expr::Part(Part::One(Const::Num(n)))
-}
-
-fn field(header: &str, name: &str) -> Expr<'static> {
-    Expr::Payload(fields::find(header, name).expect("a field"))
 }
 
 fn key(parts: &[u128]) -> Vec<Part<'static>> {

@@ -1,35 +1,14 @@
 //! Statements of `nft -j list ruleset`, and what is not understood.
 
-use nfwhy_parsers::Span;
-use nfwhy_parsers::nft::expr::{Const, Expr, Part, RelOp};
+mod nft_json_rules;
+
+use nfwhy_parsers::nft::expr::{Expr, RelOp};
 use nfwhy_parsers::nft::stmt::{Limit, Reject, Stmt, Update, UpdateOp, Verdict};
-use nfwhy_parsers::nft::{Place, TableFamily, fields, json};
+use nfwhy_parsers::nft::{TableFamily, json};
+
+use nft_json_rules::{field, num, rule, whole};
 
 use TableFamily::{Inet, Ip, Ip6};
-
-/// A rule of a table of this family, without reports.
-#[track_caller]
-fn rule(family: TableFamily, stmts: &'static str) -> Vec<Stmt<'static>> {
-    let source = format!("{{\"expr\": [{stmts}]}}").leak();
-    let (rule, diagnostics) = json::parse_rule(source, whole(source), family);
-    assert_eq!(diagnostics, [], "{source}");
-    rule.stmts
-}
-
-fn whole(source: &str) -> Place {
-    Place {
-        span: Span::new(0, source.len()),
-        line: 1,
-    }
-}
-
-fn num(n: u128) -> Expr<'static> {
-    Expr::Part(Part::One(Const::Num(n)))
-}
-
-fn field(header: &str, name: &str) -> Expr<'static> {
-    Expr::Payload(fields::find(header, name).expect("a field"))
-}
 
 #[test]
 fn other_statements() {

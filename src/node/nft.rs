@@ -16,8 +16,6 @@ pub struct NftTable<'a> {
     pub file: FileId,
     /// Text or JSON.
     pub form: Form,
-    /// Whether its chains run: not where iptables-save shows the same table, and not with `flags dormant`.
-    pub live: bool,
     names: OnceCell<HashMap<String, u32>>,
     rules: Vec<OnceCell<Box<Parsed<Rule<'a>>>>>,
     elements: Vec<OnceCell<Box<Parsed<Element<'a>>>>>,
@@ -38,7 +36,6 @@ impl<'a> NftTable<'a> {
         let mut elements = Vec::new();
         elements.resize_with(def.sets.len(), OnceCell::new);
         Self {
-            live: !def.dormant,
             def,
             file,
             form,

@@ -40,12 +40,7 @@ impl<'a> Builder<'a> {
                 tables.push(NftTable::new(def, form, *file, text));
             }
         }
-        for t in &mut tables {
-            if iptables.iter().any(|x| shows(x, t)) {
-                t.live = false;
-            }
-        }
-        self.check_nft(&tables);
+        self.check_nft(&tables, iptables);
         tables
     }
 
@@ -115,12 +110,13 @@ impl<'a> Builder<'a> {
     }
 
     /// As with iptables: a rule set of ordinary size is read whole, so that what is wrong in it is reported.
-    fn check_nft(&mut self, tables: &[NftTable<'a>]) {
+    fn check_nft(&mut self, tables: &[NftTable<'a>], iptables: &[Table<'a>]) {
         const EAGER_RULES: usize = 20_000;
         if tables.iter().map(NftTable::rule_count).sum::<usize>() > EAGER_RULES {
             return;
         }
-        for t in tables.iter().filter(|t| t.live) {
+        let shown = |t: &NftTable<'_>| iptables.iter().any(|x| shows(x, t));
+        for t in tables.iter().filter(|t| !t.def.dormant && !shown(t)) {
             let text = self.files[usize::from(t.file.0)].text;
             for id in t.chain_ids() {
                 for (i, rule) in t.rules(id).iter().enumerate() {
