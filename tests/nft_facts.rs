@@ -463,3 +463,83 @@ table ip t {
     check(&s, &rst, &["forwarded hit=t/c/2 no=t/c/3"]);
     check(&s, THROUGH, &["forwarded no=t/c/2 hit=t/c/3"]);
 }
+
+/// `nft_ct_set_zone_eval` (net/netfilter/nft_ct.c) asks whether the packet has a connection, not whether raw made it untracked, and hangs a
+/// template on it, with which conntrack takes it. iptables' `CT` leaves it untracked (`xt_ct_target`).
+#[test]
+fn a_conntrack_zone_has_an_untracked_packet_tracked_after_all() {
+    let chains = |zone: &str| {
+        format!(
+            "\
+table ip t {{
+	chain early {{
+		type filter hook prerouting priority raw; policy accept;
+		notrack
+		{zone}
+	}}
+
+	chain later {{
+		type filter hook forward priority filter; policy accept;
+		ct state untracked counter packets 0 bytes 0
+		ct mark 0x0 counter packets 0 bytes 0
+	}}
+}}
+"
+        )
+    };
+    let s = node(&chains("ct zone set 7"));
+    check(&s, THROUGH, &["forwarded no=t/later/1 hit=t/later/2"]);
+    let s = node(&chains("counter packets 0 bytes 0"));
+    check(&s, THROUGH, &["forwarded hit=t/later/1 no=t/later/2"]);
+}
+
+/// A prefix with bits beyond its length is how nft lists `ip daddr & 255.0.0.0 == 10.3.0.10`.
+#[test]
+fn a_prefix_with_bits_beyond_its_length_never_fits() {
+    let s = node(
+        "\
+table ip t {
+	chain c {
+		type filter hook forward priority filter; policy accept;
+		ip daddr 10.3.0.10/8 counter packets 0 bytes 0
+		ip daddr 10.3.0.0/16 counter packets 0 bytes 0
+		ip daddr != 10.3.0.10/8 counter packets 0 bytes 0
+	}
+}
+",
+    );
+    check(&s, THROUGH, &["forwarded no=t/c/1 hit=t/c/2 hit=t/c/3"]);
+}
+
+/// What `CT` in raw or `ct zone set` hangs on a packet is NEW and no connection: nothing else of it can be read before conntrack
+/// (`nf_ct_is_template` in `nft_ct_get_eval`).
+#[test]
+fn a_template_has_no_mark_to_compare() {
+    let s = node(
+        "\
+table ip t {
+	chain early {
+		type filter hook prerouting priority raw; policy accept;
+		ct zone set 7
+	}
+
+	chain between {
+		type filter hook prerouting priority -250; policy accept;
+		ct state new counter packets 0 bytes 0
+		ct mark 0x0 counter packets 0 bytes 0
+		ct status != 0x1 counter packets 0 bytes 0
+		ct protocol 0 counter packets 0 bytes 0
+		ct zone 7 counter packets 0 bytes 0
+	}
+
+	chain later {
+		type filter hook prerouting priority mangle; policy accept;
+		ct mark 0x0 counter packets 0 bytes 0
+		ct zone 7 counter packets 0 bytes 0
+	}
+}
+",
+    );
+    let end = "forwarded hit=t/between/1 no=t/between/2 no=t/between/3 no=t/between/4 no=t/between/5 hit=t/later/1 hit=t/later/2";
+    check(&s, THROUGH, &[end]);
+}

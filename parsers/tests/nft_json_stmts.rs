@@ -2,7 +2,7 @@
 
 mod nft_json_rules;
 
-use nfwhy_parsers::nft::expr::{Expr, RelOp};
+use nfwhy_parsers::nft::expr::{BinOp, Expr, RelOp};
 use nfwhy_parsers::nft::stmt::{Limit, Reject, Stmt, Update, UpdateOp, Verdict};
 use nfwhy_parsers::nft::{TableFamily, json};
 
@@ -253,4 +253,20 @@ fn many_operands() {
         "{:?}",
         rule.stmts.len()
     );
+}
+
+/// `ip6 daddr & ffff:: == ::1` of a rule, which nft lists as a prefix.
+#[test]
+fn a_prefix_with_bits_beyond_its_length_is_a_comparison_under_a_mask() {
+    let json = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip6", "field": "daddr"}}, "right": {"prefix": {"addr": "::1", "len": 16}}}}"#;
+    let expected = Stmt::Match {
+        left: Expr::Binary {
+            op: BinOp::And,
+            left: Box::new(field("ip6", "daddr")),
+            right: Box::new(num(0xffff << 112)),
+        },
+        op: RelOp::Eq,
+        right: num(1),
+    };
+    assert_eq!(rule(Ip6, json), [expected]);
 }

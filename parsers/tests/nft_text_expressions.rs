@@ -262,3 +262,25 @@ fn maps_of_verdicts() {
         },
     );
 }
+
+/// nft prints `ip6 daddr & ffff:: == ::1`, which never holds, as `ip6 daddr ::1/16` (seen with 1.0.6).
+#[test]
+fn a_prefix_with_bits_beyond_its_length_is_a_comparison_under_a_mask() {
+    let under = |header, mask| bin(BinOp::And, field(header, "daddr"), num(mask));
+    check(
+        "ip6 daddr ::1/16",
+        is(under("ip6", 0xffff << 112), RelOp::Eq, num(1)),
+    );
+    check(
+        "ip daddr != 10.0.0.1/8",
+        is(under("ip", 0xff00_0000), RelOp::Ne, num(0x0a00_0001)),
+    );
+    check(
+        "ip daddr 10.0.0.0/8",
+        is(
+            field("ip", "daddr"),
+            RelOp::Eq,
+            range(0x0a00_0000, 0x0aff_ffff),
+        ),
+    );
+}

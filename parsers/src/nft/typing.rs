@@ -1,8 +1,33 @@
 //! What an expression holds: the type by which constants beside it are read.
 
 use super::TableFamily;
-use super::expr::{CT, Const, CtKey, Expr, FibResult, META, Part};
+use super::expr::{BinOp, CT, Const, CtKey, Expr, FibResult, META, Part};
 use super::types::Type;
+
+/// A comparison with a prefix that has bits beyond its length, such as `ip6 daddr ::1/16`, as what it is: `ip6 daddr & ffff:: == ::1`, which
+/// never holds.
+///
+/// nft prints any comparison under a mask that is a prefix's so (`binop_postprocess` in nftables `src/netlink_delinearize.c`); the value of
+/// a prefix that was typed as one is masked before it is sent.
+pub(super) fn beyond_prefix(left: &mut Expr<'_>, right: &mut Expr<'_>, addr: u128, bits: u32) {
+    let Expr::Part(Part::Range(lo, hi)) = *right else {
+        return;
+    };
+    if addr == lo || bits == 0 {
+        return;
+    }
+    let number = |n| Expr::Part(Part::One(Const::Num(n)));
+    let all = u128::MAX
+        .checked_shr(128u32.saturating_sub(bits))
+        .unwrap_or(0);
+    let whole = std::mem::replace(left, number(0));
+    *left = Expr::Binary {
+        op: BinOp::And,
+        left: Box::new(whole),
+        right: Box::new(number(all & !(lo ^ hi))),
+    };
+    *right = number(addr);
+}
 
 /// The types of an expression, one for each of its components. [`Type::Invalid`] where it is not known.
 ///

@@ -400,9 +400,13 @@ impl<'n> Run<'_, 'n> {
                 CtState::Untracked => 64,
             });
         }
-        // None, INVALID and untracked packets have no connection.
+        // INVALID and untracked packets have no connection, and what `CT` in raw asks of the connection to come is none (`nf_ct_is_template`;
+        // kernels before 2026 read zeros there).
         let tracked = |s| !matches!(s, CtState::Invalid | CtState::Untracked);
-        let ct = self.ct.as_ref().filter(|c| tracked(c.state))?;
+        let ct = self
+            .ct
+            .as_ref()
+            .filter(|c| tracked(c.state) && c.template.is_none())?;
         let entry = |noun: String| {
             Some(Val::Unknown(What {
                 noun,
@@ -423,22 +427,6 @@ impl<'n> Run<'_, 'n> {
             CtKey::Status => num(super::super::matches::ct_status(ct).into()),
             CtKey::Mark if ct.made_up => entry("the connection mark".into()),
             CtKey::Mark => num(ct.mark.into()),
-            // What `CT` in raw asks of the connection to come has no addresses, and zeros elsewhere (`nf_ct_tmpl_alloc`).
-            CtKey::Saddr
-            | CtKey::Daddr
-            | CtKey::Saddr4
-            | CtKey::Daddr4
-            | CtKey::Saddr6
-            | CtKey::Daddr6
-                if ct.template.is_some() =>
-            {
-                None
-            }
-            CtKey::ProtoSrc | CtKey::ProtoDst | CtKey::L3proto | CtKey::Protocol
-                if ct.template.is_some() =>
-            {
-                num(0)
-            }
             CtKey::L3proto => num(match self.family {
                 Family::V4 => 2,
                 Family::V6 => 10,

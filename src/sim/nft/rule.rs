@@ -435,11 +435,10 @@ impl<'n> Run<'_, 'n> {
                 },
                 Some(n),
             ) => {
-                let tracked = |s| !matches!(s, CtState::Untracked | CtState::Invalid);
                 let old = self
                     .ct
                     .as_ref()
-                    .filter(|c| tracked(c.state) && c.template.is_none());
+                    .filter(|c| is_tracked(c) && c.template.is_none());
                 if let Some(old) = old.map(|c| c.mark) {
                     self.set_connmark(low(n));
                     *effect = Effect::ConnMark { old, new: low(n) };
@@ -451,7 +450,7 @@ impl<'n> Run<'_, 'n> {
                     reply,
                 },
                 Some(n),
-            ) if self.ct.is_none() => {
+            ) if !self.ct.as_ref().is_some_and(is_tracked) => {
                 let option = match reply {
                     None => "--zone",
                     Some(false) => "--zone-orig",
@@ -557,4 +556,10 @@ fn verdict<'s>(at: At<'s, '_>, v: &'s Verdict<'_>) -> Next<'s> {
         Verdict::Goto(to) => Next::Verdict(TargetVerdict::Goto(to), Effect::Jump),
         Verdict::Queue => Next::End(End::new(End_::Queued, Reason::Rule(at.hit)), Effect::None),
     }
+}
+
+/// Whether the packet points at a connection or at a template; one that raw made untracked does not, so that `ct zone set` has it tracked after
+/// all (`nft_ct_set_zone_eval` in net/netfilter/nft_ct.c), where iptables' `CT` leaves it (`xt_ct_target`).
+fn is_tracked(ct: &Ct) -> bool {
+    !matches!(ct.state, CtState::Untracked | CtState::Invalid)
 }

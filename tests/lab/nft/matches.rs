@@ -32,12 +32,28 @@ pub fn some(r: &mut Prng, p: &Place<'_>, said: &mut Said) -> String {
     let n = r.one(&[0, 1, 1, 1, 2, 2, 3]);
     for _ in 0..n {
         let m = one(r, p, said);
-        if !m.is_empty() {
+        if !m.is_empty() && !lost_behind_gre(&out, &m) {
             out += &m;
             out.push(' ');
         }
     }
     out
+}
+
+/// nft 1.0.6 leaves `ip protocol gre` out of its listing where a concatenation with a port follows, taking the one for what the other rests on
+/// (and ends with a failed assertion where a port follows alone).
+fn lost_behind_gre(before: &str, m: &str) -> bool {
+    [
+        "protocol gre",
+        "protocol 47",
+        "nexthdr gre",
+        "nexthdr 47",
+        "l4proto gre",
+        "l4proto 47",
+    ]
+    .iter()
+    .any(|gre| before.contains(gre))
+        && m.contains("th ")
 }
 
 fn one(r: &mut Prng, p: &Place<'_>, said: &mut Said) -> String {

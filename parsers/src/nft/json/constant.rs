@@ -75,7 +75,7 @@ fn constant<'a>(v: &Value<'a>, ty: Type) -> Option<Const<'a>> {
 }
 
 /// A constant that is a number.
-fn number(v: &Value<'_>, ty: Type) -> Option<u128> {
+pub(super) fn number(v: &Value<'_>, ty: Type) -> Option<u128> {
     let n = match &v.data {
         Data::Bool(b) => return Some(u128::from(*b)),
         Data::Number => v.number()?,

@@ -4,13 +4,13 @@ use super::context::Context;
 use super::element::{Mapped, milliseconds};
 use super::expr::{expr, map_ref, presence, relation, set_name};
 use super::read::Value;
-use super::{nat, words};
+use super::{constant, nat, words};
 use crate::common::{Span, Text};
 use crate::nft::TableFamily;
 use crate::nft::expr::{CtKey, RelOp};
 use crate::nft::stmt::{Limit, Reject, Update, UpdateOp, Verdict};
 use crate::nft::types::Type;
-use crate::nft::typing::{settle_fib, types_of};
+use crate::nft::typing::{beyond_prefix, settle_fib, types_of};
 use crate::nft::{Expr, Place, Stmt};
 use std::borrow::Cow;
 
@@ -121,7 +121,13 @@ fn matching<'a>(cx: &mut Context<'a>, v: &Value<'a>) -> Option<Stmt<'a>> {
         };
     }
     let types = types_of(&left, cx.family);
-    let right = expr(cx, value, &types);
+    let mut right = expr(cx, value, &types);
+    if let Some(("prefix", inner)) = value.tagged()
+        && let [ty] = *types
+        && let Some(addr) = inner.get("addr").and_then(|a| constant::number(a, ty))
+    {
+        beyond_prefix(&mut left, &mut right, addr, ty.bits());
+    }
     settle_fib(&mut left, &right);
     let op = match v.get_str("op") {
         Some(op) => relation(op, &types, &right)?,

@@ -5,7 +5,7 @@ use super::lex::Tok;
 use super::parser::{Parser, describe};
 use crate::common::{Diagnostic, Text};
 use crate::nft::expr::{BinOp, CtKey, RelOp};
-use crate::nft::typing::settle_fib;
+use crate::nft::typing::{beyond_prefix, settle_fib};
 use crate::nft::{Const, Expr, Part, Place, Rule, Stmt, TableFamily, Type, Verdict};
 
 /// Reads one rule.
@@ -165,7 +165,13 @@ impl<'a> Parser<'a> {
         if op.is_some() {
             self.lex.advance();
         }
-        let right = self.right(&types, depth)?;
+        let start = self.lex.start;
+        let mut right = self.right(&types, depth)?;
+        if let ([_], Some((addr, _))) = (&types[..], self.lex.since(start).split_once('/'))
+            && let Some(addr) = ty.number(addr)
+        {
+            beyond_prefix(&mut left, &mut right, addr, ty.bits());
+        }
         settle_fib(&mut left, &right);
         // `tcp flags syn / fin,syn,rst`.
         if self.lex.eat("/") {
