@@ -702,3 +702,21 @@ fn the_outer_packet_of_an_ipv6_tunnel() {
         &["forwarded out=ens4 hit=raw/OUTPUT/1 hit=raw/OUTPUT/2"],
     );
 }
+
+/// `ip_vs_update_conntrack` makes conntrack expect the real server's answers only where IPVS translates (`IP_VS_FWD_MASQ`); a server that is
+/// reached by routing answers with the Service's address.
+#[test]
+fn conntrack_expects_answers_of_a_routed_server_from_the_service() {
+    for (method, expected) in [("Masq", "10.233.98.39"), ("Route", "172.19.100.2")] {
+        let s = node(
+            VIP,
+            &format!("TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 {method} 1"),
+        )
+        .table(
+            "mangle",
+            &format!("-A POSTROUTING -m conntrack --ctreplsrc {expected}"),
+        )
+        .snapshot();
+        check(&s, TO_V, &["forwarded hit=mangle/POSTROUTING/1"]);
+    }
+}

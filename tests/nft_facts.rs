@@ -543,3 +543,70 @@ table ip t {
     let end = "forwarded hit=t/between/1 no=t/between/2 no=t/between/3 no=t/between/4 no=t/between/5 hit=t/later/1 hit=t/later/2";
     check(&s, THROUGH, &[end]);
 }
+
+/// nft up to 1.0.6 sends two inequalities of neighbouring fields as one, and lists them as two (`stmt_reduce` in nftables `src/rule.c`).
+#[test]
+fn two_inequalities_side_by_side_may_be_one_in_the_kernel() {
+    let chain = |rule: &str| {
+        node(&format!(
+            "\
+table inet t {{
+	chain c {{
+		type filter hook forward priority filter; policy accept;
+		{rule} counter packets 0 bytes 0
+	}}
+}}
+"
+        ))
+    };
+    // One of them holds: both ways.
+    let s = chain("tcp sport != 40000 tcp dport != 81");
+    check(
+        &s,
+        THROUGH,
+        &["forwarded p=? hit=t/c/1", "forwarded p=? no=t/c/1"],
+    );
+    let s = chain("ip6 nexthdr != tcp ip6 hoplimit != 9");
+    check(
+        &s,
+        THROUGH6,
+        &["forwarded p=? hit=t/c/1", "forwarded p=? no=t/c/1"],
+    );
+    // Both or none: it is the same.
+    let s = chain("tcp sport != 40001 tcp dport != 81");
+    check(&s, THROUGH, &["forwarded sure=yes hit=t/c/1"]);
+    let s = chain("tcp sport != 40000 tcp dport != 80");
+    check(&s, THROUGH, &["forwarded sure=yes no=t/c/1"]);
+    // Not side by side, or longer than nft takes together.
+    let s = chain("ip saddr != 10.1.0.50 tcp dport != 81");
+    check(&s, THROUGH, &["forwarded sure=yes no=t/c/1"]);
+    let s = chain("ip saddr != 10.1.0.50 ip daddr != 10.3.0.99");
+    check(&s, THROUGH, &["forwarded sure=yes no=t/c/1"]);
+    // What comes behind them decides alone.
+    let s = chain("tcp sport != 40000 tcp dport != 81 meta mark 1");
+    check(&s, THROUGH, &["forwarded sure=yes no=t/c/1"]);
+}
+
+/// Only to link-local addresses the device is part of the question (`nft_fib6_flowi_init`); ::1 has the scope of one and is none.
+#[test]
+fn the_type_of_loopback_is_asked_without_a_device() {
+    let s = node(
+        "\
+table ip6 t {
+	chain there {
+		type nat hook output priority -95; policy accept;
+		redirect
+	}
+
+	chain behind {
+		type filter hook output priority filter; policy accept;
+		fib daddr . oif type != unreachable counter packets 0 bytes 0
+	}
+}
+",
+    );
+    let out6 = OUT
+        .replace("10.1.0.1", "fd01::1")
+        .replace("10.3.0.10", "fd03::10");
+    check(&s, &out6, &["local hit=t/behind/1"]);
+}

@@ -176,13 +176,11 @@ impl Run<'_, '_> {
     /// `rpfilter_mt` (`net/ipv4/netfilter/ipt_rpfilter.c` and `ip6t_rpfilter.c)`: whether the match's own test holds, before
     /// `--invert`.
     pub(super) fn match_rpfilter(&mut self, m: Rpfilter) -> bool {
-        let Some(dev) = self.iif else {
+        // Looped-back packets pass (`rpfilter_is_loopback`).
+        let from_outside = |d: &DevId| !self.node.device(*d).is_loopback();
+        let Some(dev) = self.iif.filter(from_outside) else {
             return !m.invert;
         };
-        // Looped-back packets pass (`rpfilter_is_loopback`).
-        if self.node.device(dev).is_loopback() {
-            return !m.invert;
-        }
         let src = self.skb.src;
         let dst = self.skb.dst;
         let ok = match self.family {

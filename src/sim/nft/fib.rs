@@ -128,7 +128,8 @@ impl<'n> Run<'_, 'n> {
         } else {
             (self.skb.src, self.skb.dst)
         };
-        let oif = if super::super::masq::scope6(to) <= 2 {
+        // `IPV6_ADDR_LINKLOCAL`, which ::1 is not.
+        let oif = if super::super::masq::scope6(to) == 2 {
             dev.or(self.iif).or(self.oif)
         } else {
             dev.filter(|d| f.iif && self.node.l3_master(*d).is_some())

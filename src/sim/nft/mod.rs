@@ -1,5 +1,6 @@
 //! Walking the rules of nftables: `nft_do_chain` (`net/netfilter/nf_tables_core.c`).
 
+mod compare;
 mod dynset;
 mod eval;
 mod fib;

@@ -7,10 +7,10 @@ use super::super::run::{End, Flow, Run};
 use super::value::Val;
 use super::{At, RuleEnd};
 use crate::trace::{CtState, Effect, ForkKind, Reason, Step, StepKind, Verdict as End_};
-use nfwhy_parsers::nft::expr::{CtKey, Meta, RelOp};
+use nfwhy_parsers::nft::expr::{CtKey, Meta};
 use nfwhy_parsers::nft::fields::Header;
 use nfwhy_parsers::nft::stmt::Reject;
-use nfwhy_parsers::nft::{Const, ElementData, Expr, Part, Rule, Stmt, Verdict};
+use nfwhy_parsers::nft::{ElementData, Expr, Rule, Stmt, Verdict};
 use nfwhy_parsers::{Family, Proto};
 
 /// What a statement comes to.
@@ -47,8 +47,21 @@ impl<'n> Run<'_, 'n> {
             let place = forks.map_or(begin, |n| begin + n + 1);
             me.steps.insert(place, Step { view, kind });
         };
+        let mut done = 0;
         for (i, stmt) in rule.stmts.iter().enumerate() {
-            match self.nft_stmt(at, stmt, &rule.stmts[i + 1..], &mut effect)? {
+            if i < done {
+                continue;
+            }
+            let joined = self.nft_joined(at, rule.stmts.get(i..).unwrap_or_default())?;
+            let next = match joined {
+                Some(true) => {
+                    done = i + 2;
+                    continue;
+                }
+                Some(false) => Next::Break,
+                None => self.nft_stmt(at, stmt, &rule.stmts[i + 1..], &mut effect)?,
+            };
+            match next {
                 Next::On => {}
                 Next::Break => {
                     // What stands behind the counter fails after the packet was counted.
@@ -273,136 +286,6 @@ impl<'n> Run<'_, 'n> {
         )
     }
 
-    /// Whether a match further on, with nothing but matches before it, fails for certain.
-    fn nft_surely_not(&mut self, at: At<'_, 'n>, later: &[Stmt<'n>]) -> Flow<bool> {
-        for s in later {
-            match s {
-                Stmt::Match { left, op, right } if !draws(left) => {
-                    if matches!(self.nft_compare(at, left, *op, right)?, Tri::No) {
-                        return Ok(true);
-                    }
-                }
-                Stmt::Match { .. } => {}
-                // Whether the packet is counted is to be told as well.
-                _ => return Ok(false),
-            }
-        }
-        Ok(false)
-    }
-
-    fn nft_compare(
-        &mut self,
-        at: At<'_, 'n>,
-        left: &Expr<'n>,
-        op: RelOp,
-        right: &Expr<'n>,
-    ) -> Flow<Tri> {
-        if let (
-            Expr::Numgen {
-                modulus, offset, ..
-            },
-            Expr::Part(part),
-        ) = (left, right)
-        {
-            return Ok(self.nft_share(at, (*modulus, *offset), op, part));
-        }
-        let Some(val) = self.nft_eval(at, left)? else {
-            return Ok(Tri::No);
-        };
-        let ordered = |n: u128, m: u128| match op {
-            RelOp::Lt => n < m,
-            RelOp::Le => n <= m,
-            RelOp::Gt => n > m,
-            _ => n >= m,
-        };
-        Ok(match (op, right) {
-            (RelOp::Eq | RelOp::Ne, Expr::Set(_) | Expr::SetRef(_)) => {
-                let mut found = self.nft_in_set(at, &val, right)?;
-                if let (Tri::Yes, RelOp::Eq, Expr::SetRef(set)) = (&found, op, right)
-                    && !self.nft_element_lets(at, set, &val)?
-                {
-                    found = Tri::No;
-                }
-                found.not(op == RelOp::Ne)
-            }
-            (RelOp::Eq | RelOp::Ne, Expr::Part(p)) => nft_fits(&val, p).not(op == RelOp::Ne),
-            (RelOp::Eq | RelOp::Ne, Expr::Concat(list)) => {
-                let parts: Vec<Part<'_>> = list
-                    .iter()
-                    .filter_map(|e| match e {
-                        Expr::Part(p) => Some(p.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                val.is_key(&parts).not(op == RelOp::Ne)
-            }
-            (RelOp::Any | RelOp::None, r) => {
-                let Some(want) = self.nft_eval(at, r)? else {
-                    return Ok(Tri::No);
-                };
-                match (val.num(), want.num()) {
-                    (Some(n), Some(m)) => Tri::of((n & m != 0) == (op == RelOp::Any)),
-                    (_, Some(m)) => val
-                        .ask(&format!("has any of the flags {m:#x}"))
-                        .not(op == RelOp::None),
-                    _ => val.ask("has any of the flags").not(op == RelOp::None),
-                }
-            }
-            (_, r) => {
-                let Some(want) = self.nft_eval(at, r)? else {
-                    return Ok(Tri::No);
-                };
-                let equality = matches!(op, RelOp::Eq | RelOp::Ne);
-                match (&val, &want) {
-                    (Val::Num(n), Val::Num(m)) if equality => {
-                        Tri::of((n == m) == (op == RelOp::Eq))
-                    }
-                    (Val::Num(n), Val::Num(m)) => Tri::of(ordered(*n, *m)),
-                    (Val::Span(lo, hi), Val::Num(m))
-                        if !equality && ordered(*lo, *m) == ordered(*hi, *m) =>
-                    {
-                        Tri::of(ordered(*lo, *m))
-                    }
-                    (Val::Text(t), Val::Text(u)) if equality => {
-                        Tri::of((t == u) == (op == RelOp::Eq))
-                    }
-                    _ => val.ask(&format!("compares as asked at {}", self.place(at.hit))),
-                }
-            }
-        })
-    }
-
-    /// `numgen random mod 100 < 30`: two branches, not a hundred.
-    fn nft_share(
-        &mut self,
-        at: At<'_, 'n>,
-        (modulus, offset): (u32, u32),
-        op: RelOp,
-        part: &Part<'_>,
-    ) -> Tri {
-        let (lo, hi) = match part {
-            Part::One(Const::Num(n)) => (*n, *n),
-            Part::Range(lo, hi) => (*lo, *hi),
-            _ => return Tri::No,
-        };
-        let holds = |n: u128| match op {
-            RelOp::Eq => (lo..=hi).contains(&n),
-            RelOp::Ne => !(lo..=hi).contains(&n),
-            RelOp::Lt => n < lo,
-            RelOp::Le => n <= lo,
-            RelOp::Gt => n > lo,
-            RelOp::Ge => n >= lo,
-            RelOp::Any => n & lo != 0,
-            RelOp::None => n & lo == 0,
-        };
-        // Past a million the share is that of the first million.
-        let drawn = modulus.min(1 << 20);
-        let first = u128::from(offset);
-        let yes = (0..drawn).fold(0u32, |sum, n| sum + u32::from(holds(u128::from(n) + first)));
-        let share = f64::from(yes) / f64::from(drawn.max(1));
-        Tri::of(self.fork(ForkKind::Statistic(at.hit), &[share, 1.0 - share]) == 0)
-    }
-
     /// `meta mark set ...` and the like.
     fn nft_set<'s>(
         &mut self,
@@ -528,21 +411,6 @@ impl<'n> Run<'_, 'n> {
             &format!("no transparent socket listens on {port} ({place})"),
         );
         Ok(if taken { Next::On } else { Next::Break })
-    }
-}
-
-/// A value that is equal to the constant, or lies among the constants; exact for what names no flags.
-fn nft_fits(val: &Val<'_>, part: &Part<'_>) -> Tri {
-    val.fits(part)
-}
-
-/// Whether evaluating it forks.
-fn draws(e: &Expr<'_>) -> bool {
-    match e {
-        Expr::Numgen { .. } | Expr::Jhash { .. } | Expr::Symhash { .. } | Expr::Map { .. } => true,
-        Expr::Concat(list) => list.iter().any(draws),
-        Expr::Binary { left, right, .. } => draws(left) || draws(right),
-        _ => false,
     }
 }
 
