@@ -610,3 +610,27 @@ table ip6 t {
         .replace("10.3.0.10", "fd03::10");
     check(&s, &out6, &["local hit=t/behind/1"]);
 }
+
+/// The identifier of a ping takes the place of its ports (`nf_nat_l4proto_unique_tuple` in net/netfilter/nf_nat_core.c).
+#[test]
+fn a_ping_whose_identifier_is_drawn_is_translated_though_its_address_stays() {
+    for (flags, seen) in [(" random", "hit"), ("", "no")] {
+        let s = node(&format!(
+            "\
+table ip t {{
+	chain nat {{
+		type nat hook postrouting priority srcnat; policy accept;
+		masquerade{flags}
+	}}
+
+	chain behind {{
+		type filter hook postrouting priority 200; policy accept;
+		ct status snat counter packets 0 bytes 0
+	}}
+}}
+"
+        ));
+        let ping = r#"{"src":"10.3.0.1","dst":"10.3.0.10","proto":"icmp","origin":"local"}"#;
+        check(&s, ping, &[&format!("forwarded {seen}=t/behind/1")]);
+    }
+}

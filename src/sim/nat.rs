@@ -194,6 +194,21 @@ impl Run<'_, '_> {
         }
     }
 
+    /// A ping's identifier is drawn anew where ports would be (`nf_nat_l4proto_unique_tuple`), which makes the connection a translated one
+    /// though its addresses stay; that the same one is drawn is left aside.
+    fn draw_id(&mut self, n: &Nat, source: bool) {
+        if !matches!(self.skb.proto, Proto::ICMP | Proto::ICMPV6) || !(n.random || n.random_fully) {
+            return;
+        }
+        if let Some(ct) = &mut self.ct {
+            if source {
+                ct.src_nat = true;
+            } else {
+                ct.dst_nat = true;
+            }
+        }
+    }
+
     /// Whether the packet's connection can be set up; targets in other states let the packet go on
     /// (they are reached only through `nf_nat_inet_fn`, so this guards broken dumps).
     fn can_nat(&self) -> bool {
@@ -298,6 +313,7 @@ impl Run<'_, '_> {
             port = self.free_port(addr, port, n.ports);
         }
         self.set_up(source, addr, port, kind, hit, depth);
+        self.draw_id(n, source);
         Ok(TargetVerdict::Nat)
     }
 
@@ -335,6 +351,7 @@ impl Run<'_, '_> {
                 });
                 let port = self.free_port(addr, port, n.ports);
                 self.set_up(true, addr, port, NatKind::Masquerade, hit, depth);
+                self.draw_id(n, true);
                 Ok(TargetVerdict::Nat)
             }
             super::masq::Found::None => {
@@ -380,6 +397,7 @@ impl Run<'_, '_> {
         };
         let port = Self::ports_of(n, self.skb.dport, false);
         self.set_up(false, addr, port, NatKind::Redirect, hit, depth);
+        self.draw_id(n, false);
         Ok(TargetVerdict::Nat)
     }
 

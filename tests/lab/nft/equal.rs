@@ -65,11 +65,7 @@ fn records(source: &str, json: bool) -> BTreeMap<String, String> {
                     nft::text::parse_rule(source, at.at, t.family)
                 };
                 strip(&mut rule.stmts);
-                let bad = if diagnostics.is_empty() {
-                    String::new()
-                } else {
-                    format!(" {diagnostics:?}")
-                };
+                let bad = reported(&diagnostics);
                 out.insert(
                     format!("{name} {}:{}", c.name, i + 1),
                     format!("{rule:?}{bad}"),
@@ -98,11 +94,7 @@ fn records(source: &str, json: bool) -> BTreeMap<String, String> {
                 })
                 .collect();
             lines.sort();
-            let bad = if diagnostics.is_empty() {
-                String::new()
-            } else {
-                format!(" {diagnostics:?}")
-            };
+            let bad = reported(&diagnostics);
             out.insert(
                 format!("{name} elements {}", s.name),
                 format!("{}{bad}", lines.join("\n")),
@@ -113,6 +105,15 @@ fn records(source: &str, json: bool) -> BTreeMap<String, String> {
         }
     }
     out
+}
+
+/// That something is not understood; the two say so in words of their own.
+fn reported(diagnostics: &[nfwhy_parsers::Diagnostic]) -> &'static str {
+    if diagnostics.is_empty() {
+        ""
+    } else {
+        " reported"
+    }
 }
 
 fn strip(stmts: &mut [Stmt<'_>]) {
