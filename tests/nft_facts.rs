@@ -634,3 +634,26 @@ table ip t {{
         check(&s, ping, &[&format!("forwarded {seen}=t/behind/1")]);
     }
 }
+
+/// Only what a socket of the node sends has a cgroup (`nft_meta_get_eval_cgroup`).
+#[test]
+fn what_passes_through_is_of_no_cgroup() {
+    let s = node(
+        "\
+table inet t {
+	chain on_the_way {
+		type filter hook postrouting priority filter; policy accept;
+		meta cgroup 5 counter packets 0 bytes 0
+		meta cgroup != 5 counter packets 0 bytes 0
+	}
+}
+",
+    );
+    let none = "forwarded sure=yes no=t/on_the_way/1 no=t/on_the_way/2";
+    check(&s, THROUGH, &[none]);
+    let either = [
+        "forwarded hit=t/on_the_way/1 no=t/on_the_way/2",
+        "forwarded no=t/on_the_way/1 hit=t/on_the_way/2",
+    ];
+    check(&s, OUT, &either);
+}

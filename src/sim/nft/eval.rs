@@ -297,8 +297,10 @@ impl<'n> Run<'_, 'n> {
             Meta::Oiftype => Some(self.nft_iftype(oif?)),
             Meta::Iifgroup => Some(self.nft_group(iif?)),
             Meta::Oifgroup => Some(self.nft_group(oif?)),
-            Meta::Skuid => self.nft_owner(at, self.skb.uid, "user"),
-            Meta::Skgid => self.nft_owner(at, self.skb.gid, "group"),
+            Meta::Skuid => self.nft_owner(at, self.skb.uid, "user id"),
+            Meta::Skgid => self.nft_owner(at, self.skb.gid, "group id"),
+            // `nft_meta_get_eval_cgroup` asks the socket as well.
+            Meta::Cgroup => self.nft_owner(at, None, "cgroup"),
             Meta::Rtclassid if self.nft_has_no_route(at) => None,
             Meta::Rtclassid => num(0),
             Meta::Pkttype => num(self.nft_pkttype()),
@@ -317,7 +319,6 @@ impl<'n> Run<'_, 'n> {
             Meta::Priority
             | Meta::Secmark
             | Meta::Cpu
-            | Meta::Cgroup
             | Meta::Random
             | Meta::Time
             | Meta::Day
@@ -360,14 +361,14 @@ impl<'n> Run<'_, 'n> {
         let known = |c: &Ct| c.state == CtState::Established;
         match at.hook {
             Hook::Output | Hook::Postrouting if self.skb.local => Some(id.map_or_else(
-                || Val::unknown(format!("the sending process's {what} id")),
+                || Val::unknown(format!("the sending process's {what}")),
                 |n| Val::Num(n.into()),
             )),
             Hook::Input
                 if matches!(self.skb.proto, Proto::TCP | Proto::UDP)
                     && self.ct.as_ref().is_some_and(known) =>
             {
-                Some(Val::unknown(format!("the receiving process's {what} id")))
+                Some(Val::unknown(format!("the receiving process's {what}")))
             }
             _ => None,
         }
