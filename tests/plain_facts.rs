@@ -13,16 +13,24 @@ fn node() -> Files {
 /// The side on which a rule counts is the side that assumes what it asks for.
 #[test]
 fn what_a_rule_asks_for_is_assumed_where_it_counts() {
-    for (proto, option) in [("esp", "-m esp --espspi 5"), ("ah", "-m ah --ahspi 5")] {
+    for (proto, option, ends) in [
+        ("esp", "-m esp --espspi 5", 2),
+        ("ah", "-m ah --ahspi 5", 2),
+        (
+            "esp",
+            "-m esp --espspi 5 -m mac --mac-source 02:00:00:00:00:99",
+            3,
+        ),
+    ] {
         let s = node()
             .table("filter", &format!("-A FORWARD -p {proto} {option}"))
             .snapshot();
         let number = if proto == "ah" { "51" } else { "50" };
         let packet =
             format!(r#"{{"src":"10.1.0.50","dst":"10.3.0.10","proto":"{number}","iif":"eth0"}}"#);
-        let ends = walk(&s, &packet);
-        assert_eq!(ends.len(), 2, "{proto}");
-        for end in &ends {
+        let all = walk(&s, &packet);
+        assert_eq!(all.len(), ends, "{option}");
+        for end in &all {
             let said = end.assumptions.join("; ");
             let counts = end.hits().next().is_some();
             assert_eq!(counts, !said.contains("not"), "{proto}: {said}");
