@@ -1,6 +1,8 @@
 //! Bytes in: the only module that reads files.
 
 mod large;
+#[cfg(target_os = "linux")]
+pub mod live;
 
 use nfwhy_parsers::recognise::{Kind, recognise};
 use std::fs;

@@ -1,0 +1,3 @@
+//! To come.
+
+pub(super) fn read(_reading: &mut super::Reading) {}
