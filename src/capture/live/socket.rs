@@ -161,9 +161,10 @@ impl Socket {
                 match header.kind {
                     NLMSG_NOOP => {}
                     NLMSG_DONE | NLMSG_ERROR => {
-                        let code = header.payload.get(..4).map_or(0, |b| {
-                            i32::from_ne_bytes(b.try_into().unwrap_or_default())
-                        });
+                        let code = header
+                            .payload
+                            .get(..4)
+                            .map_or(0, |b| i32::from_ne_bytes(b.try_into().unwrap_or_default()));
                         if code != 0 {
                             return Err(Errno::from_raw(code.wrapping_neg()).into());
                         }
