@@ -227,6 +227,15 @@ impl Type {
             .or_else(|| integer(text, self.bits()))
     }
 
+    /// The name of a constant, as `nft list ruleset` prints it; `None` where it prints a number.
+    pub fn name_of(self, n: u128) -> Option<&'static str> {
+        if matches!(self, Self::Integer(_)) {
+            return None;
+        }
+        let named = self.names().iter().find(|(_, v)| u128::from(*v) == n);
+        named.map(|(name, _)| *name)
+    }
+
     /// Names of its constants.
     fn names(self) -> &'static [(&'static str, u32)] {
         match self {
@@ -517,6 +526,21 @@ mod tests {
             (Type::CtEvent, "destroy", 4),
         ] {
             assert_eq!(ty.number(name), Some(number), "{ty:?} {name}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_names_that_nft_prints() {
+        for (ty, number, name) in [
+            (Type::CtState, 2, Some("established")),
+            (Type::EtherType, 0x0800, Some("ip")),
+            (Type::PktType, 0, Some("host")),
+            (Type::Dscp, 46, Some("ef")),
+            (Type::Dscp, 47, None),
+            (Type::Integer(8), 46, None),
+            (Type::Mark, 1, None),
+        ] {
+            assert_eq!(ty.name_of(number), name, "{ty:?} {number}");
         }
     }
 

@@ -1,10 +1,27 @@
 //! nf_tables: what `nft -a list ruleset` prints, of what the kernel says over nfnetlink.
 
+mod datatype;
+mod elements;
+mod expr;
+mod exthdr;
+mod keys;
+mod lift;
+mod matches;
+mod nat;
+mod objects;
+mod print;
+mod protocols;
 mod read;
+mod stmt;
+mod userdata;
+mod value;
+mod words;
 
 use super::socket::Refusal;
 use super::{Reading, has_module};
+use nfwhy_parsers::recognise::Kind;
 use read::Dumps;
+use value::Devices;
 
 const COMMAND: &str = "nft -a list ruleset";
 
@@ -20,8 +37,20 @@ pub(super) fn ruleset() -> Result<Dumps, Refusal> {
 pub(super) fn read(reading: &mut Reading) {
     match ruleset() {
         Ok(dumps) => {
-            let _ruleset = dumps.ruleset();
+            let ruleset = dumps.ruleset();
+            let (text, remarks) = print::ruleset(&ruleset, &devices());
+            reading.put("nft", COMMAND, Kind::Nft, text);
+            reading.remarks.extend(remarks);
         }
         Err(e) => reading.cannot("nftables rules", &e, COMMAND),
     }
+}
+
+/// Names of devices by index: rules hold indexes, nft prints names.
+fn devices() -> Devices {
+    let Ok(all) = nix::net::if_::if_nameindex() else {
+        return Devices::new();
+    };
+    let name = |i: &nix::net::if_::Interface| i.name().to_string_lossy().into_owned();
+    all.iter().map(|i| (i.index(), name(i))).collect()
 }

@@ -116,7 +116,7 @@ pub(in crate::capture::live) struct Expression<'a> {
 }
 
 /// A set or a map.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::capture::live) struct Set<'a> {
     pub name: Cow<'a, str>,
     pub handle: u64,
@@ -450,24 +450,7 @@ impl<'a> Builder<'a> {
 
     fn set(&mut self, message: &'a [u8], elements: Option<&'a Messages>) -> Option<()> {
         let (table, body) = self.table_of(message)?;
-        let mut set = Set {
-            name: Cow::default(),
-            handle: 0,
-            flags: 0,
-            key_type: 0,
-            key_len: 0,
-            data_type: None,
-            data_len: 0,
-            object_type: None,
-            policy: 0,
-            size: None,
-            fields: Vec::new(),
-            timeout: None,
-            gc_interval: None,
-            userdata: &[],
-            expressions: Vec::new(),
-            elements: Vec::new(),
-        };
+        let mut set = Set::default();
         for (kind, v) in attrs(body) {
             match kind {
                 2 => set.name = text(v),
