@@ -104,49 +104,6 @@ fn draw(seed: u64) -> (Spec, bool, Prng) {
     (spec, stateful, r)
 }
 
-/// A node with rule sets of nft, alone or beside those of iptables.
-fn draw_nft(seed: u64) -> (Spec, bool, Prng) {
-    let mut r = Prng::new(seed);
-    let plain = r.chance(30);
-    let mut spec = topology::make(&mut r, plain);
-    spec.json = r.chance(50);
-    let fresh = r.chance(12);
-    let mut mood = rules::Mood {
-        random: r.chance(30),
-        stateful: fresh,
-        odd: r.chance(15),
-        rules: 12 + r.below(30),
-    };
-    if r.chance(25) {
-        for v6 in [false, true] {
-            let affinity = fresh;
-            spec.native.push(lab::nft::kube::make(&mut r, v6, affinity));
-        }
-        if r.chance(50) {
-            mood.random = false;
-            mood.rules = 10;
-            spec.native.extend(lab::nft::tables::make(&mut r, mood));
-        }
-    } else {
-        spec.native = lab::nft::tables::make(&mut r, mood);
-    }
-    match r.below(10) {
-        0..3 => {
-            let (set_specs, lines) = sets::make(&mut r);
-            spec.sets = lines;
-            spec.tables = rules::make(&mut r, &set_specs, mood);
-        }
-        3 => {
-            let backend = r.one(&[Backend::Legacy, Backend::Nft]);
-            for v6 in [false, true] {
-                spec.tables.extend(kube::make(&mut r, backend, v6));
-            }
-        }
-        _ => {}
-    }
-    (spec, fresh, r)
-}
-
 /// How a node is drawn of a seed.
 type Draw = fn(u64) -> (Spec, bool, Prng);
 
@@ -281,7 +238,7 @@ fn random_nodes_do_as_the_kernel_does() {
 #[test]
 fn nodes_of_nft_do_as_the_kernel_does() {
     if goes_on("nodes_of_nft_do_as_the_kernel_does") {
-        run(draw_nft, 24);
+        run(lab::nft::draw::node, 24);
     }
 }
 

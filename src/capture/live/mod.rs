@@ -70,6 +70,13 @@ impl Reading {
         reading
     }
 
+    /// Of the network namespace of the calling thread, the rule set of nf_tables alone.
+    pub fn of_nf_tables() -> Self {
+        let mut reading = Self::default();
+        nf_tables::read(&mut reading);
+        reading
+    }
+
     fn put(&mut self, name: &'static str, command: &'static str, kind: Kind, text: String) {
         self.outputs.push(Output {
             name,

@@ -6,6 +6,7 @@
 
 pub mod conn;
 pub mod counters;
+pub mod draw;
 pub mod equal;
 pub mod kube;
 pub mod listing;

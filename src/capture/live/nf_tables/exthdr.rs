@@ -90,11 +90,11 @@ impl Place {
     /// Of its attributes.
     pub fn of(data: &[u8]) -> Option<Self> {
         Some(Self {
-            op: be32(data, 7).unwrap_or(IPV6),
+            op: be32(data, 6).unwrap_or(IPV6),
             kind: find(data, 2)?.u8(0)?,
             offset: be32(data, 3)?.checked_mul(8)?,
             len: be32(data, 4)?.checked_mul(8)?,
-            present: be32(data, 6).unwrap_or_default() & 1 == 1,
+            present: be32(data, 5).unwrap_or_default() & 1 == 1,
         })
     }
 
@@ -233,7 +233,7 @@ pub(super) fn declared<'a>(op: u32, desc: u32, which: u32) -> Option<Ex<'a>> {
 /// The option that `reset` takes out.
 pub(super) fn whole(data: &[u8]) -> Option<String> {
     let kind = find(data, 2)?.u8(0)?;
-    if be32(data, 7)? != TCPOPT {
+    if be32(data, 6)? != TCPOPT {
         return None;
     }
     let known = TCP.iter().find(|(k, ..)| *k == kind);

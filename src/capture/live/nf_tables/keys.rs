@@ -55,7 +55,8 @@ const META: &[(u32, &str, Type, u32)] = &[
 pub(super) fn meta<'a>(key: u32) -> Option<Ex<'a>> {
     let (_, name, ty, bits) = META.iter().find(|(k, ..)| *k == key)?;
     let ty = match ty {
-        Type::Integer(n) => integer((*n).into(), true),
+        // Random bits have no order; nft takes them as the network's (`meta_templates` in nftables `src/meta.c`).
+        Type::Integer(n) => integer((*n).into(), key != 24),
         // The ether type stands in the packet's order (`nft_meta_get_eval`).
         ty => with_order(*ty),
     };

@@ -13,6 +13,7 @@ use super::words::{put, set_text};
 use super::{keys, stmt, userdata};
 use crate::capture::live::attr::{Numbers as _, find};
 use keys::be32;
+use nfwhy_parsers::nft::fields::Header;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -129,9 +130,9 @@ impl<'a> Lift<'a> {
             }
             b"hash" => self.hash(d),
             b"payload" if find(d, 5).is_some() => self.write_payload(d),
-            b"exthdr" if find(d, 8).is_some() => {
+            b"exthdr" if find(d, 7).is_some() => {
                 let key = super::exthdr::of(d)?;
-                let value = self.registers.get(be32(d, 8)?)?.clone();
+                let value = self.registers.get(be32(d, 7)?)?.clone();
                 self.write(key, value)
             }
             b"exthdr" if find(d, 1).is_none() => {
@@ -163,8 +164,10 @@ impl<'a> Lift<'a> {
         }
     }
 
-    /// A step in words.
+    /// A step in words. What it does, it does for packets that got past the matches before it: none of these is left out for what comes
+    /// behind (`rule_maybe_reset_payload_deps` in nftables `src/netlink_delinearize.c`).
     pub fn say(&mut self, text: String) -> Option<()> {
+        self.deps = Deps::default();
         self.steps.push(Step::Words(text));
         Some(())
     }
@@ -180,8 +183,14 @@ impl<'a> Lift<'a> {
         {
             return Some(Ex { bits, ..left });
         }
-        let text = left.ty.ty == nfwhy_parsers::nft::Type::Ifname;
-        (text || bits >= left.bits).then_some(left)
+        // Names that begin so, and the first bytes of what stands in the network's order: a prefix.
+        let beginning = match left.kind {
+            Kind::Words(..) | Kind::Meta(..) => {
+                left.ty.ty == nfwhy_parsers::nft::Type::Ifname || !left.ty.host
+            }
+            _ => false,
+        };
+        (beginning || bits >= left.bits).then_some(left)
     }
 
     fn immediate(&mut self, d: &'a [u8]) -> Option<()> {
@@ -345,13 +354,24 @@ impl<'a> Lift<'a> {
                 return self.say(text);
             }
         }
-        let key = self.protocols.complete(base, offset, bits);
+        let key = self.named(base, offset, bits);
         self.write(key, value)
     }
 
     /// Gives the packet's bytes in an expression their names, and leaves out the matches that these imply.
     pub fn settle(&mut self, ex: Ex<'a>) -> Ex<'a> {
         self.settled(ex, 0)
+    }
+
+    /// The packet's bytes by name. Behind a match of a protocol that has no ports nft says no `th dport`.
+    pub fn named(&self, base: u8, offset: u32, bits: u32) -> Ex<'a> {
+        let ex = self.protocols.complete(base, offset, bits);
+        match ex.kind {
+            Kind::Field(f) if f.header == Header::Th && self.deps.transport.is_some() => {
+                super::protocols::raw(base, offset, bits)
+            }
+            _ => ex,
+        }
     }
 
     fn settled(&mut self, ex: Ex<'a>, depth: u8) -> Ex<'a> {
@@ -366,7 +386,7 @@ impl<'a> Lift<'a> {
         } = ex;
         let kind = match kind {
             Kind::Payload { base, offset } => {
-                let named = self.protocols.complete(base, offset, bits);
+                let named = self.named(base, offset, bits);
                 self.imply(&named);
                 return named;
             }

@@ -4,7 +4,7 @@ use super::elements::{self, Part};
 use super::expr::{Ex, Kind, Needs, Op};
 use super::lift::{Lift, Step};
 use super::print::Env;
-use super::protocols::run;
+use super::protocols::{LINK, raw, run};
 use super::read::Set;
 use super::value::{self, Reads};
 use super::words::{put, reads, set_text};
@@ -123,7 +123,7 @@ pub(super) struct Deps {
     /// `meta nfproto`, `meta protocol`, `ether type`.
     network: Option<usize>,
     /// `meta l4proto`, `ip protocol`.
-    transport: Option<usize>,
+    pub transport: Option<usize>,
     /// `icmp type`.
     icmp: Option<usize>,
 }
@@ -151,6 +151,18 @@ impl<'a> Lift<'a> {
             }
         }
         let left = self.settle(left);
+        if let Right::Value(v) = &right
+            && left.ty.ty != Type::Ifname
+            && let Some(missing) = left.bits.checked_sub(u32::try_from(v.len()).ok()? * 8)
+            && missing >= 8
+            && matches!(left.kind, Kind::Words(..) | Kind::Meta(..))
+        {
+            if !matches!(op, Cmp::Eq | Cmp::Ne) {
+                return None;
+            }
+            let right = beginning(v, missing, left.bits)?;
+            return self.push(left, op, right);
+        }
         self.push(left, op, right)
     }
 
@@ -163,7 +175,7 @@ impl<'a> Lift<'a> {
         right: &Right<'a>,
     ) -> Option<Option<()>> {
         let whole = match left.kind {
-            Kind::Payload { base, offset } => self.protocols.complete(base, offset, left.bits),
+            Kind::Payload { base, offset } => self.named(base, offset, left.bits),
             _ => left.clone(),
         };
         let ty = whole.ty.ty;
@@ -222,10 +234,7 @@ impl<'a> Lift<'a> {
         // Of several fields, all must be as given; that not all are is no match of one field.
         let Some(fields) = fields.filter(|f| f.len() == 1 || op == Cmp::Eq) else {
             let left = match self.protocols.expand(base, offset, len) {
-                Some(_) => {
-                    let kind = Kind::Raw { base, offset, len };
-                    Ex::new(kind, super::datatype::integer(len, false), len)
-                }
+                Some(_) => raw(base, offset, len),
                 None => self.settle(left),
             };
             return self.push(left, op, Right::Value(v.to_vec().into()));
@@ -241,9 +250,7 @@ impl<'a> Lift<'a> {
             let right = if missing == 0 {
                 Right::Value(value.into())
             } else {
-                let n = value::number(&value, false)?.checked_shl(missing)?;
-                let to = n | (1u128.checked_shl(missing)?.wrapping_sub(1));
-                Right::Range(bytes(n, field.bits).into(), bytes(to, field.bits).into())
+                beginning(&value, missing, field.bits)?
             };
             self.push(field, op, right)?;
         }
@@ -320,16 +327,27 @@ impl<'a> Lift<'a> {
             Kind::Meta(16, _) => {
                 let number = u8::try_from(n).ok();
                 let implied = match (number, self.protocols.network) {
+                    (_, Some(Header::Ip)) if self.env.family == 2 => true,
+                    (_, Some(Header::Ip6)) if self.env.family == 10 => true,
                     (Some(1), Some(Header::Ip)) | (Some(58), Some(Header::Ip6)) => {
                         many(self.env.family)
                     }
                     _ => false,
                 };
-                if implied && self.told_by_meta(self.deps.network) {
+                let place = self.deps.network;
+                if implied && (self.told_by_meta(place) || self.asks_for_frames(place)) {
                     drop_step(&mut self.steps, self.deps.network.take());
                 }
                 self.protocols.transport = number;
                 self.deps.transport = here;
+            }
+            // Source address and ether type at once.
+            Kind::Raw {
+                base: LINK,
+                offset,
+                len,
+            } if offset.checked_add(*len) == Some(112) && *len > 16 => {
+                self.protocols.network = network(n & 0xffff);
             }
             Kind::Field(f) => match f.names {
                 ("ip", "protocol") | ("ip6", "nexthdr") => {
@@ -360,6 +378,22 @@ impl<'a> Lift<'a> {
         matches!(step, Some(Step::Match(m)) if matches!(m.left.kind, Kind::Meta(..)))
     }
 
+    /// Whether a match other than the one at this place looks at the frame.
+    fn asks_for_frames(&self, but: Option<usize>) -> bool {
+        let ether = |ex: &Ex<'_>| matches!(&ex.kind, Kind::Field(f) if f.header == Header::Ether);
+        let looks = |step: &Step<'_>| match step {
+            Step::Match(m) => match &inner(&m.left).kind {
+                Kind::Concat(all) => all.iter().any(ether),
+                Kind::Binary(_, left, _) => ether(left),
+                _ => ether(&m.left),
+            },
+            Step::Words(text) => text.contains("ether "),
+            Step::Gone => false,
+        };
+        let mut steps = self.steps.iter().enumerate();
+        steps.any(|(i, step)| Some(i) != but && looks(step))
+    }
+
     /// Leaves out the matches that an expression implies (`payload_dependency_kill` in nftables `src/payload.c`).
     pub fn imply(&mut self, ex: &Ex<'a>) {
         match &ex.kind {
@@ -381,10 +415,13 @@ impl<'a> Lift<'a> {
                 drop_step(&mut self.steps, self.deps.vlan.take());
             }
             Header::Ip | Header::Ip6 | Header::Arp => {
-                // Frames alone have an ether type: it says more than the header behind it where packets come from elsewhere too.
+                // Frames alone have an ether type: it says more than the header behind it where packets come from elsewhere too,
+                // unless something else of the frame is asked for.
                 let frames = matches!(self.env.family, 5 | 7);
                 if self.protocols.network == Some(header)
-                    && (frames || self.told_by_meta(self.deps.network))
+                    && (frames
+                        || self.told_by_meta(self.deps.network)
+                        || self.asks_for_frames(self.deps.network))
                 {
                     drop_step(&mut self.steps, self.deps.network.take());
                 }
@@ -420,11 +457,16 @@ impl Lift<'_> {
     pub fn imply_network(&mut self, header: Header) {
         self.imply_header(header, "");
     }
+}
 
-    /// A TCP reset implies TCP.
-    pub fn imply_tcp(&mut self) {
-        self.imply_header(Header::Tcp, "");
-    }
+/// All values of so many bits that begin with these, with so many missing.
+fn beginning<'a>(value: &[u8], missing: u32, bits: u32) -> Option<Right<'a>> {
+    let from = value::number(value, false)?.checked_shl(missing)?;
+    let to = from | 1u128.checked_shl(missing)?.wrapping_sub(1);
+    Some(Right::Range(
+        bytes(from, bits).into(),
+        bytes(to, bits).into(),
+    ))
 }
 
 fn drop_step(steps: &mut [Step<'_>], place: Option<usize>) {

@@ -107,10 +107,14 @@ fn table(out: &mut String, t: &Table<'_>, devices: &Devices, remarks: &mut Vec<S
     let mut strange = |what: &str, why: String| {
         remarks.push(format!("nftables: {what} in `{name} {}`: {why}", t.name));
     };
+    let mut between = if flags.is_empty() { "" } else { "\n" };
+    let mut gap = |out: &mut String| out.push_str(std::mem::replace(&mut between, "\n"));
     for o in &t.objects {
+        gap(out);
         object(out, o);
     }
     for s in t.sets.iter().filter(|s| s.flags & ANONYMOUS == 0) {
+        gap(out);
         if set(out, s, &env).is_none() {
             strange(
                 &format!("set `{}`", s.name),
@@ -119,9 +123,11 @@ fn table(out: &mut String, t: &Table<'_>, devices: &Devices, remarks: &mut Vec<S
         }
     }
     for f in &t.flowtables {
+        gap(out);
         flowtable(out, f);
     }
     for c in t.chains.iter().filter(|c| c.flags & BINDING == 0) {
+        gap(out);
         let _ = writeln!(out, "\tchain {} {{ # handle {}", c.name, c.handle);
         comment(out, "\t\t", userdata::comment(c.userdata));
         if let Some(hook) = &c.hook {

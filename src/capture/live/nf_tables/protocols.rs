@@ -114,14 +114,13 @@ impl Protocols {
         // A port of whatever transport there is.
         if base == TRANSPORT
             && len == 16
-            && self.transport.is_none()
             && let Some(field) = FIELDS
                 .iter()
                 .find(|f| f.header == Header::Th && f.offset == offset)
         {
             return of_field(field, len, 0);
         }
-        Ex::new(Kind::Raw { base, offset, len }, integer(len, false), len)
+        raw(base, offset, len)
     }
 
     /// The field that a mask picks of these bits, and how far it lies from the lowest one.
@@ -131,6 +130,11 @@ impl Protocols {
         let shift = len.checked_sub(first)?.checked_sub(bits)?;
         Some(of_field(field, len, shift))
     }
+}
+
+/// Bits without a name.
+pub(super) fn raw<'a>(base: u8, offset: u32, len: u32) -> Ex<'a> {
+    Ex::new(Kind::Raw { base, offset, len }, integer(len, false), len)
 }
 
 /// A field in so many bits of registers.

@@ -47,11 +47,6 @@ pub(super) fn set_comment(bytes: &[u8]) -> Option<&str> {
     text(find(bytes, 7)?)
 }
 
-/// The element's interval has no end (`NFTNL_SET_ELEM_F_INTERVAL_OPEN`).
-pub(super) fn open(bytes: &[u8]) -> bool {
-    number(bytes, 1).is_some_and(|flags| flags & 1 == 1)
-}
-
 /// `auto-merge`.
 pub(super) fn merges(bytes: &[u8]) -> bool {
     number(bytes, 2).is_some_and(|n| n != 0)
@@ -89,6 +84,9 @@ fn expression<'a>(kind: u32, data: &[u8], v6: Option<bool>, depth: u8) -> Option
             let mut parts = Vec::new();
             for (_, nest) in entries(data) {
                 parts.push(expression(number(nest, 0)?, find(nest, 1)?, v6, 1)?);
+            }
+            if parts.is_empty() {
+                return None;
             }
             let bits = parts.iter().map(|p| p.bits.next_multiple_of(32)).sum();
             Some(Ex::new(Kind::Concat(parts), integer(0, false), bits))
