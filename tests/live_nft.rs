@@ -86,6 +86,7 @@ fn captured_rule_sets_read_as_nft_lists_them() {
     let own = ["kube-nftables", "calico-nftables", "legacy-and-nft"];
     let own = own.map(|s| format!("{}/snapshots/{s}/nft.txt", env!("CARGO_MANIFEST_DIR")));
     let mut loaded = 0;
+    let mut bad = Vec::new();
     for path in own
         .iter()
         .map(String::as_str)
@@ -99,8 +100,8 @@ fn captured_rule_sets_read_as_nft_lists_them() {
             continue;
         }
         loaded += 1;
-        let found = compared();
-        assert!(found.is_empty(), "{path}:\n{}", found.join("\n"));
+        bad.extend(compared().into_iter().map(|d| format!("{path}: {d}")));
     }
+    assert!(bad.is_empty(), "{}\n{} differ", bad.join("\n"), bad.len());
     assert!(loaded >= 2, "only {loaded} were loaded");
 }

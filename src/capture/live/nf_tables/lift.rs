@@ -367,7 +367,7 @@ impl<'a> Lift<'a> {
     pub fn named(&self, base: u8, offset: u32, bits: u32) -> Ex<'a> {
         let ex = self.protocols.complete(base, offset, bits);
         match ex.kind {
-            Kind::Field(f) if f.header == Header::Th && self.deps.transport.is_some() => {
+            Kind::Field(f) if f.header == Header::Th && self.told_apart() => {
                 super::protocols::raw(base, offset, bits)
             }
             _ => ex,

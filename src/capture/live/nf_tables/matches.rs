@@ -123,7 +123,7 @@ pub(super) struct Deps {
     /// `meta nfproto`, `meta protocol`, `ether type`.
     network: Option<usize>,
     /// `meta l4proto`, `ip protocol`.
-    pub transport: Option<usize>,
+    transport: Option<usize>,
     /// `icmp type`.
     icmp: Option<usize>,
 }
@@ -376,6 +376,17 @@ impl<'a> Lift<'a> {
     fn told_by_meta(&self, place: Option<usize>) -> bool {
         let step = place.and_then(|at| self.steps.get(at));
         matches!(step, Some(Step::Match(m)) if matches!(m.left.kind, Kind::Meta(..)))
+    }
+
+    /// Whether a match before tells the transport protocol, and does no more than that (`payload_may_dependency_kill`).
+    pub fn told_apart(&self) -> bool {
+        let step = self.deps.transport.and_then(|at| self.steps.get(at));
+        match step {
+            Some(Step::Match(m)) => {
+                !many(self.env.family) || !matches!(m.left.kind, Kind::Field(_))
+            }
+            _ => false,
+        }
     }
 
     /// Whether a match other than the one at this place looks at the frame.

@@ -13,6 +13,8 @@ mod print;
 mod protocols;
 mod read;
 mod stmt;
+#[cfg(test)]
+mod tests;
 mod userdata;
 mod value;
 mod words;

@@ -37,7 +37,7 @@ impl<'e> Env<'e> {
 
     /// The chain that is part of a rule.
     pub fn bound(&self, name: &str) -> Option<&'e Chain<'e>> {
-        (self.depth < 8).then(|| self.bound.get(name).copied())?
+        (self.depth < 2).then(|| self.bound.get(name).copied())?
     }
 }
 

@@ -262,6 +262,25 @@ impl Dumps {
         Err(Refusal::Changing)
     }
 
+    /// Of messages that no kernel sent.
+    #[cfg(test)]
+    pub fn of_messages(
+        tables: Messages,
+        chains: Messages,
+        rules: Messages,
+        sets: Messages,
+        elements: Vec<Messages>,
+    ) -> Self {
+        Self {
+            tables,
+            chains,
+            rules,
+            sets,
+            elements,
+            ..Self::default()
+        }
+    }
+
     fn of(socket: &mut Socket) -> Result<Self, Refusal> {
         let request = Request::nfnetlink(ANY_FAMILY);
         let all =
