@@ -65,6 +65,18 @@ impl Messages {
             .map(|(kind, from, to)| (*kind, self.bytes.get(*from..*to).unwrap_or_default()))
     }
 
+    /// Made up ones, all of one type.
+    #[cfg(test)]
+    pub(super) fn of(payloads: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut all = Self::default();
+        for payload in payloads {
+            let from = all.bytes.len();
+            all.bytes.extend(payload);
+            all.spans.push((0, from, all.bytes.len()));
+        }
+        all
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.spans.clear();
