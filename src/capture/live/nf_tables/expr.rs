@@ -55,6 +55,8 @@ pub(super) enum Needs {
     Ip6,
     /// An IPv4 header.
     Ip,
+    /// A connection of IPv6, or of IPv4.
+    Connection(bool),
     /// An SCTP or DCCP header, by protocol.
     Transport(u8),
 }

@@ -185,16 +185,25 @@ fn unnamed<'a>(place: &Place) -> Option<Ex<'a>> {
 
 /// The field of an extension header that a mask picks: `frag @16,16` and the mask's bits.
 pub(super) fn masked<'a>(words: &str, first: u32, len: u32) -> Option<Ex<'a>> {
-    let (offset, all) = words.strip_prefix("frag @")?.split_once(',')?;
+    let (op, kind, words) = if let Some(words) = words.strip_prefix("frag @") {
+        (IPV6, 44, words)
+    } else {
+        let (kind, words) = words.strip_prefix("tcp option @")?.split_once(',')?;
+        (TCPOPT, kind.parse().ok()?, words)
+    };
+    let (offset, all) = words.split_once(',')?;
     let (offset, all): (u32, u32) = (offset.parse().ok()?, all.parse().ok()?);
     let place = Place {
-        op: IPV6,
-        kind: 44,
+        op,
+        kind,
         offset,
         len: all,
         present: false,
     };
-    place.field(offset.checked_add(first)?, len)
+    let field = place.field(offset.checked_add(first)?, len)?;
+    // Bits without a name are no field.
+    let named = !matches!(&field.kind, super::expr::Kind::Words(text, _) if text.contains(" @"));
+    named.then_some(field)
 }
 
 /// The field that a set was declared with: kind of header, number of the option or header, place among its fields.

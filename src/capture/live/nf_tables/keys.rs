@@ -92,14 +92,24 @@ const CT: &[(u32, &str, Type, u32, bool)] = &[
     (23, "id", Type::Integer(32), 32, false),
 ];
 
-/// A `ct` key: of one direction, or of the connection. `v6`: the family of its table, where that is known.
-pub(super) fn ct<'a>(key: u32, direction: Option<u8>, v6: Option<bool>) -> Option<Ex<'a>> {
+/// A `ct` key: of one direction, or of the connection. `v6`: the family of its table or of the packets, where that is known; `many`: the
+/// table sees both.
+pub(super) fn ct<'a>(
+    key: u32,
+    direction: Option<u8>,
+    v6: Option<bool>,
+    many: bool,
+) -> Option<Ex<'a>> {
     let (_, name, ty, bits, host) = CT.iter().find(|(k, ..)| *k == key)?;
-    let (ty, bits) = match (ty, v6) {
-        (Type::Invalid, Some(false)) => (Type::Ipv4Addr, 32),
-        (Type::Invalid, Some(true)) => (Type::Ipv6Addr, 128),
+    let (ty, bits, needs) = match (ty, v6) {
+        (Type::Invalid, Some(false)) | (Type::Ipv4Addr, _) => {
+            (Type::Ipv4Addr, 32, Needs::Connection(false))
+        }
+        (Type::Invalid, Some(true)) | (Type::Ipv6Addr, _) => {
+            (Type::Ipv6Addr, 128, Needs::Connection(true))
+        }
         (Type::Invalid, None) => return None,
-        (ty, _) => (*ty, *bits),
+        (ty, _) => (*ty, *bits, Needs::Nothing),
     };
     let direction = match direction {
         None => "",
@@ -107,11 +117,14 @@ pub(super) fn ct<'a>(key: u32, direction: Option<u8>, v6: Option<bool>) -> Optio
         Some(1) => "reply ",
         Some(_) => return None,
     };
-    Some(Ex::words(
-        format!("ct {direction}{name}"),
-        Ty { ty, host: *host },
-        bits,
-    ))
+    // In tables of both families the family is part of the words.
+    let family = match (key, ty) {
+        (8 | 9, Type::Ipv4Addr) if many => "ip ",
+        (8 | 9, Type::Ipv6Addr) if many => "ip6 ",
+        _ => "",
+    };
+    let text = format!("ct {direction}{family}{name}");
+    Some(within(text, Ty { ty, host: *host }, bits, needs))
 }
 
 /// `fib`: result and flags (`enum nft_fib_flags`).
@@ -188,7 +201,7 @@ fn xfrm<'a>(data: &[u8]) -> Option<Ex<'a>> {
         3 => ("ip saddr", with_order(Type::Ipv4Addr), 32),
         4 => ("ip6 saddr", with_order(Type::Ipv6Addr), 128),
         5 => ("reqid", integer(32, true), 32),
-        6 => ("spi", integer(32, true), 32),
+        6 => ("spi", integer(32, false), 32),
         _ => return None,
     };
     text.push_str(name);
@@ -233,13 +246,18 @@ pub(super) fn offset(text: &mut String, offset: Option<u32>) {
 /// Expressions that give one value of nothing but the packet; destination register and value.
 ///
 /// `None` for expressions of other kinds and for those that are not known.
-pub(super) fn of<'a>(name: &[u8], data: &[u8], v6: Option<bool>) -> Option<(u32, Ex<'a>)> {
+pub(super) fn of<'a>(
+    name: &[u8],
+    data: &[u8],
+    v6: Option<bool>,
+    many: bool,
+) -> Option<(u32, Ex<'a>)> {
     let at = |kind| be32(data, kind);
     Some(match name {
         b"meta" => (at(1)?, meta(at(2)?)?),
         b"ct" => {
             let direction = find(data, 3).and_then(|v| v.u8(0));
-            (at(1)?, ct(at(2)?, direction, v6)?)
+            (at(1)?, ct(at(2)?, direction, v6, many)?)
         }
         b"fib" => (at(1)?, fib(at(2)?, at(3)?)?),
         b"rt" => (at(1)?, rt(at(2)?)?),

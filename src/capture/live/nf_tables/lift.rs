@@ -151,17 +151,26 @@ impl<'a> Lift<'a> {
             }
             b"ct" if find(d, 4).is_some() => {
                 let direction = find(d, 3).and_then(|v| v.u8(0));
-                let key = keys::ct(be32(d, 2)?, direction, self.env.v6())?;
+                let key = keys::ct(be32(d, 2)?, direction, self.v6(), self.env.v6().is_none())?;
                 let value = self.registers.get(be32(d, 4)?)?.clone();
                 self.write(key, value)
             }
             _ => {
-                if let Some((dreg, ex)) = keys::of(e.name, d, self.env.v6()) {
+                if let Some((dreg, ex)) = keys::of(e.name, d, self.v6(), self.env.v6().is_none()) {
                     return self.registers.set(dreg, ex);
                 }
                 stmt::statement(self, e)
             }
         }
+    }
+
+    /// Whether packets are IPv6, as far as it is known here.
+    fn v6(&self) -> Option<bool> {
+        self.env.v6().or(match self.protocols.network {
+            Some(Header::Ip) => Some(false),
+            Some(Header::Ip6) => Some(true),
+            _ => None,
+        })
     }
 
     /// A step in words. What it does, it does for packets that got past the matches before it: none of these is left out for what comes
@@ -391,7 +400,9 @@ impl<'a> Lift<'a> {
                 return named;
             }
             Kind::Binary(op, left, right) => {
-                if let Some(field) = self.picked(op, &left, &right) {
+                if let Some(mask) = right.bytes()
+                    && let Some(field) = self.picked(op, &left, mask)
+                {
                     self.imply(&field);
                     return field;
                 }
@@ -426,19 +437,19 @@ impl<'a> Lift<'a> {
     }
 
     /// The field that a mask picks, with or without a shift behind it.
-    fn picked(&self, op: Op, left: &Ex<'a>, right: &Ex<'a>) -> Option<Ex<'a>> {
-        match (op, &left.kind, right.bytes()?) {
-            (Op::And, Kind::Payload { base, offset }, mask) => {
-                self.protocols.masked(*base, *offset, left.bits, mask)
+    pub fn picked(&self, op: Op, left: &Ex<'a>, right: &[u8]) -> Option<Ex<'a>> {
+        match (op, &left.kind) {
+            (Op::And, Kind::Payload { base, offset }) => {
+                self.protocols.masked(*base, *offset, left.bits, right)
             }
-            (Op::And, Kind::Words(text, Needs::Ip6), mask) => {
-                let (first, len) = super::protocols::run(mask)?;
+            (Op::And, Kind::Words(text, Needs::Ip6 | Needs::Tcp)) => {
+                let (first, len) = super::protocols::run(right)?;
                 let mut field = super::exthdr::masked(text, first, len)?;
                 field.shift = left.bits.checked_sub(first)?.checked_sub(len)?;
                 field.bits = left.bits;
                 Some(field)
             }
-            (Op::Shr, inner, by) => {
+            (Op::Shr, inner) => {
                 let inner = match inner {
                     Kind::Swap(inner) => &inner.kind,
                     other => other,
@@ -446,8 +457,8 @@ impl<'a> Lift<'a> {
                 let Kind::Binary(Op::And, l, r) = inner else {
                     return None;
                 };
-                let mut field = self.picked(Op::And, l, r)?;
-                let by = super::value::number(by, true)?;
+                let mut field = self.picked(Op::And, l, r.bytes()?)?;
+                let by = super::value::number(right, true)?;
                 if u128::from(field.shift) != by {
                     return None;
                 }

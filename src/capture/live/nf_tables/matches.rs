@@ -195,36 +195,28 @@ impl<'a> Lift<'a> {
             if outside {
                 return None;
             }
-            let prefix = run(mask).is_some_and(|(first, _)| first == 0);
-            if matches!(ty, Type::Ipv4Addr | Type::Ipv6Addr)
+            let mut ordered = mask.to_vec();
+            if whole.ty.host && cfg!(target_endian = "little") {
+                ordered.reverse();
+            }
+            let none = mask.iter().all(|b| *b == 0);
+            let prefix = none || run(&ordered).is_some_and(|(first, _)| first == 0);
+            if matches!(ty, Type::Ipv4Addr | Type::Ipv6Addr | Type::Mark)
                 && matches!(op, Cmp::Eq | Cmp::Ne)
                 && prefix
-                && matches!(whole.kind, Kind::Field(_) | Kind::Words(..))
+                && !matches!(
+                    whole.kind,
+                    Kind::Raw { .. } | Kind::Swap(_) | Kind::Binary(..)
+                )
             {
                 self.imply(&whole);
                 let to: Vec<u8> = v.iter().zip(mask).map(|(v, m)| v | !m).collect();
                 return Some(self.push(whole, op, Right::Range(v.clone(), to.into())));
             }
         }
-        let Kind::Payload { base, offset } = left.kind else {
-            return None;
-        };
-        if let Some(field) = self.protocols.masked(base, offset, left.bits, mask) {
-            self.imply(&field);
-            return Some(self.push(field, op, right.clone()));
-        }
-        // Bits without a name.
-        if let Right::Value(_) = right
-            && matches!(whole.kind, Kind::Raw { .. })
-            && let Some((first, len)) = run(mask)
-        {
-            let offset = offset.checked_add(first)?;
-            let kind = Kind::Raw { base, offset, len };
-            let mut raw = Ex::new(kind, super::datatype::integer(len, false), left.bits);
-            raw.shift = left.bits.checked_sub(first)?.checked_sub(len)?;
-            return Some(self.push(raw, op, right.clone()));
-        }
-        None
+        let field = self.picked(Op::And, &left, mask)?;
+        self.imply(&field);
+        Some(self.push(field, op, right.clone()))
     }
 
     /// Bytes of the packet compared with others: one field, several, or the beginning of one.
@@ -280,6 +272,10 @@ impl<'a> Lift<'a> {
             && let Right::Value(v) = &right
         {
             self.learn(&left, v);
+            if let Kind::Words(_, Needs::Connection(v6)) = left.kind {
+                let network = if v6 { Header::Ip6 } else { Header::Ip };
+                self.imply_header(network, "");
+            }
         }
         self.steps.push(Step::Match(Match { left, op, right }));
         Some(())
@@ -308,11 +304,12 @@ impl<'a> Lift<'a> {
                 self.deps.link = here;
             }
             Kind::Meta(1, _) => {
-                self.protocols.vlan |= n == 0x8100;
                 self.protocols.network = network(n);
-                self.deps.network = here;
                 if n == 0x8100 {
+                    self.protocols.vlan = 1;
                     self.deps.vlan = here;
+                } else {
+                    self.deps.network = here;
                 }
             }
             Kind::Meta(15, _) => {
@@ -335,7 +332,8 @@ impl<'a> Lift<'a> {
                     _ => false,
                 };
                 let place = self.deps.network;
-                if implied && (self.told_by_meta(place) || self.asks_for_frames(place)) {
+                let frames = matches!(self.env.family, 5 | 7);
+                if implied && (frames || self.told_by_meta(place) || self.asks_for_frames(place)) {
                     drop_step(&mut self.steps, self.deps.network.take());
                 }
                 self.protocols.transport = number;
@@ -355,9 +353,11 @@ impl<'a> Lift<'a> {
                     self.deps.transport = here;
                 }
                 ("ether" | "vlan", "type") => {
-                    if n == 0x8100 {
-                        self.protocols.vlan = true;
-                        self.deps.vlan = here;
+                    if matches!(n, 0x8100 | 0x88a8) {
+                        self.protocols.vlan += 1;
+                        // One tag is what `vlan id` asks for; with others it is not told.
+                        let plain = n == 0x8100 && f.header == Header::Ether;
+                        self.deps.vlan = here.filter(|_| plain);
                     } else {
                         self.protocols.network = network(n);
                         self.deps.network = here;
@@ -464,6 +464,11 @@ impl<'a> Lift<'a> {
 }
 
 impl Lift<'_> {
+    /// An answer by TCP is one to TCP.
+    pub fn imply_tcp(&mut self) {
+        self.imply_header(Header::Tcp, "");
+    }
+
     /// A step that only packets of this family get through implies it.
     pub fn imply_network(&mut self, header: Header) {
         self.imply_header(header, "");

@@ -112,6 +112,8 @@ pub(super) fn nat<'a>(lift: &mut Lift<'a>, out: &mut String, d: &'a [u8]) -> Opt
     let (name, ty, len) = match be32(d, 2)? {
         2 => ("ip", Type::Ipv4Addr, 4),
         10 => ("ip6", Type::Ipv6Addr, 16),
+        // Of both, which have ports alone in common.
+        1 if be32(d, 3).is_none() => ("", Type::Ipv4Addr, 4),
         _ => return None,
     };
     let bits = be32(d, 7).unwrap_or_default();
@@ -130,7 +132,7 @@ pub(super) fn nat<'a>(lift: &mut Lift<'a>, out: &mut String, d: &'a [u8]) -> Opt
         _ => None,
     };
     if addr.is_some() || port.is_some() {
-        if lift.env.family == 1 || whole {
+        if (lift.env.family == 1 || whole) && !name.is_empty() {
             let _ = write!(out, " {name}");
         }
         if bits & NETMAP != 0 {

@@ -32,8 +32,8 @@ const TRANSPORTS: &[Header] = &[
 pub(super) struct Protocols {
     /// Ethernet, or not known.
     pub link: bool,
-    /// A VLAN tag follows the Ethernet header.
-    pub vlan: bool,
+    /// How many VLAN tags follow the Ethernet header.
+    pub vlan: u32,
     /// IPv4, IPv6, ARP.
     pub network: Option<Header>,
     /// Number of the transport protocol.
@@ -59,7 +59,9 @@ impl Protocols {
 
     fn header(&self, base: u8, offset: u32) -> Option<(Header, u32)> {
         Some(match base {
-            LINK if self.vlan && offset >= 112 => (Header::Vlan, offset - 112),
+            LINK if offset >= 112 && offset < 112 + 32 * self.vlan.min(8) => {
+                (Header::Vlan, (offset - 112) % 32)
+            }
             LINK if self.link => (Header::Ether, offset),
             NETWORK => (self.network?, offset),
             TRANSPORT => {

@@ -536,19 +536,33 @@ impl<'a> Builder<'a> {
 fn hook(bytes: &[u8]) -> Hook<'_> {
     let number = |kind| find(bytes, kind).and_then(|v| v.be32(0));
     let mut devices = Vec::new();
+    let mut one = None;
     for (kind, v) in attrs(bytes) {
         match kind {
             // A flowtable has its list here, a chain of one device the device.
-            3 if find(v, 1).is_none() => devices.push(text(v)),
-            // With more devices there is a list as well, which holds that one again.
-            3 | 4 => devices = attrs(v).map(|(_, name)| text(name)).collect(),
+            3 if find(v, 1).is_none() => one = Some(text(v)),
+            // The list is there in any case, the device where it is the only one.
+            3 | 4 => devices = attrs(v).map(|(kind, name)| device(kind, name)).collect(),
             _ => {}
         }
+    }
+    if devices.is_empty() {
+        devices.extend(one);
     }
     Hook {
         number: number(1).unwrap_or_default(),
         priority: number(2).unwrap_or_default().cast_signed(),
         devices,
+    }
+}
+
+/// A device, or the beginning of devices' names (`NFTA_DEVICE_PREFIX` of newer kernels), which nft writes with a star.
+fn device(kind: u16, name: &[u8]) -> Cow<'_, str> {
+    let name = text(name);
+    if kind == 2 {
+        Cow::Owned(format!("{name}*"))
+    } else {
+        name
     }
 }
 

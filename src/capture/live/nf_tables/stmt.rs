@@ -281,7 +281,13 @@ fn reject(lift: &mut Lift<'_>, out: &mut String, d: &[u8]) -> Option<()> {
             let _ = write!(out, " with {name} ");
             value::print(out, number, ty, lift.env.devices);
         }
-        1 => out.push_str(" with tcp reset"),
+        1 => {
+            // The words ask for TCP themselves.
+            if matches!(family, 2 | 10) {
+                lift.imply_tcp();
+            }
+            out.push_str(" with tcp reset");
+        }
         2 if code == 1 => {}
         2 => {
             out.push_str(" with icmpx ");

@@ -78,7 +78,7 @@ fn expression<'a>(kind: u32, data: &[u8], v6: Option<bool>, depth: u8) -> Option
         10 => keys::socket(at(0)?, 0),
         12 => {
             let direction = at(1)?.cast_signed();
-            keys::ct(at(0)?, u8::try_from(direction).ok(), v6)
+            keys::ct(at(0)?, u8::try_from(direction).ok(), v6, false)
         }
         13 if depth == 0 => {
             let mut parts = Vec::new();

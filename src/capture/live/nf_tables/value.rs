@@ -53,6 +53,10 @@ pub(super) fn one(out: &mut String, bytes: &[u8], reads: Reads, devices: &Device
     if reads.ty.ty == Type::Ifname {
         return string(out, bytes);
     }
+    if reads.ty.ty == Type::Time && bytes.len() == 8 {
+        date(out, reads.number(bytes)?);
+        return Some(());
+    }
     print(out, reads.number(bytes)?, reads.ty.ty, devices);
     Some(())
 }
@@ -70,6 +74,11 @@ pub(super) fn range(
     }
     if reads.ty.ty == Type::Ifname {
         return wildcard(out, from, to);
+    }
+    if reads.ty.ty == Type::Time {
+        one(out, from, reads, devices)?;
+        out.push('-');
+        return one(out, to, reads, devices);
     }
     let (lo, hi) = (reads.number(from)?, reads.number(to)?);
     let bits = reads.ty.ty.bits();
@@ -245,6 +254,28 @@ pub(super) fn duration(out: &mut String, ms: u64) {
     }
 }
 
+/// A moment, of nanoseconds since 1970, in UTC, which is the kernel's own measure; nft prints it in the zone of its environment.
+fn date(out: &mut String, ns: u128) {
+    let seconds = u64::try_from(ns / 1_000_000_000).unwrap_or(0);
+    let (days, rest) = (seconds / 86400, seconds % 86400);
+    // Years from March on, in eras of 400 of them.
+    let z = days + 719_468;
+    let (era, day) = (z / 146_097, z % 146_097);
+    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let mp = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let _ = write!(
+        out,
+        "\"{year}-{month:02}-{of_month:02} {:02}:{:02}:{:02}\"",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +316,19 @@ mod tests {
         range(&mut out, b"cali\0\0", b"cali\xff\xff", reads, &devices);
         assert_eq!(out, "\"cali*\"");
         assert_eq!(range(&mut out, b"a\0", b"b\xff", reads, &devices), None);
+    }
+
+    #[test]
+    fn moments() {
+        for (seconds, expected) in [
+            (0, "\"1970-01-01 00:00:00\""),
+            (1_561_136_400, "\"2019-06-21 17:00:00\""),
+            (1_709_164_800, "\"2024-02-29 00:00:00\""),
+        ] {
+            let mut out = String::new();
+            date(&mut out, seconds * 1_000_000_000);
+            assert_eq!(out, expected);
+        }
     }
 
     #[test]
