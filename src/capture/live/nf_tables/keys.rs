@@ -184,18 +184,17 @@ pub(super) fn socket<'a>(key: u32, level: u32) -> Option<Ex<'a>> {
 }
 
 /// `ipsec in spnum 1 ip saddr` (`enum nft_xfrm_keys`).
-fn xfrm<'a>(data: &[u8]) -> Option<Ex<'a>> {
-    let direction = match find(data, 3)?.u8(0)? {
+pub(super) fn xfrm<'a>(direction: u8, spnum: u32, key: u32) -> Option<Ex<'a>> {
+    let direction = match direction {
         0 => "in",
         1 => "out",
         _ => return None,
     };
     let mut text = format!("ipsec {direction} ");
-    let spnum = be32(data, 4).unwrap_or_default();
     if spnum != 0 {
         let _ = write!(text, "spnum {spnum} ");
     }
-    let (name, ty, bits) = match be32(data, 2)? {
+    let (name, ty, bits) = match key {
         1 => ("ip daddr", with_order(Type::Ipv4Addr), 32),
         2 => ("ip6 daddr", with_order(Type::Ipv6Addr), 128),
         3 => ("ip saddr", with_order(Type::Ipv4Addr), 32),
@@ -262,7 +261,10 @@ pub(super) fn of<'a>(
         b"fib" => (at(1)?, fib(at(2)?, at(3)?)?),
         b"rt" => (at(1)?, rt(at(2)?)?),
         b"socket" => (at(2)?, socket(at(1)?, at(3).unwrap_or_default())?),
-        b"xfrm" => (at(1)?, xfrm(data)?),
+        b"xfrm" => {
+            let direction = find(data, 3)?.u8(0)?;
+            (at(1)?, xfrm(direction, at(4).unwrap_or_default(), at(2)?)?)
+        }
         b"osf" => (at(1)?, osf(data)?),
         b"numgen" => (at(1)?, numgen(data)?),
         b"exthdr" => {

@@ -60,6 +60,13 @@ pub(super) struct Match<'a> {
 impl Match<'_> {
     /// In words.
     pub fn put(&self, out: &mut String, env: &Env<'_>) -> Option<()> {
+        if let Some((flags, value, mask)) = self.flags() {
+            put(out, flags, env)?;
+            out.push_str(if self.op == Cmp::Ne { " != " } else { " " });
+            value::one(out, value, reads(flags), env.devices)?;
+            out.push_str(" / ");
+            return value::one(out, mask, reads(flags), env.devices);
+        }
         put(out, &self.left, env)?;
         let reads = reads(&self.left);
         let binary = matches!(inner(&self.left).kind, Kind::Binary(..));
@@ -97,6 +104,27 @@ impl Match<'_> {
                 }
                 _ => value::one(out, v, reads, env.devices),
             },
+        }
+    }
+}
+
+impl<'a> Match<'a> {
+    /// Flags of which some are asked for and must be so: `tcp flags syn / syn,ack`.
+    fn flags(&self) -> Option<(&Ex<'a>, &[u8], &[u8])> {
+        let Kind::Binary(Op::And, flags, mask) = &self.left.kind else {
+            return None;
+        };
+        let ty = flags.ty.ty;
+        match &self.right {
+            Right::Value(v)
+                if matches!(self.op, Cmp::Eq | Cmp::Ne)
+                    && ty.is_bitmask()
+                    && ty != Type::CtLabel
+                    && !matches!(flags.kind, Kind::Binary(..) | Kind::Swap(_)) =>
+            {
+                Some((flags, v, mask.bytes()?))
+            }
+            _ => None,
         }
     }
 }

@@ -160,7 +160,11 @@ pub(super) fn rules<'a>(
         if let Some(name) = lift::rule(out, r, env) {
             strange.push((r.handle, name));
         }
-        let _ = writeln!(out, " # handle {}", r.handle);
+        // Of rules within a rule nft says none.
+        if env.depth == 0 {
+            let _ = write!(out, " # handle {}", r.handle);
+        }
+        out.push('\n');
     }
     strange
 }

@@ -549,6 +549,8 @@ fn hook(bytes: &[u8]) -> Hook<'_> {
     if devices.is_empty() {
         devices.extend(one);
     }
+    // As nft lists them.
+    devices.sort();
     Hook {
         number: number(1).unwrap_or_default(),
         priority: number(2).unwrap_or_default().cast_signed(),

@@ -68,7 +68,7 @@ pub(super) fn type_of<'a>(bytes: &[u8], which: u8, v6: Option<bool>) -> Option<E
     expression(number(nest, 0)?, find(nest, 1)?, v6, 0)
 }
 
-/// `enum expr_types` in nftables `include/expression.h`. It never changes in its first part, since it is kept in the kernel.
+/// `enum expr_types` in nftables `include/expression.h`. Its first part stays as it is, since it is kept in the kernel.
 fn expression<'a>(kind: u32, data: &[u8], v6: Option<bool>, depth: u8) -> Option<Ex<'a>> {
     let at = |which| number(data, which);
     match kind {
@@ -76,6 +76,18 @@ fn expression<'a>(kind: u32, data: &[u8], v6: Option<bool>, depth: u8) -> Option
         8 => exthdr(data),
         9 => keys::meta(at(0)?),
         10 => keys::socket(at(0)?, 0),
+        23 => {
+            let kind = if at(0)? == 0 { "inc" } else { "random" };
+            let mut text = format!("numgen {kind} mod {}", at(1)?);
+            keys::offset(&mut text, at(2));
+            Some(Ex::words(text, integer(32, true), 32))
+        }
+        25 => keys::rt(at(0)?),
+        // From here on numbers moved by one.
+        26..=28 => match at(2) {
+            Some(direction) => keys::xfrm(u8::try_from(direction).ok()?, at(1)?, at(0)?),
+            None => keys::fib(at(0)?, at(1)?),
+        },
         12 => {
             let direction = at(1)?.cast_signed();
             keys::ct(at(0)?, u8::try_from(direction).ok(), v6, false)
