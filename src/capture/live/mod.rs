@@ -14,6 +14,7 @@ mod nf_tables;
 mod programs;
 mod route;
 mod socket;
+mod sockopt;
 mod sysctl;
 mod xt;
 
