@@ -8,6 +8,7 @@
 mod attr;
 mod conntrack;
 mod ipset;
+mod iptables_nft;
 mod ipvs;
 mod legacy;
 mod nf_tables;

@@ -11,7 +11,7 @@ mod nat;
 mod objects;
 mod print;
 mod protocols;
-mod read;
+pub(super) mod read;
 mod stmt;
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ mod value;
 mod words;
 
 use super::socket::Refusal;
-use super::{Reading, has_module};
+use super::{Reading, has_module, iptables_nft};
 use nfwhy_parsers::recognise::Kind;
 use read::Dumps;
 use value::Devices;
@@ -43,8 +43,12 @@ pub(super) fn read(reading: &mut Reading) {
             let (text, remarks) = print::ruleset(&ruleset, &devices());
             reading.put("nft", COMMAND, Kind::Nft, text);
             reading.remarks.extend(remarks);
+            iptables_nft::read(&ruleset, reading);
         }
-        Err(e) => reading.cannot("nftables rules", &e, COMMAND),
+        Err(e) => {
+            reading.cannot("nftables rules", &e, COMMAND);
+            iptables_nft::unread(&e, reading);
+        }
     }
 }
 

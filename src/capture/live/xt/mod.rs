@@ -12,9 +12,11 @@ mod sets;
 mod targets;
 mod words;
 
+pub(super) use matches::{flags, limited, ports};
 use nfwhy_parsers::Family;
 pub(super) use sets::SetNames;
 use std::collections::BTreeSet;
+pub(super) use targets::Nflog;
 pub(super) use words::{Words, dec, text};
 
 /// Prints the extensions of one family's rules, and remembers those that it has no decoder for.

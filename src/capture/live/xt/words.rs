@@ -139,7 +139,7 @@ impl<'o> Words<'o> {
 
     /// ` 0x1f/0xff`.
     #[inline]
-    pub(super) fn hex_masked(&mut self, value: u32, mask: u32) {
+    pub(in crate::capture::live) fn hex_masked(&mut self, value: u32, mask: u32) {
         self.hex(value);
         self.out.push_str("/0x");
         hex(self.out, mask);

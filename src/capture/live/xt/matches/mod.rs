@@ -9,6 +9,8 @@ mod state;
 mod transport;
 
 pub(super) use place::{set_info, set_info_v0};
+pub(in crate::capture::live) use state::limited;
+pub(in crate::capture::live) use transport::{flags, ports};
 
 use super::words::{Words, text};
 use nfwhy_parsers::Family;

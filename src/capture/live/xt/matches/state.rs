@@ -104,7 +104,7 @@ pub(super) fn limit(w: &mut Words<'_>, b: &[u8]) -> Option<()> {
 }
 
 /// ` --limit 5/min --limit-burst 2`; 5 is the burst that is not printed.
-pub(in super::super) fn limited(w: &mut Words<'_>, average: u64, burst: u32) {
+pub(in crate::capture::live) fn limited(w: &mut Words<'_>, average: u64, burst: u32) {
     w.raw("--limit");
     rate(w, average, 10_000);
     if burst != 5 {

@@ -4,7 +4,12 @@ use super::super::words::{Words, dec};
 use crate::capture::live::attr::Numbers as _;
 
 /// ` --sport 1:2`; nothing where all ports fit.
-pub(in super::super) fn ports(w: &mut Words<'_>, not: bool, name: &str, (lo, hi): (u16, u16)) {
+pub(in crate::capture::live) fn ports(
+    w: &mut Words<'_>,
+    not: bool,
+    name: &str,
+    (lo, hi): (u16, u16),
+) {
     if (lo, hi) != (0, u16::MAX) || not {
         w.option(not, name);
         w.range(lo, hi, ':');
@@ -22,7 +27,7 @@ const FLAGS: &[(&str, u32)] = &[
 ];
 
 /// ` --tcp-flags SYN,ACK SYN`.
-pub(in super::super) fn flags(w: &mut Words<'_>, not: bool, mask: u8, value: u8) {
+pub(in crate::capture::live) fn flags(w: &mut Words<'_>, not: bool, mask: u8, value: u8) {
     w.option(not, "--tcp-flags");
     w.bits(mask.into(), FLAGS, "NONE");
     w.bits(value.into(), FLAGS, "NONE");

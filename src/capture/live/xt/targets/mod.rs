@@ -4,6 +4,8 @@ mod change;
 mod nat;
 mod watch;
 
+pub(in crate::capture::live) use watch::Nflog;
+
 use super::matches;
 use super::words::{Words, text};
 use crate::capture::live::attr::Numbers as _;
