@@ -325,6 +325,10 @@ impl<'a> Table<'a> {
 /// `iprange` to a range, `multiport` to a set or, for `--ports`, to one of concatenations, lists of `addrtype` and others to sets.
 fn is_native(listed: &nft::Rule<'_>, saved: &Rule<'_>) -> bool {
     let has = |f: fn(&Match<'_>) -> bool| saved.matches.iter().any(f);
+    // Said by who read it.
+    if has(|m| matches!(m, Match::Opaque { name, .. } if name == iptables::matches::NATIVE)) {
+        return true;
+    }
     let lists = has(|m| {
         matches!(
             m,

@@ -3,6 +3,10 @@
 use crate::common::{MarkMask, Masked, Neg, Proto, Range, Text};
 use std::net::IpAddr;
 
+/// The name of the match that nfwhy's own reading of a node gives to a rule in the tables of iptables-nft that has more to it than
+/// iptables can say; nft lists it. It stays [`Match::Opaque`], and nothing is reported. No extension has this name.
+pub const NATIVE: &str = "nft";
+
 /// One `-m` match with its options.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Match<'a> {

@@ -13,7 +13,7 @@ pub(super) mod names;
 mod target;
 
 use super::lex::Lexer;
-use super::matches::Match;
+use super::matches::{Match, NATIVE};
 use super::targets::Target;
 use super::{Form, Rule, RuleLine, listing};
 use crate::common::{Diagnostic, Family};
@@ -426,14 +426,15 @@ impl<'a> Reader<'a> {
             if name.is_empty() || name.starts_with('-') || hidden {
                 return Err(Fault::at(&word, Kind::Value("the name of a match")));
             }
+            let native = name == NATIVE;
             self.rule.matches.push(Match::Opaque {
                 name,
                 args: Cow::Borrowed(""),
             });
-            self.report(Fault::at(
-                &word,
-                Kind::Other("is a match that is not known", UNKNOWN),
-            ));
+            if !native {
+                let unknown = Kind::Other("is a match that is not known", UNKNOWN);
+                self.report(Fault::at(&word, unknown));
+            }
         }
         Ok(())
     }

@@ -1,83 +1,22 @@
 //! One rule: a program over registers, back to the words that it was made of.
 //!
-//! What iptables-nft 1.8.0 to 1.8.13 writes without x_tables (`nft_ipv4_add`, `nft_ipv6_add`, `add_match` and `add_action` in iptables/) is read
+//! What iptables-nft 1.8.0 to 1.8.13 writes without `x_tables` (`nft_ipv4_add`, `nft_ipv6_add`, `add_match` and `add_action` in iptables/) is read
 //! here as these versions read it (iptables/nft-ruleparse.c), but for what they leave out.
 
-use super::NATIVE;
-use super::ports::{Ports, Transport};
-use crate::capture::live::attr::{Numbers as _, attrs, find};
+use super::registers::{Loaded, Register, State, be, bitwise, loaded, register};
+use crate::capture::live::attr::{Numbers as _, find};
 use crate::capture::live::nf_tables::read::{Data, Expression, Rule, counters, data, text};
 use crate::capture::live::xt::{self, Decoder, Nflog};
 use nfwhy_parsers::Family;
+use nfwhy_parsers::iptables::matches::NATIVE;
 use std::borrow::Cow;
-
-/// An address with its mask, of which IPv4 uses the first four bytes.
-#[derive(Clone, Copy, Default)]
-struct Net {
-    not: bool,
-    addr: [u8; 16],
-    mask: [u8; 16],
-}
-
-/// A device's name or the beginning of one.
-struct Device<'a> {
-    not: bool,
-    name: Cow<'a, str>,
-    begins: bool,
-}
-
-/// What a register was loaded with.
-#[derive(Clone, Copy)]
-enum Loaded<'a> {
-    Meta(u32),
-    Payload {
-        base: u32,
-        offset: u32,
-        len: u32,
-    },
-    Immediate(&'a [u8]),
-    /// Something that iptables does not know.
-    Other,
-}
-
-#[derive(Clone, Copy)]
-struct Register<'a> {
-    number: u32,
-    loaded: Loaded<'a>,
-    /// `& mask ^ xor`
-    bitwise: Option<(&'a [u8], &'a [u8])>,
-}
-
-/// What is known of the rule so far.
-#[derive(Default)]
-struct State<'a> {
-    src: Option<Net>,
-    dst: Option<Net>,
-    iif: Option<Device<'a>>,
-    oif: Option<Device<'a>>,
-    proto: Option<(bool, u8)>,
-    fragment: Option<bool>,
-    counters: Option<(u64, u64)>,
-    registers: Vec<Register<'a>>,
-    transport: Option<Transport>,
-    /// Something in it has no words.
-    native: bool,
-}
-
-/// `NFT_CMP_*`
-const EQ: u32 = 0;
-const NEQ: u32 = 1;
-const LT: u32 = 2;
-const LTE: u32 = 3;
-const GT: u32 = 4;
-const GTE: u32 = 5;
 
 /// Prints rules of one family.
 pub(super) struct Lifter<'d, 's> {
-    family: Family,
-    decoder: &'d mut Decoder<'s>,
+    pub(super) family: Family,
+    pub(super) decoder: &'d mut Decoder<'s>,
     /// Of the rule at hand.
-    matches: String,
+    pub(super) matches: String,
     target: String,
     /// Whether a rule compares both ports at once and wants neither, and where other rules ask for ports that they do not want.
     joined: bool,
@@ -192,7 +131,7 @@ impl<'d, 's> Lifter<'d, 's> {
     }
 
     /// Ports that were gathered become a match.
-    fn flush(&mut self, s: &mut State<'_>) {
+    pub(super) fn flush(&mut self, s: &mut State<'_>) {
         let Some(transport) = s.transport.take() else {
             return;
         };
@@ -240,7 +179,6 @@ impl<'d, 's> Lifter<'d, 's> {
             }
         }
     }
-
     fn load<'a>(
         s: &mut State<'a>,
         v: &'a [u8],
@@ -370,332 +308,6 @@ impl<'d, 's> Lifter<'d, 's> {
         nflog.print(&mut w);
         Some(())
     }
-
-    fn range<'a>(&mut self, s: &mut State<'a>, v: &'a [u8]) -> Option<()> {
-        let from = loaded(s, be(v, 1)?)?;
-        let not = match be(v, 2)? {
-            EQ => false,
-            NEQ => true,
-            _ => return None,
-        };
-        let (lo, hi) = (value(v, 3)?.be16(0)?, value(v, 4)?.be16(0)?);
-        match (from.loaded, from.bitwise) {
-            (
-                Loaded::Payload {
-                    base: 2,
-                    offset: at @ (0 | 2),
-                    len: 2,
-                },
-                None,
-            ) => self.port(s, at == 0, Ports { not, lo, hi }),
-            _ => None,
-        }
-    }
-
-    fn compare<'a>(&mut self, s: &mut State<'a>, v: &'a [u8]) -> Option<()> {
-        let from = loaded(s, be(v, 1)?)?;
-        let (op, value) = (be(v, 2)?, value(v, 3)?);
-        match from.loaded {
-            Loaded::Meta(key) => self.compare_meta(s, key, from.bitwise, op, value),
-            Loaded::Payload {
-                base: 1,
-                offset,
-                len,
-            } => self.compare_header(s, (offset, len), from.bitwise, op, value),
-            Loaded::Payload {
-                base: 2,
-                offset,
-                len,
-            } => self.compare_transport(s, (offset, len), from.bitwise, op, value),
-            _ => None,
-        }
-    }
-
-    fn compare_meta<'a>(
-        &mut self,
-        s: &mut State<'a>,
-        key: u32,
-        bitwise: Option<(&[u8], &[u8])>,
-        op: u32,
-        value: &'a [u8],
-    ) -> Option<()> {
-        let not = inverted(op)?;
-        match key {
-            // NFT_META_MARK
-            3 => {
-                let mask = match bitwise {
-                    Some((mask, xor)) if zero(xor) => mask.u32(0)?,
-                    Some(_) => return None,
-                    None => u32::MAX,
-                };
-                self.flush(s);
-                let mut w = self.decoder.words(&mut self.matches);
-                w.raw("-m mark");
-                w.option(not, "--mark");
-                w.mark(value.u32(0)?, mask);
-                Some(())
-            }
-            _ if bitwise.is_some() => None,
-            // NFT_META_IIFNAME, NFT_META_OIFNAME
-            6 | 7 => {
-                let slot = if key == 6 { &mut s.iif } else { &mut s.oif };
-                let only = slot.is_none().then_some(());
-                *slot = Some(device(not, value));
-                only
-            }
-            // NFT_META_L4PROTO
-            16 => protocol(s, not, value.u8(0)?),
-            // NFT_META_PKTTYPE
-            19 => {
-                let name = match value.u8(0)? {
-                    0 => "unicast",
-                    1 => "broadcast",
-                    2 => "multicast",
-                    3 => "otherhost",
-                    _ => return None,
-                };
-                self.flush(s);
-                let mut w = self.decoder.words(&mut self.matches);
-                w.raw("-m pkttype");
-                w.option(not, "--pkt-type");
-                w.raw(name);
-                Some(())
-            }
-            _ => None,
-        }
-    }
-
-    /// Of the IP header.
-    fn compare_header<'a>(
-        &mut self,
-        s: &mut State<'a>,
-        (offset, len): (u32, u32),
-        bitwise: Option<(&[u8], &[u8])>,
-        op: u32,
-        value: &[u8],
-    ) -> Option<()> {
-        match (self.family, offset) {
-            (Family::V4, 12) | (Family::V6, 8) => network(&mut s.src, len, bitwise, op, value),
-            (Family::V4, 16) | (Family::V6, 24) => network(&mut s.dst, len, bitwise, op, value),
-            (Family::V4, 9) | (Family::V6, 6) if bitwise.is_none() && len == 1 => {
-                protocol(s, inverted(op)?, value.u8(0)?)
-            }
-            // The fragment offset, which is not 0 in a later fragment.
-            (Family::V4, 6) => {
-                let (mask, xor) = bitwise?;
-                if mask.be16(0)? != 0x1fff || !zero(xor) || !zero(value) {
-                    return None;
-                }
-                s.fragment = Some(!inverted(op)?);
-                Some(())
-            }
-            (Family::V4, 8) | (Family::V6, 7) if bitwise.is_none() && len == 1 => {
-                self.hops(s, op, value.u8(0)?)
-            }
-            _ => None,
-        }
-    }
-
-    /// `ttl` and `hl` (`nft_parse_hl`).
-    fn hops(&mut self, s: &mut State<'_>, op: u32, hops: u8) -> Option<()> {
-        let (mode, hops) = match op {
-            EQ => (0, hops),
-            NEQ => (1, hops),
-            LT => (2, hops),
-            LTE => (2, hops.checked_add(1)?),
-            GT => (3, hops),
-            GTE => (3, hops.checked_sub(1)?),
-            _ => return None,
-        };
-        let name = match self.family {
-            Family::V4 => "ttl",
-            Family::V6 => "hl",
-        };
-        self.flush(s);
-        self.decoder
-            .matching(&mut self.matches, name, 0, &[mode, hops]);
-        Some(())
-    }
-
-    fn compare_transport<'a>(
-        &mut self,
-        s: &mut State<'a>,
-        (offset, len): (u32, u32),
-        bitwise: Option<(&[u8], &[u8])>,
-        op: u32,
-        value: &[u8],
-    ) -> Option<()> {
-        match (s.proto?, offset, len) {
-            ((false, 6), 13, 1) => {
-                let mask = match bitwise {
-                    Some((mask, xor)) if zero(xor) => mask.u8(0)?,
-                    Some(_) => return None,
-                    None => u8::MAX,
-                };
-                let flags = (inverted(op)?, mask, value.u8(0)?);
-                // iptables has no names for the two highest.
-                let named = (mask | flags.2) & 0xc0 == 0;
-                self.transport(s, |t| t.flags.is_none()).flags = Some(flags);
-                named.then_some(())
-            }
-            (_, ..) if bitwise.is_some() => None,
-            ((false, 6 | 17), 0 | 2, 2) => {
-                let ports = Ports::compared(op, value.be16(0)?)?;
-                self.port(s, offset == 0, ports)
-            }
-            ((false, 6 | 17), 0, 4) => {
-                let not = inverted(op)?;
-                let one = |at| Some(Ports::one(not, value.be16(at)?));
-                let (sport, dport) = (one(0)?, one(2)?);
-                let t = self.transport(s, |t| t.sport.is_none() && t.dport.is_none());
-                (t.sport, t.dport, t.joined) = (Some(sport), Some(dport), not);
-                Some(())
-            }
-            ((false, 1), 0, 1 | 2) if self.family == Family::V4 => self.icmp(s, "icmp", op, value),
-            ((false, 58), 0, 1 | 2) if self.family == Family::V6 => {
-                self.icmp(s, "icmp6", op, value)
-            }
-            _ => None,
-        }
-    }
-
-    fn icmp(&mut self, s: &mut State<'_>, name: &str, op: u32, value: &[u8]) -> Option<()> {
-        let (kind, not) = (value.u8(0)?, inverted(op)?);
-        let (lo, hi) = value.u8(1).map_or((0, u8::MAX), |code| (code, code));
-        // 255 is any type.
-        if kind == u8::MAX {
-            return None;
-        }
-        self.flush(s);
-        let blob = [kind, lo, hi, not.into()];
-        self.decoder.matching(&mut self.matches, name, 0, &blob);
-        Some(())
-    }
-
-    fn port(&mut self, s: &mut State<'_>, source: bool, ports: Ports) -> Option<()> {
-        if !matches!(s.proto?, (false, 6 | 17)) {
-            return None;
-        }
-        if source {
-            self.transport(s, |t| t.sport.is_none()).sport = Some(ports);
-        } else {
-            self.transport(s, |t| t.dport.is_none()).dport = Some(ports);
-        }
-        Some(())
-    }
-
-    /// The match of ports that is being gathered; another one if this one has no room.
-    fn transport<'t>(
-        &mut self,
-        s: &'t mut State<'_>,
-        has_room: impl FnOnce(&Transport) -> bool,
-    ) -> &'t mut Transport {
-        if s.transport.as_ref().is_some_and(|t| !has_room(t)) {
-            self.flush(s);
-        }
-        let udp = s.proto == Some((false, 17));
-        s.transport.get_or_insert_with(|| Transport::new(udp))
-    }
-}
-
-/// A 32-bit number in an attribute.
-fn be(v: &[u8], kind: u16) -> Option<u32> {
-    find(v, kind)?.be32(0)
-}
-
-/// A value in an attribute.
-fn value(v: &[u8], kind: u16) -> Option<&[u8]> {
-    match data(find(v, kind)?)? {
-        Data::Value(value) => Some(value),
-        Data::Verdict { .. } => None,
-    }
-}
-
-fn zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|b| *b == 0)
-}
-
-fn inverted(op: u32) -> Option<bool> {
-    match op {
-        EQ => Some(false),
-        NEQ => Some(true),
-        _ => None,
-    }
-}
-
-/// The four registers of 16 bytes are sixteen of 4 bytes as well (`enum nft_registers`).
-fn register(number: u32) -> u32 {
-    match number {
-        1..=4 => 8 + 4 * (number - 1),
-        other => other,
-    }
-}
-
-fn loaded<'a>(s: &State<'a>, number: u32) -> Option<Register<'a>> {
-    let number = register(number);
-    s.registers.iter().find(|r| r.number == number).copied()
-}
-
-fn bitwise<'a>(s: &mut State<'a>, v: &'a [u8]) -> Option<()> {
-    let number = register(be(v, 2)?);
-    let from = loaded(s, be(v, 1)?);
-    s.registers.retain(|r| r.number != number);
-    let mut from = from?;
-    from.number = number;
-    // NFT_BITWISE_MASK_XOR, and not twice.
-    let plain = be(v, 6).unwrap_or(0) == 0 && from.bitwise.is_none();
-    match (value(v, 4), value(v, 5)) {
-        (Some(mask), Some(xor)) if plain => from.bitwise = Some((mask, xor)),
-        _ => from.loaded = Loaded::Other,
-    }
-    s.registers.push(from);
-    Some(())
-}
-
-fn protocol(s: &mut State<'_>, not: bool, number: u8) -> Option<()> {
-    let only = s.proto.is_none() && number != 0;
-    s.proto = Some((not, number));
-    only.then_some(())
-}
-
-/// All bytes of the address, its first bytes, or the bits that a mask leaves.
-fn network(
-    slot: &mut Option<Net>,
-    len: u32,
-    bitwise: Option<(&[u8], &[u8])>,
-    op: u32,
-    value: &[u8],
-) -> Option<()> {
-    let len = usize::try_from(len).ok()?;
-    let mut net = Net {
-        not: inverted(op)?,
-        ..Net::default()
-    };
-    let only = slot.is_none();
-    net.addr.get_mut(..len)?.copy_from_slice(value.get(..len)?);
-    let mask = net.mask.get_mut(..len)?;
-    match bitwise {
-        Some((bits, xor)) if zero(xor) => mask.copy_from_slice(bits.get(..len)?),
-        Some(_) => return None,
-        None => mask.fill(0xff),
-    }
-    *slot = Some(net);
-    only.then_some(())
-}
-
-/// With its NUL it is a whole name.
-fn device(not: bool, value: &[u8]) -> Device<'_> {
-    let name = text(value);
-    let begins = name.len() == value.len();
-    // What stands for a device that there is not: `! -i +` (`parse_invalid_iface`).
-    if !not && !begins && name == "INVAL/D" {
-        return Device {
-            not: true,
-            name: Cow::Borrowed(""),
-            begins: true,
-        };
-    }
-    Device { not, name, begins }
 }
 
 /// Name, revision and structure of a match or target of `x_tables` (`NFTA_MATCH_*`, `NFTA_TARGET_*`).

@@ -1,11 +1,13 @@
 //! The tables of iptables-nft and ip6tables-nft: rules of `nf_tables`, written as iptables-nft-save would write them.
 //!
 //! That tool leaves out of a rule what iptables has no words for, or refuses the whole table. Here such a rule has one more match, named
-//! [`NATIVE`], which no tool has: a reader knows then that the rule is to be taken from the listing of nft, where it stands at the same place
+//! `nft`, which no tool has: a reader knows then that the rule is to be taken from the listing of nft, where it stands at the same place
 //! of the same chain. A table that iptables-nft had no hand in is left to nft altogether.
 
+mod compare;
 mod lift;
 mod ports;
+mod registers;
 
 use super::Reading;
 use super::nf_tables::read::{Chain, Ruleset, Table};
@@ -14,9 +16,6 @@ use lift::Lifter;
 use nfwhy_parsers::Family;
 use nfwhy_parsers::recognise::Kind;
 use std::fmt::Display;
-
-/// The name of the match that says that a rule has more to it than iptables can say.
-pub(crate) const NATIVE: &str = "nft";
 
 /// Prints the tables of both families.
 pub(super) fn read(ruleset: &Ruleset<'_>, reading: &mut Reading) {

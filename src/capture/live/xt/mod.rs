@@ -1,4 +1,4 @@
-//! Match and target extensions of x_tables, from the structures that the kernel keeps to the words that `iptables-save` prints.
+//! Match and target extensions of `x_tables`, from the structures that the kernel keeps to the words that `iptables-save` prints.
 //!
 //! The legacy interface and `nf_tables` (its `match` and `target` expressions) hand out the same structures: those of
 //! include/uapi/linux/netfilter*/ in the byte order of the machine. What each `save` function of iptables 1.8.9 (extensions/) prints for them

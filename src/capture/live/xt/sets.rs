@@ -14,7 +14,7 @@ pub(in crate::capture::live) struct SetNames {
     known: RefCell<HashMap<u16, Option<String>>>,
 }
 
-/// `SO_IP_SET` in include/uapi/linux/netfilter/ipset/ip_set.h.
+/// `SO_IP_SET` in `include/uapi/linux/netfilter/ipset/ip_set.h`.
 const SO_IP_SET: i32 = 83;
 /// `IP_SET_OP_GET_BYINDEX`
 const BY_INDEX: u32 = 7;
@@ -40,7 +40,7 @@ impl SetNames {
         Some(())
     }
 
-    /// `ip_set_sockfn_get` in net/netfilter/ipset/ip_set_core.c; where that is not loaded, nobody answers.
+    /// `ip_set_sockfn_get` in `net/netfilter/ipset/ip_set_core.c`; where that is not loaded, nobody answers.
     fn ask(&self, index: u16) -> Option<String> {
         let socket = self
             .socket

@@ -164,30 +164,38 @@ impl<'o> Words<'o> {
     /// An address at the front of `bytes`, which may hold more than it (`union nf_inet_addr`), without a blank.
     pub(super) fn addr(&mut self, bytes: &[u8]) -> Option<()> {
         match self.family {
-            Family::V4 => ipv4(self.out, bytes.first_chunk()?),
+            Family::V4 => ipv4(self.out, *bytes.first_chunk()?),
             Family::V6 => ipv6(self.out, bytes.first_chunk()?),
         }
         Some(())
     }
 
-    /// The length of the prefix that `mask` is, if it is one.
-    pub(super) fn prefix_len(&self, mask: &[u8]) -> Option<Option<u32>> {
-        Some(match self.family {
+    /// How many ones a mask begins with, and whether these are all: a prefix then.
+    fn ones(&self, mask: &[u8]) -> Option<(u32, bool)> {
+        let (leading, all) = match self.family {
             Family::V4 => {
                 let bits = u32::from_be_bytes(*mask.first_chunk()?);
-                (bits.count_ones() == bits.leading_ones()).then(|| bits.leading_ones())
+                (bits.leading_ones(), bits.count_ones())
             }
             Family::V6 => {
                 let bits = u128::from_be_bytes(*mask.first_chunk()?);
-                (bits.count_ones() == bits.leading_ones()).then(|| bits.leading_ones())
+                (bits.leading_ones(), bits.count_ones())
             }
-        })
+        };
+        Some((leading, leading == all))
+    }
+
+    /// The length of the prefix that a mask is; nothing for a mask with holes.
+    pub(super) fn prefix_len(&self, mask: &[u8]) -> Option<u32> {
+        let (len, is_prefix) = self.ones(mask)?;
+        is_prefix.then_some(len)
     }
 
     /// `/24`, or `/255.0.255.0` for a mask with holes.
     pub(super) fn mask(&mut self, mask: &[u8]) -> Option<()> {
         self.out.push('/');
-        if let Some(len) = self.prefix_len(mask)? {
+        let (len, is_prefix) = self.ones(mask)?;
+        if is_prefix {
             dec(self.out, len.into());
             return Some(());
         }
@@ -205,7 +213,7 @@ impl<'o> Words<'o> {
     pub(super) fn short_net(&mut self, addr: &[u8], mask: &[u8]) -> Option<()> {
         self.out.push(' ');
         self.addr(addr)?;
-        if self.prefix_len(mask)? == Some(self.family.bits().into()) {
+        if self.prefix_len(mask) == Some(self.family.bits().into()) {
             return Some(());
         }
         self.mask(mask)
@@ -262,12 +270,12 @@ fn hex(out: &mut String, n: u32) {
 }
 
 #[inline]
-pub(in crate::capture::live) fn ipv4(out: &mut String, bytes: &[u8; 4]) {
-    for (i, byte) in bytes.iter().enumerate() {
+pub(in crate::capture::live) fn ipv4(out: &mut String, bytes: [u8; 4]) {
+    for (i, byte) in bytes.into_iter().enumerate() {
         if i > 0 {
             out.push('.');
         }
-        dec(out, (*byte).into());
+        dec(out, byte.into());
     }
 }
 

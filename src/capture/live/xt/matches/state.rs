@@ -174,7 +174,7 @@ pub(super) fn hashlimit(w: &mut Words<'_>, revision: u32, b: &[u8]) -> Option<()
     Some(())
 }
 
-/// A rate of bytes: the cost of 16 of them is a part of 2^32 (`cost_to_bytes` in libxt_hashlimit.c). Gives the usual expiry.
+/// A rate of bytes: the cost of 16 of them is a part of 2^32 (`cost_to_bytes` in `libxt_hashlimit.c`). Gives the usual expiry.
 fn byte_rate(w: &mut Words<'_>, cost: u64, burst: u64) -> u64 {
     const UNITS: [(&str, u64); 3] = [("m", 1 << 20), ("k", 1 << 10), ("", 1)];
     let all = u64::from(u32::MAX);
@@ -263,7 +263,7 @@ pub(super) fn rateest(w: &mut Words<'_>, b: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Packets as a number, bytes as bits (`rateest_print_rate` in libxt_rateest.c).
+/// Packets as a number, bytes as bits (`rateest_print_rate` in `libxt_rateest.c`).
 fn estimated(w: &mut Words<'_>, rate: u32, bytes: bool) {
     let bits = f64::from(rate) * 8.0;
     if !bytes {

@@ -16,7 +16,7 @@ pub(in crate::capture::live) fn ports(
     }
 }
 
-/// The names of TCP's flags, in the order in which they are printed (`print_tcpf` in libxt_tcp.c).
+/// The names of TCP's flags, in the order in which they are printed (`print_tcpf` in `libxt_tcp.c`).
 const FLAGS: &[(&str, u32)] = &[
     ("FIN", 1),
     ("SYN", 2),
@@ -128,13 +128,13 @@ pub(super) fn sctp(w: &mut Words<'_>, b: &[u8]) -> Option<()> {
         let known = CHUNKS.iter().find(|(_, number, _)| *number == kind);
         let (name, _, letters) = known?;
         w.out.push_str(name);
-        chunk_flags(w, b, kind, letters)?;
+        chunk_flags(w, b, kind, **letters)?;
     }
     Some(())
 }
 
 /// `:Be`: a small letter for a flag that is clear.
-fn chunk_flags(w: &mut Words<'_>, b: &[u8], kind: u8, letters: &[u8; 8]) -> Option<()> {
+fn chunk_flags(w: &mut Words<'_>, b: &[u8], kind: u8, letters: [u8; 8]) -> Option<()> {
     for entry in 0..usize::try_from(b.u32(280)?).ok()?.min(4) {
         let at = 268 + 3 * entry;
         let (of, value, mask) = (b.u8(at)?, b.u8(at + 1)?, b.u8(at + 2)?);

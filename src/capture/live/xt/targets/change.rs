@@ -92,7 +92,7 @@ pub(super) fn hmark(w: &mut Words<'_>, b: &[u8]) -> Option<()> {
     let flags = b.u32(40)?;
     for (bit, name, at) in [(0, "--hmark-src-prefix", 0), (1, "--hmark-dst-prefix", 16)] {
         if flags >> bit & 1 != 0 {
-            w.value(false, name, w.prefix_len(b.get(at..at + 16)?)??);
+            w.value(false, name, w.prefix_len(b.get(at..at + 16)?)?);
         }
     }
     for (bit, name, value, digits) in [

@@ -43,7 +43,7 @@ impl<'a> Range<'a> {
         })
     }
 
-    /// The options of `DNAT`, `SNAT`, `MASQUERADE` or `REDIRECT` (`__NAT_print` in libxt_NAT.c).
+    /// The options of `DNAT`, `SNAT`, `MASQUERADE` or `REDIRECT` (`__NAT_print` in `libxt_NAT.c`).
     pub(in crate::capture::live) fn print(&self, w: &mut Words<'_>, target: &str) -> Option<()> {
         let (option, colon) = match target {
             "DNAT" => ("--to-destination", true),
