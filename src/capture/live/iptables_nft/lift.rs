@@ -11,6 +11,13 @@ use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::matches::NATIVE;
 use std::borrow::Cow;
 
+/// How many rules iptables has no words for, and how many matches and targets of `x_tables` there were.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Count {
+    pub(super) native: usize,
+    pub(super) xt: usize,
+}
+
 /// Prints rules of one family.
 pub(super) struct Lifter<'d, 's> {
     pub(super) family: Family,
@@ -23,8 +30,7 @@ pub(super) struct Lifter<'d, 's> {
     apart: Vec<(usize, &'static str)>,
     /// The same within `matches`.
     apart_here: Vec<(usize, &'static str)>,
-    native_rules: usize,
-    xt_rules: usize,
+    count: Count,
 }
 
 impl<'d, 's> Lifter<'d, 's> {
@@ -37,19 +43,13 @@ impl<'d, 's> Lifter<'d, 's> {
             joined: false,
             apart: Vec::new(),
             apart_here: Vec::new(),
-            native_rules: 0,
-            xt_rules: 0,
+            count: Count::default(),
         }
     }
 
-    /// How many rules there were that iptables cannot say, and how many with something of `x_tables`.
-    pub(super) fn rules(&self) -> (usize, usize) {
-        (self.native_rules, self.xt_rules)
-    }
-
-    /// Whether rules that iptables cannot say came since then, and none with something of `x_tables`.
-    pub(super) fn since(&self, then: (usize, usize)) -> bool {
-        self.native_rules > then.0 && self.xt_rules == then.1
+    /// The rules that were printed so far.
+    pub(super) fn rules(&self) -> Count {
+        self.count
     }
 
     /// Nothing that was printed from `start` on stays.
@@ -80,7 +80,7 @@ impl<'d, 's> Lifter<'d, 's> {
             w.quoted(&comment);
         }
         if s.native {
-            self.native_rules += 1;
+            self.count.native += 1;
             let mut w = self.decoder.words(&mut self.matches);
             w.raw("-m");
             w.raw(NATIVE);
@@ -164,7 +164,7 @@ impl<'d, 's> Lifter<'d, 's> {
             b"immediate" => self.immediate(s, e.data),
             b"match" => self.matching(s, e.data),
             b"target" => {
-                self.xt_rules += 1;
+                self.count.xt += 1;
                 let (name, revision, blob) = extension(e.data)?;
                 self.only_target()?;
                 self.decoder.target(&mut self.target, &name, revision, blob);
@@ -233,7 +233,7 @@ impl<'d, 's> Lifter<'d, 's> {
     }
 
     fn matching<'a>(&mut self, s: &mut State<'a>, v: &'a [u8]) -> Option<()> {
-        self.xt_rules += 1;
+        self.count.xt += 1;
         let (name, revision, blob) = extension(v)?;
         self.flush(s);
         let from = self.matches.len();

@@ -10,7 +10,7 @@ mod ports;
 mod registers;
 
 use super::Reading;
-use super::nf_tables::read::{Chain, Ruleset, Table};
+use super::nf_tables::read::{Chain, Rule, Ruleset, Table};
 use super::xt::{self, Decoder, SetNames};
 use lift::Lifter;
 use nfwhy_parsers::Family;
@@ -87,6 +87,8 @@ const TABLES: [(&str, &[BaseChain]); 5] = [
 
 /// `NFT_TABLE_F_DORMANT`
 const DORMANT: u32 = 1;
+/// `NFT_CHAIN_BINDING`
+const BOUND: u32 = 4;
 
 /// The two headers are of one length, so that the one can take the other's place.
 ///
@@ -116,11 +118,10 @@ pub(super) fn text(ruleset: &Ruleset<'_>, family: Family, decoder: &mut Decoder<
     };
     for (table, bases) in TABLES.iter().filter_map(|(name, b)| Some((mine(name)?, b))) {
         let start = out.len();
-        let before = lifter.rules();
         out.push_str(if start == 0 { plain } else { "" });
         let known = table.flags & DORMANT == 0 && print(table, bases, &mut out, &mut lifter);
         // Without anything of x_tables in it the listing of nft says all there is to say.
-        if !known || lifter.since(before) {
+        if !known {
             lifter.forget(start);
             out.truncate(start);
             out.push_str(if start == 0 { plain } else { "" });
@@ -144,56 +145,98 @@ pub(super) fn text(ruleset: &Ruleset<'_>, family: Family, decoder: &mut Decoder<
     out
 }
 
-/// Appends a table; false if it has none of iptables' base chains, nor any rule.
+/// A chain as iptables-nft-save shows it.
+struct Shown<'r, 'a> {
+    name: &'r str,
+    /// `ACCEPT`, `DROP`, or `-`.
+    policy: &'static str,
+    counters: (u64, u64),
+    rules: &'r [Rule<'a>],
+}
+
+impl<'r, 'a> Shown<'r, 'a> {
+    fn of(chain: &'r Chain<'a>) -> Self {
+        Self {
+            name: &chain.name,
+            policy: match (&chain.hook, chain.policy) {
+                (None, _) => "-",
+                (Some(_), Some(0)) => "DROP",
+                (Some(_), _) => "ACCEPT",
+            },
+            counters: chain.counters.unwrap_or_default(),
+            rules: &chain.rules,
+        }
+    }
+}
+
+/// The chains of a table, and whether a base chain of iptables is among them or none of other making is there.
+fn chains<'r, 'a>(table: &'r Table<'a>, bases: &[BaseChain]) -> (Vec<Shown<'r, 'a>>, bool) {
+    let mut shown = Vec::with_capacity(table.chains.len() + bases.len());
+    let mut own = 0;
+    for (name, hook, priority, kind) in bases {
+        let mut named = table.chains.iter().filter(|c| c.name == *name).peekable();
+        // The tool makes up those that are not there (`nft_xt_fake_builtin_chains`): nothing passes them by, and nothing is in them.
+        if named.peek().is_none() {
+            shown.push(Shown {
+                name,
+                policy: "ACCEPT",
+                counters: (0, 0),
+                rules: &[],
+            });
+        }
+        let made = |c: &&Chain<'_>| {
+            let place = c.hook.as_ref().map(|h| (h.number, h.priority));
+            place == Some((*hook, *priority)) && c.kind == *kind
+        };
+        if let Some(chain) = named.find(made) {
+            shown.push(Shown::of(chain));
+            own += 1;
+        }
+    }
+    // Base chains of other making are not shown; chains without a hook are sorted by name (`nft_cache_sort_chains`). A chain that
+    // is bound to a rule of nft has no name of its own.
+    let from = shown.len();
+    let plain = table
+        .chains
+        .iter()
+        .filter(|c| c.hook.is_none() && c.flags & BOUND == 0);
+    shown.extend(plain.map(Shown::of));
+    if let Some(users) = shown.get_mut(from..) {
+        users.sort_by(|a, b| a.name.cmp(b.name));
+    }
+    let hooked = table.chains.iter().filter(|c| c.hook.is_some()).count();
+    (shown, own > 0 || hooked == 0)
+}
+
+/// Appends a table; false if nothing says that iptables has a part in it.
 fn print(
     table: &Table<'_>,
     bases: &[BaseChain],
     out: &mut String,
     lifter: &mut Lifter<'_, '_>,
 ) -> bool {
+    let before = lifter.rules();
     let rules = table.chains.iter().map(|c| c.rules.len()).sum::<usize>();
     out.reserve(128 * rules);
-    let mut chains: Vec<&Chain<'_>> = Vec::with_capacity(table.chains.len());
-    for (name, hook, priority, kind) in bases {
-        chains.extend(table.chains.iter().find(|c| {
-            let hook = c.hook.as_ref().map(|h| (h.number, h.priority)) == Some((*hook, *priority));
-            hook && c.name == *name && c.kind == *kind
-        }));
-    }
-    let has_base = !chains.is_empty();
-    // Base chains of other making are not shown; chains without a hook are sorted by name (`nft_cache_sort_chains`). A chain without a
-    // name of its own belongs to one rule of nft.
-    let plain = table
-        .chains
-        .iter()
-        .filter(|c| c.hook.is_none() && c.flags & 4 == 0);
-    let from = chains.len();
-    chains.extend(plain);
-    if let Some(users) = chains.get_mut(from..) {
-        users.sort_by(|a, b| a.name.cmp(&b.name));
-    }
+    let (chains, own) = chains(table, bases);
     for part in ["*", &table.name, "\n"] {
         out.push_str(part);
     }
     for chain in &chains {
+        for part in [":", chain.name, " ", chain.policy, " ["] {
+            out.push_str(part);
+        }
+        xt::dec(out, chain.counters.0);
         out.push(':');
-        out.push_str(&chain.name);
-        out.push_str(match (&chain.hook, chain.policy) {
-            (None, _) => " - [",
-            (Some(_), Some(0)) => " DROP [",
-            (Some(_), _) => " ACCEPT [",
-        });
-        let (packets, bytes) = chain.counters.unwrap_or_default();
-        xt::dec(out, packets);
-        out.push(':');
-        xt::dec(out, bytes);
+        xt::dec(out, chain.counters.1);
         out.push_str("]\n");
     }
     for chain in &chains {
-        for rule in &chain.rules {
-            lifter.print(&chain.name, rule, out);
+        for rule in chain.rules {
+            lifter.print(chain.name, rule, out);
         }
     }
     out.push_str("COMMIT\n");
-    has_base || rules > 0
+    let after = lifter.rules();
+    after.xt > before.xt || own && after.native == before.native
 }
