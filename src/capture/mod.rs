@@ -1,10 +1,15 @@
-//! Bytes in: the only module that reads files.
+//! Bytes in, from files, archives and the kernel, and captures out: the only module that does so.
 
+mod archive;
 mod large;
 #[cfg(target_os = "linux")]
 pub mod live;
+pub mod manifest;
+pub mod write;
 
+use manifest::Manifest;
 use nfwhy_parsers::recognise::{Kind, recognise};
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,6 +68,17 @@ pub struct SourceFile {
     pub lossy: bool,
 }
 
+/// Something that could not be read. It is not empty: it is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// What: `ipsets`, `iptables-legacy rules (IPv4)`.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// The command that would show it.
+    pub command: String,
+}
+
 /// A node's captured state.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -70,6 +86,10 @@ pub struct Snapshot {
     pub files: Vec<SourceFile>,
     /// Files that were left out, and why.
     pub skipped: Vec<(String, String)>,
+    /// What whoever captured it was not allowed, or not able, to read.
+    pub unread: Vec<Unread>,
+    /// Remarks of the one who captured it.
+    pub remarks: Vec<String>,
 }
 
 /// What to run on a node to get a snapshot by hand.
@@ -90,7 +110,24 @@ conntrack -L         > conntrack.txt
 ";
 
 impl Snapshot {
-    /// Reads a folder's own files (its subfolders are other nodes), or a single file.
+    /// What the kernel told, as if it had been captured.
+    #[cfg(target_os = "linux")]
+    pub fn from_reading(reading: live::Reading) -> Self {
+        let files = reading.outputs.into_iter().map(|o| SourceFile {
+            name: o.name.to_owned(),
+            kind: o.kind,
+            text: o.text,
+            lossy: false,
+        });
+        Self {
+            files: files.collect(),
+            skipped: Vec::new(),
+            unread: reading.unread,
+            remarks: reading.remarks,
+        }
+    }
+
+    /// Reads a folder's own files (its subfolders are other nodes), an archive of such a folder, or a single file.
     pub fn read(path: &Path) -> Result<Self, CaptureError> {
         let unreadable = |source| CaptureError::Unreadable {
             path: path.to_owned(),
@@ -114,8 +151,19 @@ impl Snapshot {
             }
         } else {
             let bytes = large::read(path).map_err(unreadable)?;
-            snapshot.add(file_name(path), bytes);
+            match archive::unpack(&bytes).map_err(unreadable)? {
+                Some(unpacked) => {
+                    subfolders = unpacked.folders;
+                    for (name, bytes) in unpacked.files {
+                        if !is_beside_the_capture(&name) {
+                            snapshot.add(name, bytes);
+                        }
+                    }
+                }
+                None => snapshot.add(file_name(path), bytes),
+            }
         }
+        snapshot.settle();
         if snapshot.files.is_empty() {
             if snapshot.skipped.is_empty() {
                 return Err(CaptureError::Empty {
@@ -152,8 +200,47 @@ impl Snapshot {
         }
     }
 
+    /// Files that a manifest names and that are empty: known to be so.
+    fn settle(&mut self) {
+        let Some(at) = self
+            .skipped
+            .iter()
+            .position(|(name, _)| name == manifest::NAME)
+        else {
+            return;
+        };
+        let Ok(m) = serde_json::from_str::<Manifest>(&self.skipped[at].1) else {
+            self.skipped[at].1 = "not a manifest that this version reads".into();
+            return;
+        };
+        self.skipped.remove(at);
+        for file in &m.files {
+            let Some(kind) = manifest::kind(&file.name) else {
+                continue;
+            };
+            let empty = |(name, _): &(String, String)| *name == file.name;
+            if let Some(i) = self.skipped.iter().position(empty) {
+                self.skipped.remove(i);
+                self.files.push(SourceFile {
+                    name: file.name.clone(),
+                    kind,
+                    text: String::new(),
+                    lossy: false,
+                });
+            }
+        }
+        self.files.sort_by(|a, b| a.name.cmp(&b.name));
+        self.unread = m.unread;
+        self.remarks = m.remarks;
+    }
+
     /// Adds a file by its content.
     pub fn add(&mut self, name: String, bytes: Vec<u8>) {
+        if name == manifest::NAME {
+            self.skipped
+                .push((name, String::from_utf8_lossy(&bytes).into_owned()));
+            return;
+        }
         let kind = recognise(&bytes);
         match kind {
             Kind::Binary => {

@@ -125,6 +125,8 @@ pub struct Node<'a> {
     pub sysctls: Sysctls,
     /// Known flows.
     pub conntrack: Vec<CtEntry>,
+    /// What could not be read where the node was captured.
+    pub unread: Vec<crate::capture::Unread>,
     /// What was wrong with the input.
     pub warnings: Vec<Warning>,
 }

@@ -407,6 +407,17 @@ impl<'s, 'n> Run<'s, 'n> {
                 cmd,
             );
         }
+        // What there may be beside what is known.
+        for u in &self.node.unread {
+            let of_family = if v6 {
+                u.command.starts_with("ip6tables")
+            } else {
+                u.command.starts_with("iptables")
+            };
+            if (of_family || u.command.starts_with("nft ")) && (ipt || c.nft) {
+                self.taint(format!("no {} (not readable)", u.what), &u.what, &u.command);
+            }
+        }
         if !route {
             let cmd = if v6 {
                 "ip -6 route show table all"

@@ -19,6 +19,7 @@ mod sockopt;
 mod sysctl;
 mod xt;
 
+use super::Unread;
 use nfwhy_parsers::recognise::Kind;
 use std::fmt::Display;
 
@@ -33,17 +34,6 @@ pub struct Output {
     pub kind: Kind,
     /// The text; empty where the command prints nothing, which is known then.
     pub text: String,
-}
-
-/// Something that could not be read. It is not empty: it is not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unread {
-    /// What: `ipsets`, `iptables-legacy rules (IPv4)`.
-    pub what: String,
-    /// Why.
-    pub why: String,
-    /// The command that would show it.
-    pub command: &'static str,
 }
 
 /// What the node told.
@@ -92,7 +82,7 @@ impl Reading {
         self.unread.push(Unread {
             what: what.into(),
             why: why.to_string(),
-            command,
+            command: command.into(),
         });
     }
 }

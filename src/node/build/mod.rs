@@ -43,6 +43,18 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     for (name, why) in &snapshot.skipped {
         b.warn(None, 0, format!("{name}: {why}"));
     }
+    for u in &snapshot.unread {
+        b.warnings.push(Warning {
+            file: None,
+            line: 0,
+            columns: None,
+            message: format!("not readable: {}: {}", u.what, u.why),
+            help: Some(format!("`{}` shows it to root", u.command)),
+        });
+    }
+    for remark in &snapshot.remarks {
+        b.warn(None, 0, remark.clone());
+    }
     for (i, f) in snapshot.files.iter().enumerate() {
         if f.lossy {
             b.warn(
@@ -96,6 +108,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         ipvs,
         sysctls,
         conntrack,
+        unread: snapshot.unread.clone(),
         warnings: b.warnings,
     }
 }

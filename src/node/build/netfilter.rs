@@ -30,6 +30,17 @@ impl<'a> Builder<'a> {
                 Family::V6 => self.captured.iptables6 = true,
             }
         }
+        // Of a live reading or a capture with a manifest: there are none, and that is known.
+        for (file, text) in saves {
+            if text.is_empty() {
+                let name = &self.files[usize::from(file.0)].name;
+                if name.contains("ip6tables") {
+                    self.captured.iptables6 = true;
+                } else {
+                    self.captured.iptables4 = true;
+                }
+            }
+        }
         let unseen = |family, program: &str| {
             let has = |t: &Table<'_>| t.family == family && t.backend == Backend::Legacy;
             let saves = saves.iter().map(|(_, text)| *text);
