@@ -87,7 +87,7 @@ fn records(source: &str, but: &[String]) -> Vec<Record> {
     let mut out: Vec<Record> = parsed
         .diagnostics
         .iter()
-        .map(|d| d.message.to_string().into())
+        .map(|d| d.message.clone().into())
         .collect();
     for t in &parsed.value.tables {
         let name = format!("{} {}", t.family.name(), t.name);

@@ -62,7 +62,7 @@ impl Reading {
         reading
     }
 
-    /// Of the network namespace of the calling thread, the rule set of nf_tables alone.
+    /// Of the network namespace of the calling thread, the rule set of `nf_tables` alone.
     pub fn of_nf_tables() -> Self {
         let mut reading = Self::default();
         nf_tables::read(&mut reading);

@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn parts_of_a_concatenation() {
         // ipv4_addr . inet_proto . inet_service
-        assert_eq!(parts(7 << 12 | 12 << 6 | 13), vec![7, 12, 13]);
+        assert_eq!(parts(0x7_30d), vec![7, 12, 13]);
         assert_eq!(parts(7), vec![7]);
         assert_eq!(parts(0), Vec::<u32>::new());
         assert_eq!(parts(u32::MAX).len(), 6);

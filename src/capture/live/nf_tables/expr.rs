@@ -169,7 +169,7 @@ impl<'a> Ex<'a> {
 /// How many parts an expression may have. Rules double them with each step that joins two registers.
 const MOST: usize = 512;
 
-/// Registers by their numbers of 32 bits (`nft_parse_register` in net/netfilter/nf_tables_api.c).
+/// Registers by their numbers of 32 bits (`nft_parse_register` in `net/netfilter/nf_tables_api.c`).
 #[derive(Debug, Default)]
 pub(super) struct Registers<'a> {
     all: [Option<Ex<'a>>; 20],

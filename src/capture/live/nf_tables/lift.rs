@@ -5,7 +5,8 @@
 //! (`src/netlink_delinearize.c`). Where nft's listing says something else than the program does, the program is written.
 
 use super::expr::{Ex, Kind, Needs, Op, Registers};
-use super::matches::{Cmp, Deps, Match, Right};
+use super::implied::Deps;
+use super::matches::{Cmp, Match, Right};
 use super::print::Env;
 use super::protocols::Protocols;
 use super::read::{Data, Expression, Rule, Set, data};
@@ -119,12 +120,11 @@ impl<'a> Lift<'a> {
             b"bitwise" => self.bitwise(d),
             b"byteorder" => {
                 let mut ex = self.registers.get(be32(d, 1)?)?.clone();
-                ex = match ex.kind {
-                    Kind::Swap(inner) => *inner,
-                    _ => {
-                        let (ty, bits) = (ex.ty, ex.bits);
-                        Ex::new(Kind::Swap(Box::new(ex)), ty, bits)
-                    }
+                ex = if let Kind::Swap(inner) = ex.kind {
+                    *inner
+                } else {
+                    let (ty, bits) = (ex.ty, ex.bits);
+                    Ex::new(Kind::Swap(Box::new(ex)), ty, bits)
                 };
                 self.registers.set(be32(d, 2)?, ex)
             }
@@ -175,6 +175,10 @@ impl<'a> Lift<'a> {
 
     /// A step in words. What it does, it does for packets that got past the matches before it: none of these is left out for what comes
     /// behind (`rule_maybe_reset_payload_deps` in nftables `src/netlink_delinearize.c`).
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "it ends steps that may fail before"
+    )]
     pub fn say(&mut self, text: String) -> Option<()> {
         self.deps = Deps::default();
         self.steps.push(Step::Words(text));
@@ -249,7 +253,7 @@ impl<'a> Lift<'a> {
         self.say(text)
     }
 
-    /// `dreg = sreg & mask ^ xor`, or a shift (`nft_bitwise_eval` in net/netfilter/nft_bitwise.c).
+    /// `dreg = sreg & mask ^ xor`, or a shift (`nft_bitwise_eval` in `net/netfilter/nft_bitwise.c`).
     fn bitwise(&mut self, d: &'a [u8]) -> Option<()> {
         let left = self.registers.key(be32(d, 1)?, be32(d, 3)?)?;
         let (ty, bits) = (left.ty, left.bits);

@@ -1,9 +1,11 @@
-//! nf_tables: what `nft -a list ruleset` prints, of what the kernel says over nfnetlink.
+//! `nf_tables`: what `nft -a list ruleset` prints, of what the kernel says over nfnetlink.
 
+mod build;
 mod datatype;
 mod elements;
 mod expr;
 mod exthdr;
+mod implied;
 mod keys;
 mod lift;
 mod matches;
@@ -27,7 +29,7 @@ use value::Devices;
 
 const COMMAND: &str = "nft -a list ruleset";
 
-/// The rule set, once for every reader of it: `Dumps::ruleset` makes records of it. Empty where the kernel has no nf_tables.
+/// The rule set, once for every reader of it: `Dumps::ruleset` makes records of it. Empty where the kernel has no `nf_tables`.
 pub(super) fn ruleset() -> Result<Dumps, Refusal> {
     if has_module("nf_tables", "nf_tables_getrule") {
         Dumps::read()

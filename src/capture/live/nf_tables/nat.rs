@@ -9,7 +9,7 @@ use super::words::put;
 use nfwhy_parsers::nft::Type;
 use std::fmt::Write as _;
 
-/// `NF_NAT_RANGE_*` (include/uapi/linux/netfilter/nf_nat.h).
+/// `NF_NAT_RANGE_*` (`include/uapi/linux/netfilter/nf_nat.h`).
 const RANDOM: u32 = 4;
 const PERSISTENT: u32 = 8;
 const FULLY_RANDOM: u32 = 16;

@@ -350,7 +350,9 @@ fn set_as_it_is(out: &mut String, s: &Set<'_>, env: &Env<'_>) -> Option<()> {
     .filter(|(bit, _)| s.flags & bit != 0)
     .map(|(_, name)| name)
     .collect();
-    if !flags.is_empty() && !(flags == ["timeout"] && timeout.is_some()) {
+    // A default timeout says that there are timeouts.
+    let said = flags == ["timeout"] && timeout.is_some();
+    if !flags.is_empty() && !said {
         line(&format!("flags {}", flags.join(",")));
     }
     if !s.expressions.is_empty() {

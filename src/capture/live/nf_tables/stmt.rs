@@ -139,7 +139,11 @@ pub(super) fn limit(out: &mut String, d: &[u8]) -> Option<()> {
     let over = be32(d, 5).unwrap_or_default() & 1 == 1;
     let over = if over { "over " } else { "" };
     if be32(d, 4).unwrap_or_default() == 0 {
-        let _ = write!(out, "rate {over}{rate}/{unit} burst {burst} packets");
+        let _ = write!(out, "rate {over}{rate}/{unit}");
+        // What nft takes where none is written.
+        if burst != 5 {
+            let _ = write!(out, " burst {burst} packets");
+        }
         return Some(());
     }
     let (n, bytes) = amount(rate);

@@ -1,4 +1,4 @@
-//! Bytes of any kind make text, and never more than that.
+//! A kernel's own bytes, and bytes of any kind: they make text, and never more than that.
 
 use super::print;
 use super::read::{Dumps, Ruleset};
@@ -6,6 +6,59 @@ use super::value::Devices;
 use crate::capture::live::socket::Messages;
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+/// What Linux 6.18 sent of a rule set, a message in a line; beside it lies what nft 1.0.6 printed of the same.
+const SENT: &str = include_str!("../../../../tests/data/live/nf_tables.hex");
+const PRINTED: &str = include_str!("../../../../tests/data/live/nf_tables.nft");
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(hex.get(at..at + 2).expect("two digits"), 16);
+    let at = (0..hex.len()).step_by(2);
+    at.map(|at| digit(at).expect("hexadecimal digits"))
+        .collect()
+}
+
+#[test]
+fn a_kernels_dumps_are_what_nft_lists() {
+    let of = |what: &str| {
+        let lines = SENT
+            .lines()
+            .filter_map(|l| l.strip_prefix(what)?.strip_prefix(' '));
+        Messages::of(lines.map(bytes))
+    };
+    // Elements follow their set.
+    let mut elements: Vec<Vec<Vec<u8>>> = Vec::new();
+    for line in SENT.lines() {
+        if line.starts_with("set ") {
+            elements.push(Vec::new());
+        } else if let Some(hex) = line.strip_prefix("elements ") {
+            elements.last_mut().expect("a set before").push(bytes(hex));
+        }
+    }
+    let elements = elements.into_iter().map(Messages::of).collect();
+    let mut dumps = Dumps::of_messages(of("table"), of("chain"), of("rule"), of("set"), elements);
+    dumps.objects = of("object");
+    // nft lists the prefix that the address lies in, which no packet's bits are.
+    let printed = PRINTED.replace(
+        "ip saddr 10.0.0.1/24 drop",
+        "ip saddr & 255.255.255.0 == 10.0.0.1 drop",
+    );
+    assert_eq!(in_order(&text_of(&dumps)), in_order(&printed));
+}
+
+/// The lines, with the elements of each set in order.
+fn in_order(text: &str) -> Vec<String> {
+    let text = text.replace(",\n\t\t\t     ", ", ");
+    let line = |line: &str| match line.strip_prefix("\t\telements = { ") {
+        Some(rest) => {
+            let mut all: Vec<&str> = rest.trim_end_matches(" }").split(", ").collect();
+            all.sort_unstable();
+            all.join(", ")
+        }
+        None => line.to_owned(),
+    };
+    text.lines().map(line).collect()
+}
 
 /// An attribute.
 fn attr(kind: u16, payload: &[u8]) -> Vec<u8> {
