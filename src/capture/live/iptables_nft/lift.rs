@@ -3,6 +3,7 @@
 //! What iptables-nft 1.8.0 to 1.8.13 writes without `x_tables` (`nft_ipv4_add`, `nft_ipv6_add`, `add_match` and `add_action` in iptables/) is read
 //! here as these versions read it (iptables/nft-ruleparse.c), but for what they leave out.
 
+use super::ports::is_one;
 use super::registers::{Loaded, Register, State, be, bitwise, loaded, register};
 use crate::capture::live::attr::{Numbers as _, find};
 use crate::capture::live::nf_tables::read::{Data, Expression, Rule, counters, data, text};
@@ -239,7 +240,13 @@ impl<'d, 's> Lifter<'d, 's> {
         let from = self.matches.len();
         self.decoder
             .matching(&mut self.matches, &name, revision, blob);
-        let both = |at: usize| blob.u8(at).is_some_and(|inverted| inverted & 3 == 3);
+        // Both unwanted, and one port each.
+        let one = |at: usize| Some(is_one(blob.u16(at)?, blob.u16(at + 2)?));
+        let both = |at: usize| {
+            blob.u8(at).is_some_and(|inverted| inverted & 3 == 3)
+                && one(0) == Some(true)
+                && one(4) == Some(true)
+        };
         let name = match &*name {
             "tcp" if both(11) => " -m tcp",
             "udp" if both(8) => " -m udp",

@@ -43,6 +43,11 @@ impl Ports {
     }
 }
 
+/// Whether it is one port, other than 0: two ranges, or port 0, are never compared at once (`add_nft_tcpudp` in iptables/nft.c).
+pub(super) fn is_one(lo: u16, hi: u16) -> bool {
+    lo == hi && lo != 0
+}
+
 /// `-m tcp` or `-m udp`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transport {
@@ -71,7 +76,7 @@ impl Transport {
         if self.udp { " -m udp" } else { " -m tcp" }
     }
 
-    /// Appends it; gives where the second of two inverted ports begins, if they are not compared at once.
+    /// Appends it; gives where the second of two unwanted ports begins, if they are not compared at once.
     pub(super) fn print(&self, w: &mut Words<'_>) -> Option<usize> {
         w.out.push_str(self.name());
         let mut middle = None;
@@ -86,8 +91,8 @@ impl Transport {
         if let Some((not, mask, value)) = self.flags {
             xt::flags(w, not, mask, value);
         }
-        let inverted = |p: Option<Ports>| p.is_some_and(|p| p.not);
-        let both = inverted(self.sport) && inverted(self.dport);
+        let unwanted = |p: Option<Ports>| p.is_some_and(|p| p.not && is_one(p.lo, p.hi));
+        let both = unwanted(self.sport) && unwanted(self.dport);
         middle.filter(|_| both && !self.joined)
     }
 }
