@@ -436,3 +436,6 @@ fn error_name<'a>(entry: &Entry<'a>) -> Option<Cow<'a, str>> {
     }
     Some(text(target.get(EXTENSION..EXTENSION + 30)?))
 }
+
+#[cfg(test)]
+mod tests;
