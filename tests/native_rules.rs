@@ -210,6 +210,37 @@ fn contradictions_are_reported() {
     );
 }
 
+/// Live reading says which rules iptables has no words for, whatever their shape; where nft's listing is missing, they may match or not.
+#[test]
+fn a_rule_that_says_so_itself_is_taken_from_nft() {
+    let save = SAVE.replace("-s 203.0.113.9/32 -j DROP", "-m nft -j DROP");
+    let listing = LISTING.replace(
+        "ip saddr 203.0.113.3-203.0.113.9 drop",
+        "meta mark < 5 ip ttl 6 drop",
+    );
+    let save = save.replace("-A FORWARD -j DROP\n-A FORWARD -p tcp\n", "");
+    let node_with = |listing: &str| {
+        Files::new(&["eth0 192.168.0.10/24", "cni0 10.244.0.1/24"])
+            .route("default via 192.168.0.1 dev eth0")
+            .without("iptables-save")
+            .file("iptables-save.txt", &save)
+            .file("nft.txt", listing)
+            .snapshot()
+    };
+    let listing = listing
+        .replace("\t\tip daddr @s drop\n", "")
+        .replace("\t\ttcp dport vmap { 81 : drop, 82 : accept }\n", "");
+    // What the rule sees is one less.
+    let with = |ttl: &str| packet("203.0.113.1", "10.244.0.9", 80).replace('}', ttl);
+    let s = node_with(&listing);
+    check(&s, &with(",\"ttl\":7}"), &["dropped why=filter/FORWARD/4"]);
+    check(&s, &with(",\"ttl\":8}"), &["forwarded"]);
+    let alone = node_with("");
+    let ends: Vec<_> = common::walk(&alone, &with("}"));
+    assert!(ends.iter().all(|o| o.probability.is_none()), "{ends:?}");
+    assert_eq!(ends.len(), 2);
+}
+
 /// Of two moments nothing can be said of single rules.
 #[test]
 fn listings_of_two_moments_are_told_and_iptables_save_counts() {

@@ -240,3 +240,6 @@ fn print(
     let after = lifter.rules();
     after.xt > before.xt || own && after.native == before.native
 }
+
+#[cfg(test)]
+mod tests;
