@@ -74,3 +74,12 @@ pub(super) fn type_code(text: &str, v6: bool) -> Option<(u8, u8)> {
         .find(|(n, ..)| n.eq_ignore_ascii_case(text))
         .map(|(_, t, c)| (*t, *c))
 }
+
+/// The name of a type and code; of several the first, as `icmp_to_name` in lib/icmp.c does.
+pub(super) fn name(v6: bool, kind: u8, code: u8) -> Option<&'static str> {
+    let table = if v6 { V6 } else { V4 };
+    table
+        .iter()
+        .find(|(_, t, c)| (*t, *c) == (kind, code))
+        .map(|(n, ..)| *n)
+}

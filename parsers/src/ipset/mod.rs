@@ -154,6 +154,11 @@ pub enum Part<'a> {
     Set(Text<'a>),
 }
 
+/// The name that ipset prints for an ICMP or `ICMPv6` type and code, where it has one.
+pub fn icmp_name(proto: Proto, kind: u8, code: u8) -> Option<&'static str> {
+    icmp::name(proto == Proto::ICMPV6, kind, code)
+}
+
 /// Reads `ipset save` or `ipset list` output (or a mixture, several sets, with other text between).
 ///
 /// `add` needs the `create` before it. A member that cannot be read is left out, reported, and makes its set incomplete; so does
