@@ -122,6 +122,7 @@ fn ipvs_nodes_do_as_the_kernel_does() {
     }
     let machine = start.elapsed().as_secs_f64();
     let mut figures = Figures::default();
+    let mut live = ipvs_lab::live::Live::default();
     let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     let mut shown = 0;
     for record in &records {
@@ -129,6 +130,7 @@ fn ipvs_nodes_do_as_the_kernel_does() {
         for c in &record.complaints {
             say(&format!("seed {}: {c}", record.seed));
         }
+        live.hold(record);
         let found = judge(&scenario, record, &mut figures);
         let mut note = String::new();
         for d in &found {
@@ -170,6 +172,8 @@ fn ipvs_nodes_do_as_the_kernel_does() {
         figures.unknown,
         start.elapsed().as_secs_f64()
     ));
+    say(&live.to_string());
+    assert!(live.differing.is_empty(), "read live, IPVS is another");
     assert!(kinds.is_empty(), "{} kinds of divergences", kinds.len());
     assert_eq!(figures.scenarios, records.len() as u64);
     assert!(figures.scenarios > 0, "nothing was judged");

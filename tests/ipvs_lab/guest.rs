@@ -36,6 +36,27 @@ pub fn run(seeds: impl Iterator<Item = u64>, mut out: File) {
     out.flush().expect("the last record goes out");
 }
 
+/// What nfwhy reads without any command.
+fn live() -> Vec<(String, String)> {
+    let reading = nfwhy::capture::live::Reading::of_this_namespace();
+    let mut out: Vec<(String, String)> = reading
+        .outputs
+        .into_iter()
+        .filter(|o| matches!(o.name, "ipvsadm" | "ipset-save"))
+        .map(|o| (o.name.to_owned(), o.text))
+        .collect();
+    let unread = reading
+        .unread
+        .iter()
+        .map(|u| format!("{}: {}\n", u.what, u.why));
+    out.push(("unread".into(), unread.collect()));
+    out.push((
+        "ip_vs".into(),
+        std::fs::read_to_string("/proc/thread-self/net/ip_vs").unwrap_or_default(),
+    ));
+    out
+}
+
 fn scenario(s: &Scenario, node: &Node) -> Record {
     warm_up(s, node);
     let mut before = Node::counters(s);
@@ -43,6 +64,8 @@ fn scenario(s: &Scenario, node: &Node) -> Record {
         seed: s.seed,
         complaints: node.complaints.clone(),
         files: Node::capture(s),
+        listing: sh::must(&["ipvsadm", "-l", "-n"], ""),
+        live: live(),
         courses: Vec::new(),
     };
     let tunnels = s.ipvs.iter().any(|l| l.contains(" -i "));

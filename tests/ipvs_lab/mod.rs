@@ -13,6 +13,7 @@ pub mod frame;
 pub mod guest;
 pub mod judge;
 pub mod kube;
+pub mod live;
 pub mod node;
 pub mod outer;
 pub mod places;

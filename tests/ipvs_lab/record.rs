@@ -44,6 +44,12 @@ pub struct Record {
     pub complaints: Vec<String>,
     /// The captured files: names and contents.
     pub files: Vec<(String, String)>,
+    /// What nfwhy read itself at that moment: names, texts.
+    #[serde(default)]
+    pub live: Vec<(String, String)>,
+    /// The same state by the commands: `ipvsadm -l -n`.
+    #[serde(default)]
+    pub listing: String,
     /// One for each packet of the scenario.
     pub courses: Vec<Course>,
 }

@@ -1,3 +1,0 @@
-//! To come.
-
-pub(super) fn read(_reading: &mut super::Reading) {}
