@@ -216,12 +216,12 @@ const EVERY: &[&str] = &[
     "create r hash:net,port",
     "add r 10.0.0.0/9,tcp:1-3",
     "create s bitmap:ip range 10.0.0.1-10.0.0.77 counters comment skbinfo timeout 77",
-    "create \"u v\" hash:ip family inet6 bitmask ffff::ff",
-    "add \"u v\" fe80::1",
+    "create u.v:w hash:ip family inet6 bitmask ffff::ff",
+    "add u.v:w fe80::1",
     "create m list:set size 4 timeout 90 counters comment skbinfo",
     "add m a",
     "add m b before a timeout 30 packets 3 comment y",
-    "add m \"u v\" after a skbmark 0x1",
+    "add m p after a skbmark 0x1",
 ];
 
 #[test]
