@@ -107,6 +107,7 @@ fn commands(kind: Kind) -> &'static [&'static str] {
         Kind::Neigh => &["ip neigh"],
         Kind::Sysctl => &["sysctl"],
         Kind::Conntrack => &["conntrack"],
+        Kind::Programs => &["bpftool net"],
         other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
     }
 }

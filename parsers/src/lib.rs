@@ -10,6 +10,7 @@ pub mod ipset;
 pub mod iptables;
 pub mod ipvs;
 pub mod nft;
+pub mod programs;
 pub mod recognise;
 pub mod sysctl;
 

@@ -189,6 +189,11 @@ fn links_and_routes() {
     );
     check("10.0.0.9 dev eth0  FAILED\n", Kind::Neigh);
     check(
+        "xdp:\neth0(2) driver id 7\n\ntc:\neth0(2) clsact/ingress cil_from_netdev id 12\n\nflow_dissector:\n\n",
+        Kind::Programs,
+    );
+    check("xdp:\n\ntc:\n\nflow_dissector:\n\n", Kind::Programs);
+    check(
         "[{\"dst\":\"10.0.0.2\",\"dev\":\"eth0\",\"lladdr\":\"02:00:00:00:00:01\",\"state\":[\"STALE\"]}]",
         Kind::Neigh,
     );

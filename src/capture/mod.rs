@@ -6,6 +6,8 @@ mod large;
 pub mod live;
 pub mod manifest;
 pub mod write;
+#[cfg(target_os = "linux")]
+pub mod netns;
 
 use manifest::Manifest;
 use nfwhy_parsers::recognise::{Kind, recognise};

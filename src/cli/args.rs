@@ -48,6 +48,51 @@ pub(crate) enum Command {
     /// Walk one packet through the node and say what becomes of it, and why
     #[command(before_help = EXAMPLES, after_help = NOTES, help_template = TEMPLATE, max_term_width = 100)]
     Trace(TraceArgs),
+    /// List the network namespaces of this machine: their processes and addresses
+    #[cfg(target_os = "linux")]
+    Netns(NetnsArgs),
+}
+
+/// How a list looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NetnsArgs {
+    /// Form of the list (JSON: schema nfwhy.netns/1)
+    #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORM")]
+    pub(crate) format: ListFormat,
+}
+
+/// Which network namespace is looked at, where it is not the caller's own.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Place {
+    /// Look at this network namespace: a name in /run/netns, or a path
+    #[arg(long, value_name = "NAME|PATH", conflicts_with = "pid")]
+    pub(crate) netns: Option<String>,
+
+    /// Look at the network namespace of this process
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+}
+
+impl Place {
+    /// Moves the calling thread there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn enter(&self) -> Result<(), crate::capture::netns::NetnsError> {
+        use crate::capture::netns::{Where, enter};
+        let place = match (&self.netns, self.pid) {
+            (Some(text), _) => Where::parse(text),
+            (None, Some(pid)) => Where::Pid(pid),
+            (None, None) => return Ok(()),
+        };
+        enter(&place)
+    }
 }
 
 /// How the answer looks.
@@ -64,8 +109,11 @@ pub(crate) enum Format {
 #[derive(Debug, clap::Args)]
 pub(crate) struct TraceArgs {
     /// The node's captured state: a folder (or one file)
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH", conflicts_with_all = ["netns", "pid"])]
     pub(crate) snapshot: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
 
     /// Device the packet comes in by [default: the one the route back to FROM names]
     #[arg(long = "in", value_name = "DEV", conflicts_with = "from_node")]

@@ -2,6 +2,8 @@
 
 mod args;
 mod expect;
+#[cfg(target_os = "linux")]
+mod netns;
 mod packet;
 mod trace;
 
@@ -39,6 +41,8 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Command::Trace(a) => trace::run(&a),
+        #[cfg(target_os = "linux")]
+        Command::Netns(a) => netns::run(&a),
     };
     match result {
         Ok(status) => status.into(),

@@ -18,6 +18,8 @@ use std::path::Path;
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     let expect = args.expect.as_deref().map(Expectation::parse).transpose()?;
     let Some(path) = &args.snapshot else {
+        #[cfg(target_os = "linux")]
+        args.place.enter()?;
         bail!(
             "no --snapshot: reading the live node is not built yet.\nCapture it by hand and trace the folder:\n\n{}\nnfwhy trace --snapshot node FROM TO",
             indent(HOW_TO_CAPTURE)

@@ -10,6 +10,7 @@ pub mod owners;
 mod path;
 pub mod place;
 mod policies;
+mod programs;
 mod reply;
 pub mod source;
 pub mod story;
@@ -80,6 +81,11 @@ pub enum Cause {
     },
     /// A conntrack entry.
     Conntrack {
+        /// Where it was read.
+        at: Origin,
+    },
+    /// An eBPF program at a device.
+    Program {
         /// Where it was read.
         at: Origin,
     },
@@ -156,6 +162,7 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
     }
     found.extend(source::findings(&case));
     found.extend(known::findings(&case));
+    found.extend(programs::findings(&case).map(|f| (Rank::Remark, f)));
     // Stable: findings of one rank keep the order in which they were made.
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, f)| f).collect()

@@ -126,6 +126,44 @@ const NAT: &str = ":PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT
 const FILTER: &str = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]";
 
 #[test]
+fn programs_at_the_devices_on_the_way_are_told_one_finding_per_device() {
+    let net = "\
+xdp:
+eth0(2) driver id 198
+
+tc:
+eth0(2) clsact/ingress cil_from_netdev id 12
+eth0(2) clsact/egress cil_to_netdev id 13
+veth7(3) tcx/egress cil_to_container prog_id 15 link_id 4
+veth7(3) tcx/ingress cil_from_container prog_id 16 link_id 5
+";
+    let f = check(NAT, FILTER, &[("bpftool-net.txt", net)], "10.7.0.5");
+    let told: Vec<&str> = f
+        .findings
+        .iter()
+        .filter(|f| f.code == "bpf-program")
+        .map(|f| f.title.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "eBPF programs at eth0 (XDP (driver), id 198; tc ingress cil_from_netdev, id 12) see the packet before netfilter and may drop, rewrite or redirect it, so that the rules never see it",
+            "an eBPF program at veth7 (tcx egress cil_to_container, id 15) sees the packet after netfilter and may drop, rewrite or redirect it all the same",
+        ]
+    );
+    let quiet = check(
+        NAT,
+        FILTER,
+        &[(
+            "bpftool-net.txt",
+            "xdp:\n\ntc:\neth9(9) tcx/ingress x prog_id 3\n",
+        )],
+        "10.7.0.5",
+    );
+    assert!(quiet.findings.iter().all(|f| f.code != "bpf-program"));
+}
+
+#[test]
 fn a_bare_masquerade_is_blamed_on_itself_and_the_change_simulated() {
     let nat = format!("{NAT}\n-A POSTROUTING ! -s 10.7.0.0/16 -d 10.7.0.0/16 -j MASQUERADE");
     let f = check(&nat, FILTER, &[], "10.7.0.5");

@@ -7,6 +7,7 @@ mod fib;
 mod ipvs;
 mod netfilter;
 mod nft;
+mod programs;
 mod sets;
 mod sysctl;
 
@@ -16,6 +17,7 @@ pub use fib::{Fib, FibTable, NextHop, PolicyAction, PolicyRule, Route, TableId};
 pub use ipvs::{Forwarding, IpvsState, RealServer, VirtualKey, VirtualService};
 pub use netfilter::{ChainId, Netfilter, Table, TableKind, TableView};
 pub use nft::NftTable;
+pub use programs::Program;
 pub use sets::{Set, SetState, Value as SetValue};
 pub use sysctl::Sysctls;
 
@@ -100,6 +102,8 @@ pub struct Captured {
     pub neigh: bool,
     /// `nft list ruleset`.
     pub nft: bool,
+    /// `bpftool net`.
+    pub programs: bool,
 }
 
 /// A node: one network namespace.
@@ -127,6 +131,8 @@ pub struct Node<'a> {
     pub conntrack: Vec<CtEntry>,
     /// What could not be read where the node was captured.
     pub unread: Vec<crate::capture::Unread>,
+    /// eBPF programs at devices.
+    pub programs: Vec<Program>,
     /// What was wrong with the input.
     pub warnings: Vec<Warning>,
 }

@@ -352,6 +352,10 @@ fn cause(node: &Node<'_>, c: &Cause) -> Value {
             m.insert("conntrack".into(), json!(line_text(node, *at)));
             *at
         }
+        Cause::Program { at } => {
+            m.insert("program".into(), json!(line_text(node, *at)));
+            *at
+        }
     };
     if at.line > 0 {
         m.insert("file".into(), json!(node.file_name(at.file)));

@@ -6,7 +6,7 @@ use super::lines::prompt;
 use std::net::IpAddr;
 
 /// Kinds that text can have, in the order in which a tie is settled.
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::IptablesSave,
     Kind::IptablesListing,
     Kind::Ipset,
@@ -20,6 +20,7 @@ const KINDS: [Kind; 13] = [
     Kind::RouteN,
     Kind::Sysctl,
     Kind::Conntrack,
+    Kind::Programs,
 ];
 
 /// What the lines so far opened.
@@ -137,6 +138,7 @@ impl Classifier {
             .or_else(|| ipvs(text, &words))
             .or_else(|| self.iproute(text, &words))
             .or_else(|| conntrack(text, &words))
+            .or_else(|| programs(text))
             .or_else(|| sysctl(text))
             .unwrap_or(Vote::Other)
     }
@@ -402,6 +404,16 @@ fn conntrack(text: &str, words: &[&str]) -> Option<Vote> {
         .take(3)
         .any(|w| w.bytes().all(|b| b.is_ascii_digit()));
     (both(" src=") && both(" dst=") && number).then_some(Vote::For(Kind::Conntrack, 2))
+}
+
+/// `bpftool net`: its sections, which stand there also when they are empty, and programs at devices.
+fn programs(text: &str) -> Option<Vote> {
+    if crate::programs::SECTIONS.contains(&text) {
+        return Some(Vote::For(Kind::Programs, 2));
+    }
+    let (_, _, rest) = crate::programs::device(text)?;
+    let id = rest.contains(" id ") || rest.contains(" prog_id ");
+    id.then_some(Vote::For(Kind::Programs, 2))
 }
 
 /// `net.ipv4.ip_forward = 1`. The first component is one of the folders of `/proc/sys`; so TOML is not taken for it.

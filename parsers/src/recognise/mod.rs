@@ -37,6 +37,8 @@ pub enum Kind {
     Conntrack,
     /// `nft list ruleset`, text or JSON.
     Nft,
+    /// `bpftool net`.
+    Programs,
     /// Nothing but blank lines.
     Empty,
     /// Not text.

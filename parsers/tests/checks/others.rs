@@ -3,7 +3,9 @@
 use super::{place, reports};
 use nfwhy_parsers::ipset::IpSet;
 use nfwhy_parsers::recognise::Kind;
-use nfwhy_parsers::{Family, Proto, Span, conntrack as c, ipset as i, ipvs as v, sysctl as s};
+use nfwhy_parsers::{
+    Family, Proto, Span, conntrack as c, ipset as i, ipvs as v, programs as p, sysctl as s,
+};
 use std::net::{IpAddr, SocketAddr};
 
 /// Without what a print does not keep.
@@ -33,6 +35,29 @@ pub fn ipset(text: &str) {
             assert_eq!(bared, [bare(set)], "printed {printed:?}");
             assert_eq!(again.value[0].to_string(), printed);
         }
+    }
+}
+
+pub fn programs(text: &str) {
+    let parsed = p::parse(text);
+    reports(text, &parsed.diagnostics);
+    for x in &parsed.value {
+        place(text, x.line, x.span);
+        let section = if matches!(x.hook, p::Hook::Xdp(_)) {
+            "xdp"
+        } else {
+            "tc"
+        };
+        let printed = format!("{section}:\n{x}\n");
+        let again = p::parse(&printed);
+        assert_eq!(again.diagnostics, [], "printed {printed:?}");
+        let bare = |x: &p::Program<'_>| p::Program {
+            line: 0,
+            span: Span::default(),
+            ..x.clone().into_owned()
+        };
+        let bared: Vec<_> = again.value.iter().map(bare).collect();
+        assert_eq!(bared, [bare(x)], "printed {printed:?}");
     }
 }
 

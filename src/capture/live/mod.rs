@@ -21,6 +21,7 @@ mod xt;
 
 use super::Unread;
 use nfwhy_parsers::recognise::Kind;
+pub(super) use route::addresses;
 use std::fmt::Display;
 
 /// A text as a command prints it.

@@ -97,6 +97,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     let ipvs = b.ipvs(&of(Kind::Ipvs));
     let sysctls = b.sysctls(&of(Kind::Sysctl));
     let conntrack = b.conntrack(&of(Kind::Conntrack));
+    let programs = b.programs(&of(Kind::Programs));
     Node {
         files: b.files,
         captured: b.captured,
@@ -109,6 +110,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         sysctls,
         conntrack,
         unread: snapshot.unread.clone(),
+        programs,
         warnings: b.warnings,
     }
 }

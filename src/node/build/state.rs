@@ -2,10 +2,11 @@
 
 use super::super::ipvs::{IpvsState, RealServer, VirtualService};
 use super::super::sets::{Set, SetState};
-use super::super::{CtEntry, CtTuple, FileId, Origin, Sysctls};
+use super::super::{CtEntry, CtTuple, FileId, Origin, Program, Sysctls};
 use super::{Builder, owned};
 use nfwhy_parsers::conntrack::Tuple;
-use nfwhy_parsers::{conntrack, ipset, ipvs, sysctl};
+use nfwhy_parsers::{conntrack, ipset, ipvs, programs, sysctl};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 impl<'a> Builder<'a> {
@@ -48,6 +49,35 @@ impl<'a> Builder<'a> {
                         origin,
                     },
                 );
+            }
+        }
+        out
+    }
+
+    pub(super) fn programs(&mut self, files: &[(FileId, &'a str)]) -> Vec<Program> {
+        let mut out: Vec<Program> = Vec::new();
+        for (file, text) in files {
+            self.captured.programs = true;
+            for p in self.take(*file, programs::parse(text)) {
+                let origin = Origin {
+                    file: *file,
+                    line: p.line,
+                };
+                let p = p.into_owned();
+                let program = Program {
+                    device: p.device.into_owned(),
+                    hook: p.hook,
+                    name: p.name.map(Cow::into_owned),
+                    id: p.id,
+                    origin,
+                };
+                // The same thing captured twice is one thing.
+                let known = |q: &Program| {
+                    (&q.device, &q.hook, q.id) == (&program.device, &program.hook, program.id)
+                };
+                if !out.iter().any(known) {
+                    out.push(program);
+                }
             }
         }
         out

@@ -236,9 +236,10 @@ fn cause(
             },
             String::new(),
         ),
-        Cause::Route { at } | Cause::Ipvs { at, .. } | Cause::Conntrack { at } => {
-            (node.place(*at), text_at(*at), String::new())
-        }
+        Cause::Route { at }
+        | Cause::Ipvs { at, .. }
+        | Cause::Conntrack { at }
+        | Cause::Program { at } => (node.place(*at), text_at(*at), String::new()),
         Cause::Set { name, at } => (node.place(*at), format!("set {name}"), String::new()),
     }
 }

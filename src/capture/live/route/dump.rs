@@ -6,8 +6,8 @@
 use super::super::socket::Refusal;
 use futures_util::StreamExt as _;
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable,
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
@@ -77,7 +77,7 @@ fn refused(e: &io::Error) -> Refusal {
 }
 
 /// A connection in the network namespace of the thread that opened it.
-pub(super) struct Rtnl {
+pub(crate) struct Rtnl {
     // Dropped first: its task holds the socket.
     runtime: Runtime,
     handle: ConnectionHandle<Message>,
@@ -85,7 +85,7 @@ pub(super) struct Rtnl {
 
 impl Rtnl {
     /// Opens it. The runtime is this thread alone, so that the socket stays in this thread's namespace.
-    pub(super) fn open() -> Result<Self, Refusal> {
+    pub(crate) fn open() -> Result<Self, Refusal> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -108,11 +108,12 @@ impl Rtnl {
     }
 
     /// All answers to a dump request; begun anew where the kernel says that the state changed under way.
-    pub(super) fn dump(&self, request: &Message) -> Result<Vec<Message>, Refusal> {
+    pub(crate) fn dump(&self, request: &Message) -> Result<Vec<Message>, Refusal> {
         for _ in 0..TRIES {
             match self.ask(request, NLM_F_REQUEST | NLM_F_DUMP) {
                 Ok((all, true)) => return Ok(all),
-                Ok((_, false)) | Err(Refusal::Os(Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR)) => {}
+                Ok((_, false))
+                | Err(Refusal::Os(Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR)) => {}
                 Err(e) => return Err(e),
             }
         }

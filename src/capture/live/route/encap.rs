@@ -160,9 +160,25 @@ fn ila(out: &mut String, tb: &Data<'_>) {
         (
             7,
             "csum-mode",
-            &["adj-transport", "neutral-map", "no-action", "neutral-map-auto"][..],
+            &[
+                "adj-transport",
+                "neutral-map",
+                "no-action",
+                "neutral-map-auto",
+            ][..],
         ),
-        (8, "ident-type", &["use-format", "luid", "virt-v4", "virt-uni-v6", "virt-multi-v6", "nonlocal-addr"]),
+        (
+            8,
+            "ident-type",
+            &[
+                "use-format",
+                "luid",
+                "virt-v4",
+                "virt-uni-v6",
+                "virt-multi-v6",
+                "nonlocal-addr",
+            ],
+        ),
         (9, "hook-type", &["output", "input"]),
     ] {
         if let Some(n) = tb.u8(attr) {
@@ -279,8 +295,7 @@ fn rpl(out: &mut String, tb: &Data<'_>) {
 
 /// `IOAM6_IPTUNNEL_*`.
 fn ioam6(out: &mut String, tb: &Data<'_>) {
-    let (Some(mode), Some(trace), Some(k), Some(n)) =
-        (tb.u8(1), tb.get(3), tb.u32(4), tb.u32(5))
+    let (Some(mode), Some(trace), Some(k), Some(n)) = (tb.u8(1), tb.get(3), tb.u32(4), tb.u32(5))
     else {
         return;
     };

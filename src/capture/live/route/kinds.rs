@@ -122,7 +122,13 @@ fn bridge(out: &mut String, data: &[u8], devices: &Devices) {
     options::print(out, BRIDGE_MORE, data, devices);
 }
 
-const PORT_STATES: &[&str] = &["disabled", "listening", "learning", "forwarding", "blocking"];
+const PORT_STATES: &[&str] = &[
+    "disabled",
+    "listening",
+    "learning",
+    "forwarding",
+    "blocking",
+];
 
 /// `IFLA_BRPORT_*`, in the order of `bridge_slave_print_opt`.
 const BRIDGE_PORT: &[Opt] = &[
@@ -200,8 +206,16 @@ const BOND: &[Opt] = &[
     ),
     Opt(10, "arp_all_targets", Form::Name(&["any", "all"])),
     Opt(11, "primary", Form::Device),
-    Opt(12, "primary_reselect", Form::Name(&["always", "better", "failure"])),
-    Opt(13, "fail_over_mac", Form::Name(&["none", "active", "follow"])),
+    Opt(
+        12,
+        "primary_reselect",
+        Form::Name(&["always", "better", "failure"]),
+    ),
+    Opt(
+        13,
+        "fail_over_mac",
+        Form::Name(&["none", "active", "follow"]),
+    ),
     Opt(
         14,
         "xmit_hash_policy",
@@ -222,7 +236,11 @@ const BOND: &[Opt] = &[
     Opt(20, "packets_per_slave", Form::Number),
     Opt(29, "lacp_active", Form::Name(&["off", "on"])),
     Opt(21, "lacp_rate", Form::Name(&["slow", "fast"])),
-    Opt(22, "ad_select", Form::Name(&["stable", "bandwidth", "count"])),
+    Opt(
+        22,
+        "ad_select",
+        Form::Name(&["stable", "bandwidth", "count"]),
+    ),
     Opt(
         23,
         "",
@@ -305,7 +323,9 @@ fn macvlan(out: &mut String, data: &[u8], devices: &Devices) {
 fn ipvlan(out: &mut String, data: &[u8]) {
     let tb = Attributes::<3>::of(data);
     if let Some(mode) = tb.u16(1) {
-        let name = ["l2", "l3", "l3s"].get(usize::from(mode)).unwrap_or(&"unknown");
+        let name = ["l2", "l3", "l3s"]
+            .get(usize::from(mode))
+            .unwrap_or(&"unknown");
         let _ = write!(out, " mode {name} ");
     }
     match tb.u16(2) {
@@ -325,7 +345,13 @@ fn vlan(out: &mut String, data: &[u8]) {
     options::ether_type(out, tb.get(5).and_then(|b| b.be16(0)).unwrap_or(0x8100));
     let _ = write!(out, " id {id} ");
     if let Some(flags) = tb.u32(2) {
-        let names = ["REORDER_HDR", "GVRP", "LOOSE_BINDING", "MVRP", "BRIDGE_BINDING"];
+        let names = [
+            "REORDER_HDR",
+            "GVRP",
+            "LOOSE_BINDING",
+            "MVRP",
+            "BRIDGE_BINDING",
+        ];
         let mut words: Vec<String> = [0usize, 1, 3, 2, 4]
             .into_iter()
             .filter(|bit| flags >> bit & 1 != 0)

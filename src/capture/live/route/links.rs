@@ -4,7 +4,9 @@ use super::super::attr::{Numbers as _, attrs};
 use super::dump::Message;
 use super::kinds;
 use super::names::Names;
-use super::text::{AF_INET, AF_INET6, Attributes, Device, Devices, hardware, host, line, link_type};
+use super::text::{
+    AF_INET, AF_INET6, Attributes, Device, Devices, hardware, host, line, link_type,
+};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 

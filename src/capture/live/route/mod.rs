@@ -18,7 +18,6 @@ mod tunnels;
 use super::Reading;
 use super::attr::{Numbers as _, find};
 use super::socket::Refusal;
-use dump::{Message, Rtnl};
 use names::Names;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
@@ -33,6 +32,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
 
+pub(super) use dump::{Message, Rtnl};
 pub(super) use links::Xdp;
 pub(super) use text::Devices;
 
@@ -69,13 +69,28 @@ pub(super) fn read(reading: &mut Reading) {
             let text = routes::print(&all, None, &devices, &names);
             reading.put("ip-route", "ip route show table all", Kind::Route, text);
             let text = routes::print(&all, Some(text::AF_INET6), &devices, &names);
-            reading.put("ip-6-route", "ip -6 route show table all", Kind::Route, text);
+            reading.put(
+                "ip-6-route",
+                "ip -6 route show table all",
+                Kind::Route,
+                text,
+            );
         }
         Err(e) => reading.cannot("routes", &e, "ip route show table all"),
     }
     for (family, name, what, command) in [
-        (AddressFamily::Inet, "ip-rule", "policy rules (IPv4)", "ip rule"),
-        (AddressFamily::Inet6, "ip-6-rule", "policy rules (IPv6)", "ip -6 rule"),
+        (
+            AddressFamily::Inet,
+            "ip-rule",
+            "policy rules (IPv4)",
+            "ip rule",
+        ),
+        (
+            AddressFamily::Inet6,
+            "ip-6-rule",
+            "policy rules (IPv6)",
+            "ip -6 rule",
+        ),
     ] {
         match or_none(rtnl.dump(&rules_of(family))) {
             Ok(all) => reading.put(name, command, Kind::Rule, rules::print(&all, &names)),
@@ -85,7 +100,12 @@ pub(super) fn read(reading: &mut Reading) {
     match all_neighbours(&rtnl) {
         Ok(all) => {
             let text = neighbours::print(&all, &devices, &names);
-            reading.put("ip-neigh", "ip neigh; ip neigh show proxy", Kind::Neigh, text);
+            reading.put(
+                "ip-neigh",
+                "ip neigh; ip neigh show proxy",
+                Kind::Neigh,
+                text,
+            );
         }
         Err(e) => reading.cannot("neighbours", &e, "ip neigh"),
     }
@@ -137,7 +157,9 @@ fn next_hop_objects() -> Message {
 
 fn all_neighbours(rtnl: &Rtnl) -> Result<Vec<Message>, Refusal> {
     let mut request = NeighbourMessage::default();
-    let mut all = rtnl.dump(&Message::of(&RouteNetlinkMessage::GetNeighbour(request.clone())))?;
+    let mut all = rtnl.dump(&Message::of(&RouteNetlinkMessage::GetNeighbour(
+        request.clone(),
+    )))?;
     // Proxy entries come only where they are asked for (`neigh_dump_info` in net/core/neighbour.c).
     request.header.flags = NeighbourFlags::Proxy;
     all.extend(rtnl.dump(&Message::of(&RouteNetlinkMessage::GetNeighbour(request)))?);
@@ -194,8 +216,8 @@ fn other_namespaces(rtnl: &Rtnl) -> HashMap<i32, String> {
 }
 
 /// The XDP programs of this namespace, and its devices.
-pub(super) fn xdp() -> Result<(Vec<(u32, Xdp)>, Devices), Refusal> {
-    let links = Rtnl::open()?.dump(&all_links())?;
+pub(super) fn xdp(rtnl: &Rtnl) -> Result<(Vec<(u32, Xdp)>, Devices), Refusal> {
+    let links = rtnl.dump(&all_links())?;
     Ok((links::xdp(&links).collect(), links::devices(&links)))
 }
 

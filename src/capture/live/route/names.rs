@@ -6,11 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where the files lie; newer versions keep the distributor's apart.
-const FOLDERS: [&str; 3] = [
-    "/etc/iproute2",
-    "/usr/share/iproute2",
-    "/usr/lib/iproute2",
-];
+const FOLDERS: [&str; 3] = ["/etc/iproute2", "/usr/share/iproute2", "/usr/lib/iproute2"];
 
 type Table = HashMap<u32, String>;
 
@@ -161,7 +157,10 @@ impl Names {
     /// Those of this machine; what has no file keeps the built-in names.
     pub(super) fn of_this_machine() -> Self {
         Self {
-            tables: read("rt_tables", built_in(&[(253, "default"), (254, "main"), (255, "local")])),
+            tables: read(
+                "rt_tables",
+                built_in(&[(253, "default"), (254, "main"), (255, "local")]),
+            ),
             protocols: read("rt_protos", built_in(&PROTOCOLS)),
             scopes: read("rt_scopes", built_in(&SCOPES)),
             realms: read("rt_realms", built_in(&[(0, "unknown")])),

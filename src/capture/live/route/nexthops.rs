@@ -31,8 +31,12 @@ fn seconds(ticks: u64) -> String {
 }
 
 fn object(out: &mut String, payload: &[u8], devices: &Devices, names: &Names) -> Option<()> {
-    let (family, scope, protocol, flags) =
-        (payload.u8(0)?, payload.u8(1)?, payload.u8(2)?, payload.u32(4)?);
+    let (family, scope, protocol, flags) = (
+        payload.u8(0)?,
+        payload.u8(1)?,
+        payload.u8(2)?,
+        payload.u32(4)?,
+    );
     // `NHA_*`.
     let tb = Attributes::<16>::of(payload.get(HEADER..)?);
     let _ = write!(out, "id {} ", tb.u32(1).unwrap_or(0));
@@ -57,7 +61,11 @@ fn object(out: &mut String, payload: &[u8], devices: &Devices, names: &Names) ->
     if let Some(resilient) = tb.get(12) {
         let tb = Attributes::<5>::of(resilient);
         let _ = write!(out, "buckets {} ", tb.u16(1).unwrap_or(0));
-        for (attr, word) in [(2, "idle_timer"), (3, "unbalanced_timer"), (4, "unbalanced_time")] {
+        for (attr, word) in [
+            (2, "idle_timer"),
+            (3, "unbalanced_timer"),
+            (4, "unbalanced_time"),
+        ] {
             let _ = write!(out, "{word} {} ", seconds(tb.number(attr).unwrap_or(0)));
         }
     }

@@ -5,11 +5,7 @@ use super::text::{AF_INET, AF_INET6, Attributes, Devices, Hex, hardware, host};
 use std::fmt::Write as _;
 
 /// An option: its attribute, its word, and how its value is printed.
-pub(super) struct Opt(
-    pub(super) u16,
-    pub(super) &'static str,
-    pub(super) Form,
-);
+pub(super) struct Opt(pub(super) u16, pub(super) &'static str, pub(super) Form);
 
 /// The forms.
 pub(super) enum Form {

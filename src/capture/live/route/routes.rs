@@ -4,9 +4,7 @@ use super::super::attr::{Numbers as _, find};
 use super::dump::Message;
 use super::encap;
 use super::names::Names;
-use super::text::{
-    AF_INET, AF_INET6, AF_MPLS, Attributes, Devices, bits, general, host, line,
-};
+use super::text::{AF_INET, AF_INET6, AF_MPLS, Attributes, Devices, bits, general, host, line};
 use std::fmt::Write as _;
 
 /// `RTM_NEWROUTE`.
@@ -43,7 +41,12 @@ pub(super) fn type_name(n: u8) -> String {
 }
 
 /// The routes of a dump; of one family, or of all.
-pub(crate) fn print(messages: &[Message], family: Option<u8>, devices: &Devices, names: &Names) -> String {
+pub(crate) fn print(
+    messages: &[Message],
+    family: Option<u8>,
+    devices: &Devices,
+    names: &Names,
+) -> String {
     let mut out = String::with_capacity(messages.len() * 80);
     for m in messages.iter().filter(|m| m.kind == NEWROUTE) {
         if family.is_none_or(|f| m.payload.u8(0) == Some(f)) {
@@ -207,7 +210,9 @@ fn multipath(out: &mut String, family: u8, mut rest: &[u8], devices: &Devices, n
         (rest.u16(0), rest.u8(2), rest.u8(3), rest.u32(4))
     {
         let len = usize::from(len);
-        let Some(attributes) = rest.get(8..len) else { break };
+        let Some(attributes) = rest.get(8..len) else {
+            break;
+        };
         let tb = RouteAttributes::of(attributes);
         out.push_str("\n\tnexthop ");
         if let Some(e) = tb.get(ENCAP) {

@@ -179,7 +179,10 @@ const LINK_TYPES: [(u16, &str); 27] = [
 
 /// The word behind `link/`.
 pub(super) fn link_type(out: &mut String, kind: u16) {
-    match LINK_TYPES.iter().find(|(n, name)| *n == kind && *name != "rawip") {
+    match LINK_TYPES
+        .iter()
+        .find(|(n, name)| *n == kind && *name != "rawip")
+    {
         Some((_, name)) => out.push_str(name),
         None => {
             let _ = write!(out, "[{kind}]");
@@ -206,9 +209,7 @@ pub(super) fn hardware(out: &mut String, bytes: &[u8], kind: u16) {
 
 /// Text of the kernel's as one line of words can hold it: what people put into an alias or a label may break a line.
 pub(super) fn line(bytes: &[u8]) -> String {
-    bytes
-        .text()
-        .replace(|c: char| c.is_control(), "?")
+    bytes.text().replace(|c: char| c.is_control(), "?")
 }
 
 /// A device as routes and others name it.
@@ -224,8 +225,13 @@ pub(super) struct Device {
 pub(crate) struct Devices(pub(super) HashMap<u32, Device>);
 
 impl Devices {
+    /// Their indices, in no order.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.keys().copied()
+    }
+
     /// The name, or `if7`; `*` for none (`ll_index_to_name` of lib/ll_map.c).
-    pub(super) fn name(&self, index: u32) -> impl Display + '_ {
+    pub(crate) fn name(&self, index: u32) -> impl Display + '_ {
         struct Name<'a>(Option<&'a str>, u32);
         impl Display for Name<'_> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

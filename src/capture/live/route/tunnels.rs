@@ -82,7 +82,10 @@ fn encap(out: &mut String, tb: &Data<'_>, first: u16) {
         }
     }
     let _ = write!(out, "encap-dport {} ", port(first + 3));
-    for (bit, word) in ["encap-csum", "encap-csum6", "encap-remcsum"].iter().enumerate() {
+    for (bit, word) in ["encap-csum", "encap-csum6", "encap-remcsum"]
+        .iter()
+        .enumerate()
+    {
         let no = if flags >> bit & 1 == 0 { "no" } else { "" };
         let _ = write!(out, "{no}{word} ");
     }
@@ -106,7 +109,11 @@ pub(super) fn ip(out: &mut String, data: &[u8], devices: &Devices) {
     device(out, tb.u32(1), devices);
     ttl(out, "ttl", tb.u8(4), "inherit");
     tos(out, tb.u8(5));
-    out.push_str(if tb.on(10) { "pmtudisc " } else { "nopmtudisc " });
+    out.push_str(if tb.on(10) {
+        "pmtudisc "
+    } else {
+        "nopmtudisc "
+    });
     if tb.u16(8).unwrap_or(0) & 1 != 0 {
         out.push_str("isatap ");
     }
@@ -344,7 +351,12 @@ pub(super) fn vxlan(out: &mut String, data: &[u8], devices: &Devices) {
     if tb.u8(7) == Some(0) {
         out.push_str("nolearning ");
     }
-    for (attr, word) in [(11, "proxy "), (12, "rsc "), (13, "l2miss "), (14, "l3miss ")] {
+    for (attr, word) in [
+        (11, "proxy "),
+        (12, "rsc "),
+        (13, "l2miss "),
+        (14, "l3miss "),
+    ] {
         if tb.on(attr) {
             out.push_str(word);
         }
