@@ -18,6 +18,7 @@ use nfwhy_parsers::sysctl;
 use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::io::Write as _;
 
 /// Runs in a thread of its own, which may enter namespaces as it likes.
 fn apart(work: impl FnOnce() + Send) {
@@ -26,6 +27,11 @@ fn apart(work: impl FnOnce() + Send) {
             std::panic::resume_unwind(e);
         }
     });
+}
+
+/// Past the test harness's capture.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Whether the lab can run; a panic where it must.
@@ -147,6 +153,24 @@ struct Count {
     neighbours: usize,
     objects: usize,
     settings: usize,
+    altnames: usize,
+    namespaces: usize,
+    /// Of these, those whose devices are printed word for word as `ip` does.
+    same_text: usize,
+}
+
+/// The text without what moves between two readings.
+fn still(text: &str) -> String {
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    for i in 0..words.len() {
+        let moves = ["_timer", "_lft", "expires"];
+        if moves.iter().any(|m| words[i].ends_with(m))
+            && let Some(w) = words.get_mut(i + 1)
+        {
+            *w = "-";
+        }
+    }
+    words.join(" ")
 }
 
 /// Compares this thread's namespace.
@@ -189,8 +213,12 @@ fn judge(reading: &Reading, commands: &[String], count: &mut Count) {
     let text = &live(reading, "ip-addr").text;
     let (a, b) = (links(text), links(addr));
     count.links += a.len();
+    count.altnames += a.iter().map(|l| l.altnames.len()).sum::<usize>();
     count.addresses += a.iter().map(|l| l.addresses.len()).sum::<usize>();
     same("devices", &a, &b, [text, addr]);
+    let told: Vec<&str> = text.lines().filter(|l| !l.contains("valid_lft")).collect();
+    count.same_text += usize::from(still(&told.join("\n")) == still(addr));
+    count.namespaces += 1;
     for (name, command) in [("ip-route", route4), ("ip-6-route", route6)] {
         let text = &live(reading, name).text;
         let (a, b) = (routes(text), routes(command));
@@ -223,7 +251,7 @@ fn judge(reading: &Reading, commands: &[String], count: &mut Count) {
     }
 }
 
-/// Lines for `ip -batch` that topologies do not draw; those that the kernel refuses are left out.
+/// Commands of `ip` that topologies do not draw; those that the kernel refuses are left out.
 fn more(r: &mut Prng) -> Vec<String> {
     [
         "neigh add 10.1.0.77 lladdr 02:00:00:00:01:77 dev ext0 nud permanent",
@@ -292,13 +320,18 @@ fn random_nodes_read_live_are_what_the_commands_print() {
             let mut r = Prng::new(n);
             let plain = r.chance(10);
             let mut spec: Spec = topology::make(&mut r, plain);
-            spec.ip.extend(more(&mut r));
             spec.load();
+            for line in more(&mut r) {
+                // One at a time: a line that `ip` does not understand ends its whole batch.
+                let six = if line.contains("fd") { "-6" } else { "-4" };
+                let words: Vec<&str> = ["ip", six].into_iter().chain(line.split(' ')).collect();
+                sh::run(&words, "");
+            }
             compare(&mut count);
         });
     }
     if std::env::var("NFWHY_LAB_VERBOSE").is_ok() {
-        eprintln!("{nodes} nodes: {count:?}");
+        say(&format!("{nodes} nodes: {count:?}"));
     }
     assert!(count.routes > 20 && count.links > 4 && count.rules > 5);
 }
@@ -455,7 +488,9 @@ fn links_of_each_kind_read_live_are_what_ip_prints() {
         });
     }
     if std::env::var("NFWHY_LAB_VERBOSE").is_ok() {
-        eprintln!("compared {compared:?}; this kernel has no {absent:?}");
+        say(&format!(
+            "compared {compared:?}; this kernel has no {absent:?}"
+        ));
     }
     // Every kernel that containers run on.
     assert!(compared.contains(&"veth") && compared.contains(&"bridge"));
@@ -513,4 +548,62 @@ fn settings_are_those_of_the_namespace_that_the_thread_entered() {
     // The process itself stayed where it was.
     let here = std::fs::read_to_string("/proc/sys/net/ipv4/ip_default_ttl").expect("a setting");
     assert_ne!(here.trim(), "77");
+}
+
+#[test]
+fn filters_of_tc_read_live_are_what_bpftool_shows() {
+    use nfwhy_parsers::programs;
+    if !ready() {
+        return;
+    }
+    apart(|| {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
+        sh::must(
+            &[
+                "ip", "link", "add", "a0", "type", "veth", "peer", "name", "a1",
+            ],
+            "",
+        );
+        let pass = ["bytecode", "1,6 0 0 4294967295"];
+        let mut made = sh::run(&["tc", "qdisc", "add", "dev", "a0", "clsact"], "").ok;
+        for way in ["ingress", "egress"] {
+            let line = ["tc", "filter", "add", "dev", "a0", way, "bpf"];
+            made &= sh::run(&[&line[..], &pass[..]].concat(), "").ok;
+        }
+        made &= sh::run(&["tc", "qdisc", "add", "dev", "a1", "ingress"], "").ok;
+        let line = ["tc", "filter", "add", "dev", "a1", "parent", "ffff:", "bpf"];
+        made &= sh::run(&[&line[..], &pass[..]].concat(), "").ok;
+        let reading = Reading::of_this_namespace();
+        let text = &live(&reading, "bpftool-net").text;
+        let told = programs::parse(text);
+        assert_eq!(told.diagnostics, [], "{text}");
+        if !made {
+            return;
+        }
+        let shown: Vec<String> = told
+            .value
+            .iter()
+            .map(|p| format!("{} {}", p.device, p.hook))
+            .collect();
+        assert_eq!(
+            shown,
+            ["a1 tc ingress", "a0 tc ingress", "a0 tc egress"],
+            "{text}"
+        );
+        if sh::exists(&["bpftool", "version"]) {
+            let command = sh::must(&["bpftool", "net"], "");
+            // Of the qdisc `ingress`, bpftool 7.1 shows the filter once for each parent that it asks for.
+            let of_a0 = |text| -> Vec<String> {
+                let all = programs::parse(text).value;
+                all.iter()
+                    .filter(|p| p.device == "a0")
+                    .map(ToString::to_string)
+                    .collect()
+            };
+            let (mut a, mut b) = (of_a0(text), of_a0(&command));
+            a.sort();
+            b.sort();
+            assert_eq!(a, b, "{text}\n{command}");
+        }
+    });
 }

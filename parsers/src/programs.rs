@@ -1,6 +1,6 @@
 //! `bpftool net`: eBPF programs at devices.
 //!
-//! Sections and their lines: `do_show` in the kernel's tools/bpf/bpftool/net.c, `do_xdp_dump_one` and `do_filter_dump` in netlink_dumper.c.
+//! Sections and their lines: `do_show` in the kernel's tools/bpf/bpftool/net.c, `do_xdp_dump_one` and `do_filter_dump` in `netlink_dumper.c`.
 
 use crate::common::{Diagnostic, Parsed, Span, Text};
 use crate::recognise::lines::Lines;

@@ -293,6 +293,17 @@ fn rule_words() {
 
 /// A selector that is not understood must not make the rule match more than it does.
 #[test]
+fn a_protocol_without_a_name_in_a_rule_is_its_number() {
+    let parsed = rule::parse("9: from all ipproto ipproto-253 lookup 100");
+    assert_eq!(parsed.diagnostics, []);
+    assert_eq!(parsed.value[0].ipproto, Some(Proto(253)));
+    assert_eq!(
+        parsed.value[0].action,
+        rule::Action::Lookup(TableRef::Id(100))
+    );
+}
+
+#[test]
 fn rules_with_unknown_selectors_are_opaque() {
     for (text, diagnostics) in [
         ("9: from all tun_id 5 lookup 100", 0),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -188,7 +188,7 @@ pub fn list() -> Listing {
     names(
         &mut found,
         &mut listing.unread,
-        here.as_ref().map(|m| m.dev()),
+        here.as_ref().map(MetadataExt::dev),
     );
     processes(&mut found, &mut listing.unread);
     let mut refused = 0;

@@ -47,7 +47,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Walk one packet through the node and say what becomes of it, and why
     #[command(before_help = EXAMPLES, after_help = NOTES, help_template = TEMPLATE, max_term_width = 100)]
-    Trace(TraceArgs),
+    Trace(Box<TraceArgs>),
     /// List the network namespaces of this machine: their processes and addresses
     #[cfg(target_os = "linux")]
     Netns(NetnsArgs),

@@ -75,7 +75,7 @@ fn some(list: &[String]) -> String {
     if shown.is_empty() {
         shown.push('-');
     }
-    escape(&shown).to_string()
+    escape(&shown)
 }
 
 fn row(n: &Namespace) -> [String; 3] {

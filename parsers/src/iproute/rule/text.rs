@@ -105,7 +105,12 @@ fn rule<'a>(line: Line<'a>, diagnostics: &mut Vec<Diagnostic>) -> Option<PolicyR
                     rest.push_word("oif [detached]");
                 }
             }
-            "ipproto" => r.ipproto = words.value(key, diagnostics, Proto::parse),
+            "ipproto" => {
+                // `ipproto-253` where /etc/protocols has no name (`inet_proto_n2a` in lib/inet_proto.c).
+                r.ipproto = words.value(key, diagnostics, |w| {
+                    Proto::parse(w.strip_prefix("ipproto-").unwrap_or(w))
+                });
+            }
             "sport" => r.sport = words.value(key, diagnostics, range),
             "dport" => r.dport = words.value(key, diagnostics, range),
             "uidrange" => r.uidrange = words.value(key, diagnostics, range),

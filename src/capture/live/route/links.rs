@@ -37,9 +37,9 @@ const GROUP: u16 = 27;
 const LINK_NETNSID: u16 = 37;
 const PROTO_DOWN: u16 = 39;
 const XDP: u16 = 43;
-const PROP_LIST: u16 = 53;
-const ALT_IFNAME: u16 = 54;
-const PERM_ADDRESS: u16 = 55;
+const PROP_LIST: u16 = 52;
+const ALT_IFNAME: u16 = 53;
+const PERM_ADDRESS: u16 = 54;
 
 /// Names of the devices in a dump.
 pub(crate) fn devices(links: &[Message]) -> Devices {
@@ -186,9 +186,9 @@ fn link(
     }
     for (attr, word) in [
         (30, " promiscuity"),
-        (62, " allmulti"),
-        (51, "minmtu"),
-        (52, "maxmtu"),
+        (61, " allmulti"),
+        (50, "minmtu"),
+        (51, "maxmtu"),
     ] {
         if let Some(n) = tb.u32(attr) {
             let _ = write!(out, "{word} {n} ");
@@ -202,15 +202,15 @@ fn link(
         (32, "numrxqueues"),
         (41, "gso_max_size"),
         (40, "gso_max_segs"),
-        (60, "tso_max_size"),
-        (61, "tso_max_segs"),
-        (59, "gro_max_size"),
+        (59, "tso_max_size"),
+        (60, "tso_max_segs"),
+        (58, "gro_max_size"),
     ] {
         if let Some(n) = tb.u32(attr) {
             let _ = write!(out, "{word} {n} ");
         }
     }
-    for (attr, word) in [(38, "portname"), (58, "parentbus"), (57, "parentdev")] {
+    for (attr, word) in [(38, "portname"), (57, "parentbus"), (56, "parentdev")] {
         if let Some(text) = tb.get(attr) {
             let _ = write!(out, "{word} {} ", line(text));
         }

@@ -12,6 +12,8 @@ mod nexthops;
 mod options;
 mod routes;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tunnels;
 
