@@ -161,6 +161,11 @@ const BRIDGE_PORT: &[Opt] = &[
     Opt(28, "mcast_to_unicast", Form::OnOff),
     Opt(32, "neigh_suppress", Form::OnOff),
     Opt(31, "group_fwd_mask", Form::Hex),
+    Opt(
+        31,
+        "group_fwd_mask_str",
+        Form::Bits(&[(0, "stp"), (2, "lacp"), (14, "lldp")]),
+    ),
     Opt(29, "vlan_tunnel", Form::OnOff),
     Opt(33, "isolated", Form::OnOff),
     Opt(39, "locked", Form::OnOff),

@@ -17,6 +17,8 @@ pub(super) enum Form {
     OnOff,
     /// A word by its number.
     Name(&'static [&'static str]),
+    /// The names of the bits that are set, or their values.
+    Bits(&'static [(u32, &'static str)]),
     /// A device by its index; nothing where that is 0.
     Device,
     /// `02:00:00:00:00:01`.
@@ -52,6 +54,21 @@ pub(super) fn print(out: &mut String, table: &[Opt], data: &[u8], devices: &Devi
             Form::Name(names) => {
                 let name = usize::try_from(number).ok().and_then(|n| names.get(n));
                 let _ = write!(out, "{word} {} ", name.unwrap_or(&"UNKNOWN"));
+            }
+            Form::Bits(names) => {
+                let words: Vec<String> = (0..16)
+                    .filter(|bit| number >> bit & 1 != 0)
+                    .map(|bit| match names.iter().find(|(n, _)| *n == bit) {
+                        Some((_, name)) => (*name).to_owned(),
+                        None => format!("{:#x}", 1u32 << bit),
+                    })
+                    .collect();
+                let words = if words.is_empty() {
+                    "0x0".to_owned()
+                } else {
+                    words.join(",")
+                };
+                let _ = write!(out, "{word} {words} ");
             }
             Form::Device => {
                 let index = u32::try_from(number).unwrap_or(0);
