@@ -53,6 +53,15 @@ fn compared() -> Vec<String> {
     if !all.is_empty() {
         all.extend(remarks);
     }
+    // What nft reads back of its own, it reads of ours.
+    let reads = |text: &str| sh::run(&["nft", "-c", "-f", "-"], text);
+    if got.contains("xt match") || got.contains("xt target") {
+        return all;
+    }
+    let ours = reads(&got);
+    if !ours.ok && reads(&want).ok {
+        all.push(format!("nft does not take it: {}", ours.err));
+    }
     all
 }
 

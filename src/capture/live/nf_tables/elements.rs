@@ -217,6 +217,12 @@ pub(super) fn parts_text(
         let lo = from.get(at..end)?;
         match to {
             Some(to) => value::range(out, lo, to.get(at..end)?, part.reads, env.devices)?,
+            // A comma would begin another element.
+            None if part.reads.ty.ty.is_bitmask() => {
+                let mut flags = String::new();
+                value::one(&mut flags, lo, part.reads, env.devices)?;
+                out.push_str(&flags.replace(',', " | "));
+            }
             None => value::one(out, lo, part.reads, env.devices)?,
         }
         at = at.checked_add(part.bytes.checked_next_multiple_of(4)?)?;
@@ -267,7 +273,16 @@ fn given(out: &mut String, e: &Element<'_>, gives: &Gives, env: &Env<'_>) -> Opt
         }
         (Gives::Values(parts, true), Some(Data::Value(v)), _) => {
             let (from, to) = v.split_at_checked(v.len() / 2)?;
-            parts_text(out, from, Some(to), parts, env)
+            parts_text(out, from, Some(to), parts, env)?;
+            // That it is a range is to be seen of each.
+            let ty = parts.first().map(|p| p.reads.ty.ty);
+            if from == to
+                && parts.len() == 1
+                && let Some(ty @ (Type::Ipv4Addr | Type::Ipv6Addr)) = ty
+            {
+                let _ = write!(out, "/{}", ty.bits());
+            }
+            Some(())
         }
         _ => None,
     }

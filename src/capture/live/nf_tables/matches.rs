@@ -122,7 +122,10 @@ impl<'a> Match<'a> {
                     && ty != Type::CtLabel
                     && !matches!(flags.kind, Kind::Binary(..) | Kind::Swap(_)) =>
             {
-                Some((flags, v, mask.bytes()?))
+                let mask = mask.bytes()?;
+                // The words are for lists.
+                let many = |bytes: &[u8]| bytes.iter().map(|b| b.count_ones()).sum::<u32>() > 1;
+                many(mask).then_some((flags, &**v, mask))
             }
             _ => None,
         }

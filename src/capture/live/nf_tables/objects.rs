@@ -101,9 +101,7 @@ fn timeout(out: &mut String, d: &[u8]) -> Option<()> {
     let mut words = Vec::new();
     for (state, v) in attrs(find(d, 3)?) {
         let name = names.get(usize::from(state).checked_sub(1)?)?;
-        let mut word = format!("{name} : ");
-        value::duration(&mut word, u64::from(v.be32(0)?).saturating_mul(1000));
-        words.push(word);
+        words.push(format!("{name} : {}", v.be32(0)?));
     }
     let _ = writeln!(out, "\t\tpolicy = {{ {} }}", words.join(", "));
     Some(())
@@ -120,7 +118,7 @@ fn expectation(out: &mut String, d: &[u8]) -> Option<()> {
     let _ = write!(out, "\t\tprotocol {l4}\n\t\tdport {port}\n\t\ttimeout ");
     value::duration(out, find(d, 4)?.u32(0)?.into());
     let size = find(d, 5)?.u8(0)?;
-    let l3 = find(d, 1).and_then(|v| v.u16(0)).and_then(family)?;
+    let l3 = find(d, 1).and_then(|v| v.be16(0)).and_then(family)?;
     let _ = writeln!(out, "\n\t\tsize {size}\n\t\tl3proto {l3}");
     Some(())
 }

@@ -65,7 +65,8 @@ pub(super) fn host_order(bytes: &[u8], which: u8) -> Option<bool> {
 /// The expression that a set was declared with: of its key (3) or of what it maps to (4).
 pub(super) fn type_of<'a>(bytes: &[u8], which: u8, v6: Option<bool>) -> Option<Ex<'a>> {
     let nest = find(bytes, which)?;
-    expression(number(nest, 0)?, find(nest, 1)?, v6, 0)
+    let data = find(nest, 1).unwrap_or_default();
+    expression(number(nest, 0)?, data, v6, 0)
 }
 
 /// `enum expr_types` in nftables `include/expression.h`. Its first part stays as it is, since it is kept in the kernel.
@@ -88,6 +89,11 @@ fn expression<'a>(kind: u32, data: &[u8], v6: Option<bool>, depth: u8) -> Option
             Some(direction) => keys::xfrm(u8::try_from(direction).ok()?, at(1)?, at(0)?),
             None => keys::fib(at(0)?, at(1)?),
         },
+        11 => Some(Ex::words(
+            "osf name",
+            super::datatype::with_order(Type::Ifname),
+            128,
+        )),
         12 => {
             let direction = at(1)?.cast_signed();
             keys::ct(at(0)?, u8::try_from(direction).ok(), v6, false)
@@ -95,7 +101,8 @@ fn expression<'a>(kind: u32, data: &[u8], v6: Option<bool>, depth: u8) -> Option
         13 if depth == 0 => {
             let mut parts = Vec::new();
             for (_, nest) in entries(data) {
-                parts.push(expression(number(nest, 0)?, find(nest, 1)?, v6, 1)?);
+                let data = find(nest, 1).unwrap_or_default();
+                parts.push(expression(number(nest, 0)?, data, v6, 1)?);
             }
             if parts.is_empty() {
                 return None;

@@ -89,9 +89,21 @@ pub(super) fn range(
         let _ = write!(out, "/{len}");
         return Some(());
     }
-    print(out, lo, reads.ty.ty, devices);
+    // The names of constants hold hyphens themselves: nft prints numbers here (`range_expr_print` in nftables `src/expression.c`).
+    let ty = match reads.ty.ty {
+        ty @ (Type::Ipv4Addr
+        | Type::Ipv6Addr
+        | Type::EtherAddr
+        | Type::Mark
+        | Type::Hour
+        | Type::Day
+        | Type::ClassId
+        | Type::IfaceIndex) => ty,
+        _ => Type::Integer(128),
+    };
+    print(out, lo, ty, devices);
     out.push('-');
-    print(out, hi, reads.ty.ty, devices);
+    print(out, hi, ty, devices);
     Some(())
 }
 
