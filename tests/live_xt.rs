@@ -89,12 +89,15 @@ fn in_a_namespace<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// Name, policy, packets and bytes.
+type Head = (String, Option<iptables::Policy>, Option<(u64, u64)>);
+
 /// A table as records, without places: its name; of each chain its name, policy and counters; of each rule its chain and itself.
 #[derive(Debug, PartialEq)]
 struct Records<'a> {
     name: String,
     backend: Option<iptables::Backend>,
-    chains: Vec<(String, Option<iptables::Policy>, Option<(u64, u64)>)>,
+    chains: Vec<Head>,
     rules: Vec<(String, iptables::Rule<'a>)>,
 }
 
