@@ -719,4 +719,40 @@ fn conntrack_expects_answers_of_a_routed_server_from_the_service() {
         .snapshot();
         check(&s, TO_V, &["forwarded hit=mangle/POSTROUTING/1"]);
     }
+/// A client that is its own real server, asks from the Service's port and is masqueraded as the Service: both directions of its
+/// connection are one tuple, and conntrack takes all segments for replies. The opener's are INVALID as such
+/// (`tcp_in_window`), so IPVS's own OUTPUT begins another connection, whose port is taken by the first (`nf_nat_used_tuple`).
+#[test]
+fn who_is_answered_by_itself_gets_another_port() {
+    let s = Files::new(&["kube-ipvs0 down kind=dummy 172.19.100.2/32", "cali1"])
+        .route("10.233.98.39 dev cali1 scope link")
+        .table(
+            "nat",
+            "-A POSTROUTING -s 10.233.98.39 -d 10.233.98.39 -j MASQUERADE\n",
+        )
+        .ipvs(ONE)
+        .snapshot();
+    let ask = |flags: &str| {
+        format!(
+            r#"{{"src":"10.233.98.39","sport":80,"dst":"172.19.100.2","dport":80,"iif":"cali1","flags":[{flags}]}}"#
+        )
+    };
+    let first = walk_one(&s, &ask(r#""syn""#), None);
+    let answer = ask(r#""syn","ack""#);
+    check_in(
+        &s,
+        &answer,
+        first.conn.as_ref(),
+        &["forwarded out=cali1 src=172.19.100.2:80 dst=10.233.98.39:80"],
+    );
+    let second = walk_one(&s, &answer, first.conn.as_ref());
+    check_in(
+        &s,
+        &ask(r#""ack""#),
+        second.conn.as_ref(),
+        &[
+            "forwarded out=cali1 src=172.19.100.2:* dst=10.233.98.39:80",
+            "forwarded out=cali1 src=172.19.100.2:80 dst=10.233.98.39:80",
+        ],
+    );
 }

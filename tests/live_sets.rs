@@ -476,3 +476,45 @@ fn flows_of_real_packets_are_those_of_conntrack() {
     eprintln!("{seen} flows of real packets are equal {}", said.err);
     assert!(seen >= 20, "{seen}: {}", said.err);
 }
+
+#[test]
+fn what_may_not_be_read_is_not_empty() {
+    const INSIDE: &str = "NFWHY_LIVE_WITHOUT_RIGHTS";
+    if std::env::var_os(INSIDE).is_some() {
+        let reading = Reading::of_this_namespace();
+        for (name, what) in [
+            ("ipset-save", "ipsets"),
+            ("conntrack", "flows of conntrack"),
+        ] {
+            assert!(!reading.outputs.iter().any(|o| o.name == name), "{name}");
+            let found = reading.unread.iter().find(|u| u.what == what);
+            assert!(
+                found.is_some_and(|u| u.why.contains("CAP_NET_ADMIN")),
+                "{what}"
+            );
+        }
+        return;
+    }
+    let without = [
+        "setpriv",
+        "--bounding-set=-all",
+        "--reuid=65534",
+        "--clear-groups",
+    ];
+    if skip() || !sh::exists(&[&without[..], &["true"]].concat()) {
+        return;
+    }
+    let me = std::env::current_exe().expect("the test's own program");
+    // Another user may not be able to see this one's folders.
+    let copy = std::env::temp_dir().join(format!("nfwhy-live-sets-{}", std::process::id()));
+    std::fs::copy(me, &copy).expect("a copy");
+    let status = std::process::Command::new(without[0])
+        .args(&without[1..])
+        .arg(&copy)
+        .args(["what_may_not_be_read_is_not_empty", "--exact"])
+        .env(INSIDE, "1")
+        .current_dir("/")
+        .status();
+    let _ = std::fs::remove_file(&copy);
+    assert!(status.expect("setpriv was there").success());
+}

@@ -4,7 +4,7 @@ use super::run::{End, Flow, Run};
 use super::tcp::{self, Segment, TcpState};
 use super::zone::{Template, Zones};
 use crate::node::{CtEntry, CtTuple, DevId, Origin};
-use crate::trace::{CtState, Packet, Port, Reason, StepKind};
+use crate::trace::{CtState, ForkKind, Packet, Port, Reason, StepKind, TcpFlags};
 use nfwhy_parsers::Proto;
 use std::net::IpAddr;
 
@@ -228,6 +228,13 @@ impl Run<'_, '_> {
         if !self.outer {
             let known = self.known_connection(tuple, zones);
             let known = known.or_else(|| self.captured_connection(tuple, zones));
+            if let Some(ct) = &known
+                && self.is_of_the_other_end(ct)
+            {
+                let mut none = Ct::fresh(tuple, CtState::Invalid);
+                none.ipvs = ct.ipvs;
+                return none;
+            }
             // It keeps the zones it was made in: its answers may come where no rule names one.
             if let Some(ct) = known.and_then(|ct| self.packet_of(ct, tuple)) {
                 return ct;
@@ -236,6 +243,23 @@ impl Run<'_, '_> {
         let mut ct = self.unknown_connection(tuple);
         ct.zones = zones;
         ct
+    }
+
+    /// Of a connection whose two directions are one tuple all segments are taken for replies ([`Self::known_connection`]). Those of
+    /// its opener lie in no window of replies, once there was one, and are INVALID (`tcp_in_window`,
+    /// net/netfilter/nf_conntrack_proto_tcp.c). Numbers alone tell who sent a segment.
+    fn is_of_the_other_end(&mut self, ct: &Ct) -> bool {
+        let opens = self.skb.flags.has(TcpFlags::SYN);
+        if self.skb.proto != Proto::TCP || ct.orig != ct.reply || !ct.replied || opens {
+            return false;
+        }
+        self.fork_unknown(
+            ForkKind::Unknown("which end of the connection sent the segment".into()),
+            "opener of a connection with one tuple",
+            true,
+            "the segment is the opener's: both directions have the same addresses and ports, and its numbers are none of a reply",
+            "the segment is the answerer's: both directions have the same addresses and ports",
+        )
     }
 
     /// Of a packet that belongs to no connection that is known.

@@ -93,8 +93,8 @@ fn dump() -> Result<Option<Messages>, Refusal> {
         .map(Some)
 }
 
-/// The file that shows the flows too, where netlink is not there. Not where it is refused: the file is refused then as well, or
-/// shows the flows of the namespace from which /proc was mounted.
+/// The file that shows the flows too, where netlink is not there. Not where it is refused: the file is for
+/// root alone as well.
 fn without_netlink(why: &Refusal) -> Option<String> {
     match why {
         Refusal::Os(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EINVAL) => {

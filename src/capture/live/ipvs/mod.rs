@@ -13,6 +13,7 @@ use decode::{Server, Service};
 use nfwhy_parsers::recognise::Kind;
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
+use std::io::Read as _;
 
 // include/uapi/linux/genetlink.h
 const CONTROL: u16 = 16;
@@ -45,8 +46,13 @@ pub(super) fn read(reading: &mut Reading) {
         Err(e) => match file() {
             Some(text) => {
                 reading.remarks.push(format!(
-                    "IPVS was read from /proc/net/ip_vs, which shows no scheduler flags ({e})"
+                    "IPVS was read from /proc/net/ip_vs, which shows no flags of schedulers ({e})"
                 ));
+                // A service more might not have fitted into the piece.
+                if text.len() > PIECE / 2 {
+                    let why = "/proc/net/ip_vs leaves services out where other network namespaces have some as well";
+                    reading.cannot("some IPVS services, maybe", &why, COMMAND);
+                }
                 reading.put(NAME, COMMAND, Kind::Ipvs, text);
             }
             None => reading.cannot("IPVS", &e, COMMAND),
@@ -54,9 +60,25 @@ pub(super) fn read(reading: &mut Reading) {
     }
 }
 
-/// The file of the thread's own namespace.
+/// The file comes in pieces of a page, and of less where less is asked for. Where a piece ends, the kernel notes how many services it
+/// has passed, those of other namespaces counted (`ip_vs_info_seq_next`), and goes on after as many of this one's (`ip_vs_info_array`,
+/// both in net/netfilter/ipvs/ip_vs_ctl.c).
+const PIECE: usize = 4096;
+
+/// The file of the thread's own namespace, in the largest pieces that there are. (`std::fs::read` begins with 32 bytes.)
 fn file() -> Option<String> {
-    std::fs::read_to_string("/proc/thread-self/net/ip_vs").ok()
+    let mut file = std::fs::File::open("/proc/thread-self/net/ip_vs").ok()?;
+    let mut all = Vec::new();
+    let mut piece = vec![0; 16 * PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => all.extend_from_slice(piece.get(..n)?),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    String::from_utf8(all).ok()
 }
 
 /// `None` where the kernel has no IPVS.
