@@ -719,6 +719,8 @@ fn conntrack_expects_answers_of_a_routed_server_from_the_service() {
         .snapshot();
         check(&s, TO_V, &["forwarded hit=mangle/POSTROUTING/1"]);
     }
+}
+
 /// A client that is its own real server, asks from the Service's port and is masqueraded as the Service: both directions of its
 /// connection are one tuple, and conntrack takes all segments for replies. The opener's are INVALID as such
 /// (`tcp_in_window`), so IPVS's own OUTPUT begins another connection, whose port is taken by the first (`nf_nat_used_tuple`).

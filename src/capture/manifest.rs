@@ -63,7 +63,7 @@ const FILES: &[(&str, &str, Kind)] = &[
     ),
     ("nft", "nft -a list ruleset", Kind::Nft),
     ("ipset-save", "ipset save", Kind::Ipset),
-    ("ipvsadm", "ipvsadm-save -n", Kind::Ipvs),
+    ("ipvsadm", "ipvsadm -ln", Kind::Ipvs),
     ("ip-addr", "ip -d addr", Kind::Link),
     ("ip-route", "ip route show table all", Kind::Route),
     ("ip-6-route", "ip -6 route show table all", Kind::Route),
@@ -73,6 +73,7 @@ const FILES: &[(&str, &str, Kind)] = &[
     ("ip-nexthop", "ip nexthop", Kind::Nexthop),
     ("sysctl", "sysctl -a", Kind::Sysctl),
     ("conntrack", "conntrack -L", Kind::Conntrack),
+    ("bpftool-net", "bpftool net", Kind::Programs),
 ];
 
 /// How a capture's file is parsed, empty or not.

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  Why does the pod not see my client?
-    nfwhy trace -s node/ --in ens4 10.10.6.91 172.19.100.2:80
+  Why does the pod not see my client? On the node itself, as root:
+    nfwhy trace 10.10.6.91 172.19.100.2:80
+  The same on what was captured there (nfwhy capture -o node.tar.gz), and by which device it comes in:
+    nfwhy trace -s node.tar.gz --in ens4 10.10.6.91 172.19.100.2:80
+  In a pod's network namespace:
+    nfwhy trace --pid 4711 --from-node 10.96.0.10:53/udp
   The same from a pod, to a UDP Service, and for IPv6:
     nfwhy trace -s node/ 10.244.1.7 10.96.0.10:53/udp
     nfwhy trace -s node/ 2001:db8::7 [fd00:10:96::a]:443
@@ -21,12 +25,25 @@ Examples:
     nfwhy trace -s node/ --packets packets.jsonl --format json";
 
 const NOTES: &str = "\
-A snapshot is a folder with what these print, one file each, under any names:
+A snapshot is what nfwhy capture wrote, or a folder with what these print, one file each, under any names:
   iptables-save, ip6tables-save, ipset save, ipvsadm -ln, ip -d addr, ip route show table all,
   ip -6 route show table all, ip rule, ip -6 rule, ip neigh, sysctl -a, conntrack -L
 What is missing is named in the answer where it matters.
 
 Exit status: 0 answered, 1 an expectation failed, 2 bad arguments or unreadable input.";
+
+const CAPTURE_EXAMPLES: &str = "\
+Examples:
+  Everything that decides about packets, into one file:
+    nfwhy capture -o node.tar.gz
+  For a public issue, addresses and names replaced:
+    nfwhy capture --redact -o node.tar.gz
+  A pod's network namespace, as a folder:
+    nfwhy capture --pid 4711 -o pod
+  A capture made earlier, redacted:
+    nfwhy capture --snapshot node --redact -o public.tar.gz
+  And then, anywhere:
+    nfwhy trace -s node.tar.gz 10.10.6.91 172.19.100.2:80";
 
 const TEMPLATE: &str = "\
 {about-with-newline}
@@ -48,6 +65,10 @@ pub(crate) enum Command {
     /// Walk one packet through the node and say what becomes of it, and why
     #[command(before_help = EXAMPLES, after_help = NOTES, help_template = TEMPLATE, max_term_width = 100)]
     Trace(Box<TraceArgs>),
+    /// Write down the state of this node, so that it can be traced elsewhere
+    #[cfg(target_os = "linux")]
+    #[command(before_help = CAPTURE_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
+    Capture(CaptureArgs),
     /// List the network namespaces of this machine: their processes and addresses
     #[cfg(target_os = "linux")]
     Netns(NetnsArgs),
@@ -60,6 +81,24 @@ pub(crate) enum ListFormat {
     Text,
     /// One JSON object
     Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CaptureArgs {
+    /// A new folder, or a new archive where it ends in .tar.gz [default: nfwhy-HOST-TIME.tar.gz]
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Replace addresses and names, everywhere by the same others
+    #[arg(long)]
+    pub(crate) redact: bool,
+
+    /// Take this capture instead of the node's own state
+    #[arg(short, long, value_name = "PATH", conflicts_with_all = ["netns", "pid"])]
+    pub(crate) snapshot: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,6 +121,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// As a capture's manifest names it; `None` = the caller's own.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn name(&self) -> Option<String> {
+        let of_pid = || self.pid.map(|pid| format!("of process {pid}"));
+        self.netns.clone().or_else(of_pid)
+    }
+
     /// Moves the calling thread there.
     #[cfg(target_os = "linux")]
     pub(crate) fn enter(&self) -> Result<(), crate::capture::netns::NetnsError> {
@@ -108,7 +154,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TraceArgs {
-    /// The node's captured state: a folder (or one file)
+    /// The node's captured state: a folder, an archive of one, or one file [default: the node itself]
     #[arg(short, long, value_name = "PATH", conflicts_with_all = ["netns", "pid"])]
     pub(crate) snapshot: Option<PathBuf>,
 

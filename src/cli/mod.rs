@@ -1,6 +1,8 @@
 //! Command line: arguments → request → action.
 
 mod args;
+#[cfg(target_os = "linux")]
+mod capture;
 mod expect;
 #[cfg(target_os = "linux")]
 mod netns;
@@ -41,6 +43,8 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Command::Trace(a) => trace::run(&a),
+        #[cfg(target_os = "linux")]
+        Command::Capture(a) => capture::run(&a),
         #[cfg(target_os = "linux")]
         Command::Netns(a) => netns::run(&a),
     };

@@ -158,6 +158,11 @@ pub struct PacketSpec {
 }
 
 impl PacketSpec {
+    /// Source and destination, where both are given.
+    pub(crate) fn ends(&self) -> Option<(IpAddr, IpAddr)> {
+        Some((self.src.as_ref()?.parse().ok()?, self.dst.parse().ok()?))
+    }
+
     /// From the command line.
     pub(crate) fn from_args(
         from: Option<&str>,

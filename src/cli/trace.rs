@@ -4,7 +4,7 @@ use super::Status;
 use super::args::{Format, TraceArgs};
 use super::expect::Expectation;
 use super::packet::PacketSpec;
-use crate::capture::{HOW_TO_CAPTURE, Snapshot};
+use crate::capture::Snapshot;
 use crate::explain::explain;
 use crate::node::Node;
 use crate::render;
@@ -17,20 +17,20 @@ use std::path::Path;
 
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     let expect = args.expect.as_deref().map(Expectation::parse).transpose()?;
-    let Some(path) = &args.snapshot else {
-        #[cfg(target_os = "linux")]
-        args.place.enter()?;
-        bail!(
-            "no --snapshot: reading the live node is not built yet.\nCapture it by hand and trace the folder:\n\n{}\nnfwhy trace --snapshot node FROM TO",
-            indent(HOW_TO_CAPTURE)
-        );
-    };
     let one = one_packet(args)?;
-    let snapshot = Snapshot::read(path)?;
+    let snapshot = match &args.snapshot {
+        Some(path) => Snapshot::read(path)?,
+        None => read_live(args, one.as_ref())?,
+    };
     let mut node = Node::new(&snapshot);
     render::write_warnings(&mut anstream::stderr().lock(), &node, args.detail)?;
     let mut out = BufWriter::new(anstream::stdout().lock());
-    let mut status = Status::Answered;
+    // Of a capture its maker was told; here it is the reader who may want to run it otherwise.
+    let mut status = if args.snapshot.is_none() && !snapshot.unread.is_empty() {
+        Status::BadInput
+    } else {
+        Status::Answered
+    };
     match (one, &args.packets) {
         (Some(spec), _) => {
             let done = answer(&mut out, &mut node, &spec, args, expect.as_ref(), true)?;
@@ -66,9 +66,23 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     Ok(status)
 }
 
-fn indent(text: &str) -> String {
-    text.lines()
-        .fold(String::new(), |out, l| out + "  " + l + "\n")
+/// The state of the node that this runs on.
+#[cfg(target_os = "linux")]
+fn read_live(args: &TraceArgs, one: Option<&PacketSpec>) -> anyhow::Result<Snapshot> {
+    use crate::capture::live::Reading;
+    args.place.enter()?;
+    let ends = one.and_then(PacketSpec::ends).map(|e| [e]);
+    Ok(Snapshot::from_reading(Reading::of_this_namespace(
+        ends.as_ref().map(<[_; 1]>::as_slice),
+    )))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_live(_: &TraceArgs, _: Option<&PacketSpec>) -> anyhow::Result<Snapshot> {
+    bail!(
+        "the node itself can be read on Linux alone: give --snapshot PATH, which `nfwhy capture` makes there, or by hand:\n\n{}",
+        crate::capture::HOW_TO_CAPTURE
+    )
 }
 
 fn worse(a: Status, b: Status) -> Status {

@@ -23,6 +23,7 @@ use super::Unread;
 use nfwhy_parsers::recognise::Kind;
 pub(super) use route::addresses;
 use std::fmt::Display;
+use std::net::IpAddr;
 
 /// A text as a command prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +50,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads the network namespace of the calling thread.
-    pub fn of_this_namespace() -> Self {
+    /// Reads the network namespace of the calling thread; of the flows that conntrack knows those that can matter to packets with these
+    /// sources and destinations, or all.
+    pub fn of_this_namespace(packets: Option<&[(IpAddr, IpAddr)]>) -> Self {
         let mut reading = Self::default();
         route::read(&mut reading);
         sysctl::read(&mut reading);
@@ -58,7 +60,7 @@ impl Reading {
         nf_tables::read(&mut reading);
         ipset::read(&mut reading);
         ipvs::read(&mut reading);
-        conntrack::read(&mut reading);
+        conntrack::read_for(&mut reading, packets);
         programs::read(&mut reading);
         reading
     }

@@ -19,11 +19,6 @@ const GET: u8 = 1;
 const NAME: &str = "conntrack";
 const COMMAND: &str = "conntrack -L";
 
-/// Reads all flows.
-pub(super) fn read(reading: &mut Reading) {
-    read_for(reading, None);
-}
-
 /// Reads the flows that can matter for packets with these sources and destinations; all of them for `None`.
 ///
 /// Flows matter in two ways. `nf_conntrack_in` looks the packet's tuple up: what it finds has the packet's addresses in one of its

@@ -1,0 +1,99 @@
+//! `nfwhy capture`.
+
+use super::Status;
+use super::args::CaptureArgs;
+use crate::capture::live::Reading;
+use crate::capture::manifest::{Manifest, utc};
+use crate::capture::{Snapshot, redact, write};
+use crate::render::escape;
+use anyhow::Context;
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs());
+    let mut manifest = Manifest {
+        time: utc(seconds),
+        ..Manifest::default()
+    };
+    let mut snapshot = if let Some(path) = &args.snapshot {
+        Snapshot::read(path)?
+    } else {
+        args.place.enter()?;
+        let [system, release, machine] = ["ostype", "osrelease", "arch"].map(kernel);
+        manifest.kernel = [system, release, machine].join(" ").trim_end().to_owned();
+        manifest.host = Some(kernel("hostname"));
+        manifest.netns = args.place.name();
+        Snapshot::from_reading(Reading::of_this_namespace(None))
+    };
+    let mut err = anstream::stderr().lock();
+    if args.redact {
+        manifest.host = None;
+        manifest.netns = None;
+        manifest.redacted = true;
+        for left in redacted(&mut snapshot)? {
+            writeln!(err, "not redacted: {}", escape(&left))?;
+        }
+    }
+    let path = args
+        .output
+        .clone()
+        .unwrap_or_else(|| default_path(&manifest));
+    let manifest = write::manifest(&snapshot, manifest);
+    write::write(&snapshot, &manifest, &path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    for u in &snapshot.unread {
+        let text = format!("{}: {} (as root: {})", u.what, u.why, u.command);
+        writeln!(err, "not readable: {}", escape(&text))?;
+    }
+    for r in &snapshot.remarks {
+        writeln!(err, "remark: {}", escape(r))?;
+    }
+    let shown = path.display().to_string();
+    writeln!(
+        anstream::stdout(),
+        "{}: {} files{}",
+        escape(&shown),
+        snapshot.files.len(),
+        match snapshot.unread.len() {
+            0 => String::new(),
+            n => format!(", {n} not readable (see its manifest.json)"),
+        }
+    )?;
+    Ok(if snapshot.unread.is_empty() {
+        Status::Answered
+    } else {
+        Status::BadInput
+    })
+}
+
+/// Replaces addresses and names; what could not be.
+fn redacted(snapshot: &mut Snapshot) -> anyhow::Result<Vec<String>> {
+    let mut files: Vec<_> = snapshot
+        .files
+        .iter_mut()
+        .map(|f| (f.name.clone(), f.kind, std::mem::take(&mut f.text)))
+        .collect();
+    let report = redact::redact(&mut files).context("cannot redact")?;
+    for (file, (_, _, text)) in snapshot.files.iter_mut().zip(files) {
+        file.text = text;
+    }
+    Ok(report.left)
+}
+
+/// What the kernel says of itself below /proc/sys/kernel.
+fn kernel(name: &str) -> String {
+    fs::read_to_string(format!("/proc/sys/kernel/{name}"))
+        .map(|s| s.trim_end().to_owned())
+        .unwrap_or_default()
+}
+
+fn default_path(m: &Manifest) -> PathBuf {
+    let host = m.host.as_deref().unwrap_or("node");
+    let time: String = m.time.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("nfwhy-{host}-{time}.tar.gz").into()
+}
