@@ -97,7 +97,11 @@ mod tests {
 
     #[test]
     fn the_topmost_folder_with_files_is_the_node() {
-        let plain = tar(&[("./node/a", "1"), ("./node/b", "2"), ("./node/netns/c", "3")]);
+        let plain = tar(&[
+            ("./node/a", "1"),
+            ("./node/b", "2"),
+            ("./node/netns/c", "3"),
+        ]);
         for bytes in [plain.clone(), gz(&plain)] {
             let u = unpack(&bytes).expect("an archive").expect("an archive");
             let files: Vec<(&str, &[u8])> =

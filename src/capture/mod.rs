@@ -5,9 +5,9 @@ mod large;
 #[cfg(target_os = "linux")]
 pub mod live;
 pub mod manifest;
-pub mod write;
 #[cfg(target_os = "linux")]
 pub mod netns;
+pub mod write;
 
 use manifest::Manifest;
 use nfwhy_parsers::recognise::{Kind, recognise};

@@ -67,7 +67,11 @@ pub fn nft_errs(live: &Rule<'_>) -> Option<&'static str> {
 fn transport(e: &Expr<'_>) -> bool {
     match e {
         Expr::Payload(f) => f.header.proto().is_some(),
-        Expr::TcpOption(_) => true,
+        Expr::TcpOption(_)
+        | Expr::Raw {
+            base: RawBase::Transport,
+            ..
+        } => true,
         Expr::Binary { left, .. } => transport(left),
         Expr::Concat(all) => all.iter().any(transport),
         _ => false,

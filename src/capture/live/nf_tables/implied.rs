@@ -87,7 +87,7 @@ impl<'a> Lift<'a> {
                 base: LINK,
                 offset,
                 len,
-            } if offset.checked_add(*len) == Some(112) && *len > 16 => {
+            } if offset.checked_add(*len) == Some(112) && *len >= 16 => {
                 self.protocols.network = network(n & 0xffff);
             }
             Kind::Field(f) => match f.names {
