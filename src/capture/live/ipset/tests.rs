@@ -87,3 +87,4 @@ proptest! {
         let _ = save(&messages);
     }
 }
+
