@@ -15,7 +15,7 @@ pub use iproute::{link, neigh, nexthop, route, route_n, rule};
 pub use iptables::{listing, save};
 pub use nft::nft;
 pub use nft_json::nft_json;
-pub use others::{conntrack, ipset, ipvs, recognise, sysctl};
+pub use others::{conntrack, ipset, ipvs, programs, recognise, sysctl};
 
 use nfwhy_parsers::{Diagnostic, Span};
 

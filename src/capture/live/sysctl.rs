@@ -1,6 +1,6 @@
 //! `sysctl -a`, of what lies below `net`.
 //!
-//! `/proc/sys/net` shows the namespace of the task that reads (`net_ctl_header_lookup` in net/sysctl_net.c takes
+//! `/proc/sys/net` shows the namespace of the task that reads (`net_ctl_header_lookup` in `net/sysctl_net.c` takes
 //! `current->nsproxy`), so that a thread that entered another namespace reads that one's, by the same path.
 
 use super::Reading;

@@ -1,4 +1,4 @@
-//! Encapsulations of routes and next hops: ip/iproute_lwtunnel.c of iproute2.
+//! Encapsulations of routes and next hops: `ip/iproute_lwtunnel.c` of iproute2.
 
 use super::super::attr::Numbers as _;
 use super::names::Names;
@@ -54,7 +54,7 @@ pub(super) fn print(
     }
 }
 
-/// `100/200`: a stack of MPLS labels (`mpls_ntop` of lib/mpls_ntop.c).
+/// `100/200`: a stack of MPLS labels (`mpls_ntop` of `lib/mpls_ntop.c`).
 pub(super) fn labels(bytes: &[u8]) -> String {
     let mut out = String::new();
     for entry in bytes.chunks_exact(4) {

@@ -105,7 +105,7 @@ const BRIDGE_MORE: &[Opt] = &[
     Opt(38, "nf_call_arptables", Form::Number),
 ];
 
-/// `BR_BOOLOPT_*` of linux/if_bridge.h that iproute2 6.1 knows: bit and word.
+/// `BR_BOOLOPT_*` of `linux/if_bridge.h` that iproute2 6.1 knows: bit and word.
 const BRIDGE_SWITCHES: [(u32, &str); 2] = [(0, "no_linklocal_learn"), (1, "mcast_vlan_snooping")];
 
 fn bridge(out: &mut String, data: &[u8], devices: &Devices) {

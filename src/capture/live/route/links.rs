@@ -348,7 +348,7 @@ pub(crate) fn xdp(links: &[Message]) -> impl Iterator<Item = (u32, Xdp)> + '_ {
     })
 }
 
-/// `IFA_F_*` of linux/if_addr.h in the order of `ifa_flag_data`; secondary, permanent and dynamic stand apart.
+/// `IFA_F_*` of `linux/if_addr.h` in the order of `ifa_flag_data`; secondary, permanent and dynamic stand apart.
 const ADDRESS_FLAGS: [(u32, &str); 11] = [
     (0x2, "nodad"),
     (0x4, "optimistic"),

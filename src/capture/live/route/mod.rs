@@ -183,7 +183,7 @@ fn devices_and_addresses(rtnl: &Rtnl, names: &Names) -> Result<(String, Devices)
 
 /// The named namespaces by the number that this one knows them by; `netns_map_init` in ip/ipnetns.c.
 fn other_namespaces(rtnl: &Rtnl) -> HashMap<i32, String> {
-    /// `RTM_GETNSID`, and `NETNSA_NSID` and `NETNSA_FD` of linux/net_namespace.h.
+    /// `RTM_GETNSID`, and `NETNSA_NSID` and `NETNSA_FD` of `linux/net_namespace.h`.
     const GETNSID: u16 = 90;
     const NSID: u16 = 1;
     const FD: u16 = 3;

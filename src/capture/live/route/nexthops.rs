@@ -24,7 +24,7 @@ pub(crate) fn print(messages: &[Message], devices: &Devices, names: &Names) -> S
     out
 }
 
-/// Hundredths of seconds as seconds; USER_HZ is 100.
+/// Hundredths of seconds as seconds; `USER_HZ` is 100.
 #[expect(clippy::cast_precision_loss, reason = "six digits are printed")]
 fn seconds(ticks: u64) -> String {
     general(ticks as f64 / 100.0)

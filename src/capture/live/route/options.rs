@@ -98,7 +98,7 @@ pub(super) fn print(out: &mut String, table: &[Opt], data: &[u8], devices: &Devi
     }
 }
 
-/// `ll_proto_n2a` of lib/ll_proto.c, of the protocols of VLANs.
+/// `ll_proto_n2a` of `lib/ll_proto.c`, of the protocols of VLANs.
 pub(super) fn ether_type(out: &mut String, n: u16) {
     match n {
         0x8100 => out.push_str("802.1Q"),
@@ -109,7 +109,7 @@ pub(super) fn ether_type(out: &mut String, n: u16) {
     }
 }
 
-/// `struct ifla_bridge_id`: `br_dump_bridge_id` of ip/iplink_bridge.c.
+/// `struct ifla_bridge_id`: `br_dump_bridge_id` of `ip/iplink_bridge.c`.
 fn bridge_id(out: &mut String, word: &str, bytes: &[u8]) {
     if let [p0, p1, mac @ ..] = bytes
         && let Some(mac) = mac.get(..6)

@@ -16,7 +16,7 @@ const CLONED: u32 = 0x200;
 /// `RT_TABLE_MAIN`.
 const MAIN: u32 = 254;
 
-/// `RTN_*`, as `rtnl_rtntype_n2a` of lib/rt_names.c.
+/// `RTN_*`, as `rtnl_rtntype_n2a` of `lib/rt_names.c`.
 const TYPES: [&str; 12] = [
     "none",
     "unicast",

@@ -12,7 +12,7 @@ const NEWRULE: u16 = 32;
 /// `struct fib_rule_hdr`.
 const HEADER: usize = 12;
 
-/// `FR_ACT_*` of linux/fib_rules.h.
+/// `FR_ACT_*` of `linux/fib_rules.h`.
 const TO_TABLE: u8 = 1;
 const GOTO: u8 = 2;
 const NOP: u8 = 3;

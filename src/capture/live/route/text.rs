@@ -146,7 +146,7 @@ pub(super) fn general(value: f64) -> String {
     }
 }
 
-/// `ARPHRD_*` of linux/if_arp.h, as lib/ll_types.c names them.
+/// `ARPHRD_*` of `linux/if_arp.h`, as `lib/ll_types.c` names them.
 const LINK_TYPES: [(u16, &str); 27] = [
     (1, "ether"),
     (2, "eether"),
@@ -190,7 +190,7 @@ pub(super) fn link_type(out: &mut String, kind: u16) {
     }
 }
 
-/// A hardware address; that of a tunnel is an IP address (`ll_addr_n2a` of lib/ll_addr.c).
+/// A hardware address; that of a tunnel is an IP address (`ll_addr_n2a` of `lib/ll_addr.c`).
 pub(super) fn hardware(out: &mut String, bytes: &[u8], kind: u16) {
     let ip = match (bytes.len(), kind) {
         (4, 768 | 776 | 778) => address(AF_INET, bytes),
@@ -230,7 +230,7 @@ impl Devices {
         self.0.keys().copied()
     }
 
-    /// The name, or `if7`; `*` for none (`ll_index_to_name` of lib/ll_map.c).
+    /// The name, or `if7`; `*` for none (`ll_index_to_name` of `lib/ll_map.c`).
     pub(crate) fn name(&self, index: u32) -> impl Display + '_ {
         struct Name<'a>(Option<&'a str>, u32);
         impl Display for Name<'_> {

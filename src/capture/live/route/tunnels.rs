@@ -1,4 +1,4 @@
-//! Options of tunnels: the `print_opt` functions of iproute2 ip/link_*.c, ip/iplink_vxlan.c and ip/iplink_geneve.c.
+//! Options of tunnels: the `print_opt` functions of iproute2 `ip/link_*.c`, `ip/iplink_vxlan.c` and `ip/iplink_geneve.c`.
 
 use super::super::attr::Numbers as _;
 use super::text::{AF_INET, AF_INET6, Attributes, Devices, Hex, address, host};
@@ -138,7 +138,7 @@ struct SixInFront {
     flags: u16,
 }
 
-/// `IP6_TNL_F_*` of linux/ip6_tunnel.h.
+/// `IP6_TNL_F_*` of `linux/ip6_tunnel.h`.
 fn ip6_options(out: &mut String, tb: &Data<'_>, at: &SixInFront) {
     let flags = tb.u32(at.flags).unwrap_or(0);
     ttl(out, "hoplimit", tb.u8(at.ttl), "inherit");
@@ -204,7 +204,7 @@ pub(super) fn ip6(out: &mut String, data: &[u8], devices: &Devices) {
     encap(out, &tb, 15);
 }
 
-/// The keys and flags of GRE (`GRE_KEY`, `GRE_SEQ`, `GRE_CSUM` of linux/if_tunnel.h, network order).
+/// The keys and flags of GRE (`GRE_KEY`, `GRE_SEQ`, `GRE_CSUM` of `linux/if_tunnel.h`, network order).
 fn gre_flags(out: &mut String, tb: &Data<'_>) {
     let flags = |attr| tb.get(attr).and_then(|b| b.be16(0)).unwrap_or(0);
     let (i, o) = (flags(2), flags(3));
