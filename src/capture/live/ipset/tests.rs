@@ -87,4 +87,3 @@ proptest! {
         let _ = save(&messages);
     }
 }
-
