@@ -15,6 +15,14 @@ use nfwhy_parsers::common::{Span, Text};
 use nfwhy_parsers::conntrack::{self, Flow};
 use nfwhy_parsers::ipset::{self, IpSet};
 use nix::sched::{CloneFlags, unshare};
+use std::io::Write as _;
+
+/// Past the test harness's capture.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        let _ = writeln!(std::io::stderr(), $($what)*);
+    }};
+}
 
 fn knob(name: &str, otherwise: u64) -> u64 {
     std::env::var(name)
@@ -41,7 +49,7 @@ fn skip() -> bool {
         std::env::var("NFWHY_LAB").as_deref() != Ok("require"),
         "the lab cannot run: {why}"
     );
-    eprintln!("skipped: {why}");
+    say!("skipped: {why}");
     true
 }
 
@@ -120,7 +128,9 @@ fn same_sets(what: &str) -> (usize, usize) {
         let strip = |t| {
             let mut s = plain(t);
             // A new seed, if the text had none.
-            s.iter_mut().for_each(|s| s.header = Text::Borrowed(""));
+            for s in &mut s {
+                s.header = Text::Borrowed("");
+            }
             s
         };
         assert_eq!(strip(&again), strip(&ours), "{what}: restored");
@@ -143,16 +153,13 @@ fn random_sets_are_those_of_ipset_save() {
         fresh();
         let (_, lines) = sets::make(&mut Prng::new(seed));
         // The tool refuses a member now and then, and the generator does not mind.
-        let script: String = lines
-            .iter()
-            .map(|l| format!("ipset -exist {l}\n"))
-            .collect();
+        let script = format!("ipset -exist {}\n", lines.join("\nipset -exist "));
         sh::run(&["sh"], &script);
         let (s, m) = same_sets(&format!("seed {seed}"));
         all_sets += s;
         all_members += m;
     }
-    eprintln!("{nodes} namespaces, {all_sets} sets, {all_members} members are equal");
+    say!("{nodes} namespaces, {all_sets} sets, {all_members} members are equal");
     assert!(all_members > 0);
 }
 
@@ -244,7 +251,7 @@ fn sets_of_every_type_and_option_are_those_of_ipset_save() {
         }
     }
     let (sets, members) = same_sets("every type");
-    eprintln!("{sets} sets, {members} members; the kernel has not {missing:?}");
+    say!("{sets} sets, {members} members; the kernel has not {missing:?}");
     assert!(sets >= 15);
 }
 
@@ -280,7 +287,7 @@ fn a_large_set_is_read_faster_than_ipset_saves_it() {
     let before = std::time::Instant::now();
     let ours = Reading::of_this_namespace();
     let own = before.elapsed();
-    eprintln!("60,000 members: {own:?}, ipset save {tool:?}");
+    say!("60,000 members: {own:?}, ipset save {tool:?}");
     assert_eq!(
         ours.outputs
             .iter()
@@ -415,7 +422,7 @@ fn flows_of_every_protocol_are_those_of_conntrack() {
         assert!(said.ok, "{args}: {}", said.err);
     }
     let seen = same_flows("every protocol");
-    eprintln!("{seen} flows made by the tool are equal");
+    say!("{seen} flows made by the tool are equal");
     assert!(seen >= made.min(30), "{seen} of {made}");
 }
 
@@ -472,7 +479,7 @@ fn flows_of_real_packets_are_those_of_conntrack() {
         "",
     );
     let seen = same_flows("real packets");
-    eprintln!("{seen} flows of real packets are equal {}", said.err);
+    say!("{seen} flows of real packets are equal {}", said.err);
     assert!(seen >= 20, "{seen}: {}", said.err);
 }
 

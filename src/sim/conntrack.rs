@@ -247,7 +247,7 @@ impl Run<'_, '_> {
 
     /// Of a connection whose two directions are one tuple all segments are taken for replies ([`Self::known_connection`]). Those of
     /// its opener lie in no window of replies, once there was one, and are INVALID (`tcp_in_window`,
-    /// net/netfilter/nf_conntrack_proto_tcp.c). Numbers alone tell who sent a segment.
+    /// `net/netfilter/nf_conntrack_proto_tcp.c`). Numbers alone tell who sent a segment.
     fn is_of_the_other_end(&mut self, ct: &Ct) -> bool {
         let opens = self.skb.flags.has(TcpFlags::SYN);
         if self.skb.proto != Proto::TCP || ct.orig != ct.reply || !ct.replied || opens {

@@ -45,7 +45,7 @@ pub(super) fn list<'a>(
     said
 }
 
-/// A direction (`enum ctattr_tuple`, `enum ctattr_l4proto` in include/uapi/linux/netfilter/nfnetlink_conntrack.h).
+/// A direction (`enum ctattr_tuple`, `enum ctattr_l4proto` in `include/uapi/linux/netfilter/nfnetlink_conntrack.h`).
 #[derive(Clone, Copy, Debug)]
 struct Tuple {
     src: IpAddr,
@@ -166,7 +166,7 @@ impl<'a> Flow<'a> {
         f
     }
 
-    /// A line, in the order of `__snprintf_conntrack_default` (libnetfilter_conntrack).
+    /// A line, in the order of `__snprintf_conntrack_default` (`libnetfilter_conntrack`).
     fn print(&self, orig: &Tuple, reply: &Tuple, out: &mut String) {
         let _ = write!(out, "{:<8} {} ", protocol(orig.proto), orig.proto.0);
         if let Some(t) = self.timeout {
@@ -230,7 +230,7 @@ fn counters(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((find(bytes, 1)?.be64(0)?, find(bytes, 2)?.be64(0)?))
 }
 
-/// The name that libnetfilter_conntrack has for a protocol (`proto2str`).
+/// The name that `libnetfilter_conntrack` has for a protocol (`proto2str`).
 fn protocol(proto: Proto) -> &'static str {
     match proto {
         Proto::TCP => "tcp",

@@ -47,7 +47,7 @@ pub(super) fn read_for(reading: &mut Reading, packets: Option<&[(IpAddr, IpAddr)
             reading.put(NAME, COMMAND, Kind::Conntrack, said.text);
         }
         Ok(None) => reading.put(NAME, COMMAND, Kind::Conntrack, String::new()),
-        Err(e) => match without_netlink(&e) {
+        Err(e) => match without_netlink(e) {
             Some(text) => reading.put(NAME, COMMAND, Kind::Conntrack, text),
             None => reading.cannot("flows of conntrack", &e, COMMAND),
         },
@@ -90,7 +90,7 @@ fn dump() -> Result<Option<Messages>, Refusal> {
 
 /// The file that shows the flows too, where netlink is not there. Not where it is refused: the file is for
 /// root alone as well.
-fn without_netlink(why: &Refusal) -> Option<String> {
+fn without_netlink(why: Refusal) -> Option<String> {
     match why {
         Refusal::Os(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EINVAL) => {
             std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").ok()

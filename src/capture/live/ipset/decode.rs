@@ -16,7 +16,8 @@ const ATTR_ADT: u16 = 8;
 pub(super) struct Said {
     /// The lines.
     pub text: String,
-    /// Sets that are left out because of their type: name and type.
+    /// Sets that are left out because their type, or a member, is not understood: name and type. A set without one of its members
+    /// would be another.
     pub unknown: Vec<(String, String)>,
 }
 
@@ -24,12 +25,15 @@ pub(super) struct Said {
 struct Current<'a> {
     raw_name: &'a [u8],
     name: String,
-    /// `None`: of a type that is not known, left out.
+    type_name: String,
+    /// `None`: left out.
     shape: Option<Shape>,
+    /// Where its text begins.
+    start: usize,
 }
 
 /// Prints the messages of a dump. A set may span several of them; only the first has its header (`ip_set_dump_do` in
-/// net/netfilter/ipset/ip_set_core.c). Lists of sets come last there.
+/// `net/netfilter/ipset/ip_set_core.c`). Lists of sets come last there.
 pub(super) fn save<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Said {
     let mut said = Said::default();
     let mut current: Option<Current<'a>> = None;
@@ -56,41 +60,44 @@ pub(super) fn save<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Said {
                 raw_name: name,
                 name: name.text(),
                 shape: Shape::of(&type_name),
+                type_name,
+                start: said.text.len(),
             };
             if set.shape.is_some() {
                 create(
                     &mut said.text,
                     &set.name,
-                    &type_name,
+                    &set.type_name,
                     family,
                     header.unwrap_or_default(),
                 );
             } else {
-                said.unknown.push((set.name.clone(), type_name));
+                said.unknown.push((set.name.clone(), set.type_name.clone()));
             }
             current = Some(set);
         }
-        let Some(set) = current.as_ref().filter(|s| s.raw_name == name) else {
+        let Some(set) = current.as_mut().filter(|s| s.raw_name == name) else {
             continue;
         };
         let (Some(shape), Some(members)) = (&set.shape, members) else {
             continue;
         };
-        for (_, member) in attrs(members) {
-            let element = Element::of(member);
-            let whole = said.text.len();
+        let whole = attrs(members).all(|(_, member)| {
             said.text.push_str("add ");
             said.text.push_str(&set.name);
             said.text.push(' ');
-            if element.print(shape, &mut said.text).is_none() {
-                said.text.truncate(whole);
-            }
+            Element::of(member).print(shape, &mut said.text).is_some()
+        });
+        if !whole {
+            said.text.truncate(set.start);
+            said.unknown.push((set.name.clone(), set.type_name.clone()));
+            set.shape = None;
         }
     }
     said
 }
 
-/// The header's attributes (`IPSET_ATTR_*` of include/uapi/linux/netfilter/ipset/ip_set.h).
+/// The header's attributes (`IPSET_ATTR_*` of `include/uapi/linux/netfilter/ipset/ip_set.h`).
 #[derive(Default)]
 struct Header<'a> {
     ip: Option<IpAddr>,
@@ -144,7 +151,13 @@ pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::V6(Ipv6Addr::from(v6)))
 }
 
-/// The `create` line. Options stand in the order of the tool's tables (lib/ipset_hash_ip.c and its like, 7.17); `forceadd` is not
+fn option(out: &mut String, name: &str, value: Option<impl std::fmt::Display>) {
+    if let Some(v) = value {
+        let _ = write!(out, " {name} {v}");
+    }
+}
+
+/// The `create` line. Options stand in the order of the tool's tables (`lib/ipset_hash_ip.c` and its like, 7.17); `forceadd` is not
 /// among what the tool prints.
 fn create(out: &mut String, name: &str, type_name: &str, family: u8, header: &[u8]) {
     let h = Header::of(header);
@@ -159,11 +172,6 @@ fn create(out: &mut String, name: &str, type_name: &str, family: u8, header: &[u
         let _ = write!(out, " range {from}-{to}");
     } else if let (Some(from), Some(to)) = (h.port, h.port_to) {
         let _ = write!(out, " range {from}-{to}");
-    }
-    fn option(out: &mut String, name: &str, value: Option<impl std::fmt::Display>) {
-        if let Some(v) = value {
-            let _ = write!(out, " {name} {v}");
-        }
     }
     if let Some(m) = h.markmask {
         let _ = write!(out, " markmask 0x{m:08x}");

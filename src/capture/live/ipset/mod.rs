@@ -33,10 +33,10 @@ const COMMAND: &str = "ipset save";
 pub(super) fn read(reading: &mut Reading) {
     match dump(0) {
         Ok(messages) => {
-            let said = decode::save(messages.iter().flat_map(|m| m.iter()).map(|(_, b)| b));
+            let said = decode::save(messages.iter().flat_map(Messages::iter).map(|(_, b)| b));
             for (name, type_name) in said.unknown {
                 let what = format!("ipset {name}");
-                let why = format!("sets of type `{type_name}` are not known");
+                let why = format!("its type `{type_name}` or one of its members is not known");
                 reading.cannot(&what, &why, COMMAND);
             }
             reading.put("ipset-save", COMMAND, Kind::Ipset, said.text);
@@ -45,7 +45,7 @@ pub(super) fn read(reading: &mut Reading) {
     }
 }
 
-/// The sets' names by the index that rules of xt_set know them by; empty where the kernel has no ipsets.
+/// The sets' names by the index that rules of `xt_set` know them by; empty where the kernel has no ipsets.
 #[allow(dead_code, reason = "rules that ask sets are read elsewhere")]
 pub(super) fn names() -> Result<HashMap<u16, String>, Refusal> {
     Ok(dump(FLAG_LIST_HEADER)?

@@ -48,6 +48,25 @@ fn a_set_of_an_unknown_type_is_named_and_left_out() {
 }
 
 #[test]
+fn a_set_with_a_member_that_is_not_understood_is_named_and_left_out() {
+    let mut messages = bodies(DUMP);
+    let at = |m: &[u8]| m.windows(8).position(|w| w.starts_with(b"eth0"));
+    let (message, i) = messages
+        .iter_mut()
+        .find_map(|m| at(m).map(|i| (m, i)))
+        .expect("a device");
+    // The type of the attribute that holds the name.
+    message[i - 2] = 63;
+    let said = save(&messages);
+    assert_eq!(
+        said.unknown,
+        [("c".to_owned(), "hash:net,iface".to_owned())]
+    );
+    assert!(!said.text.contains("create c ") && !said.text.contains("add c "));
+    assert!(said.text.contains("create d "));
+}
+
+#[test]
 fn a_comment_that_the_tool_would_refuse_stays_one_line() {
     let mut messages = bodies(DUMP);
     let at = |m: &[u8]| m.windows(3).position(|w| w == b"a b");

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// A virtual service (`IPVS_SVC_ATTR_*` in include/uapi/linux/ip_vs.h).
+/// A virtual service (`IPVS_SVC_ATTR_*` in `include/uapi/linux/ip_vs.h`).
 #[derive(Debug, Default)]
 pub(super) struct Service {
     fwmark: u32,

@@ -62,7 +62,7 @@ pub(super) fn read(reading: &mut Reading) {
 
 /// The file comes in pieces of a page, and of less where less is asked for. Where a piece ends, the kernel notes how many services it
 /// has passed, those of other namespaces counted (`ip_vs_info_seq_next`), and goes on after as many of this one's (`ip_vs_info_array`,
-/// both in net/netfilter/ipvs/ip_vs_ctl.c).
+/// both in `net/netfilter/ipvs/ip_vs_ctl.c`).
 const PIECE: usize = 4096;
 
 /// The file of the thread's own namespace, in the largest pieces that there are. (`std::fs::read` begins with 32 bytes.)
