@@ -13,10 +13,11 @@ mod lab;
 
 use lab::case::{Case, Divergence};
 use lab::figures::Figures;
+use lab::draw::node as draw;
 use lab::prng::Prng;
 use lab::probe::From;
-use lab::spec::{Backend, Spec};
-use lab::{kube, netns, rules, sets, sh, shrink, topology};
+use lab::spec::Spec;
+use lab::{netns, sh, shrink};
 use nfwhy::node::Node;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -77,31 +78,6 @@ fn again_as_root(test: &str) -> bool {
         .expect("unshare was there a moment ago");
     assert!(status.success(), "in a user namespace of its own: {status}");
     true
-}
-
-/// A node of its seed: its spec, whether its rules keep state, and the rest of the seed's numbers.
-fn draw(seed: u64) -> (Spec, bool, Prng) {
-    let mut r = Prng::new(seed);
-    let plain = r.chance(20);
-    let mut spec = topology::make(&mut r, plain);
-    let (set_specs, lines) = sets::make(&mut r);
-    spec.sets = lines;
-    let stateful = r.chance(14);
-    let mood = rules::Mood {
-        random: r.chance(25),
-        stateful,
-        odd: r.chance(22),
-        rules: 12 + r.below(30),
-    };
-    if r.chance(25) {
-        let backend = r.one(&[Backend::Legacy, Backend::Nft]);
-        for v6 in [false, true] {
-            spec.tables.extend(kube::make(&mut r, backend, v6));
-        }
-        return (spec, false, r);
-    }
-    spec.tables = rules::make(&mut r, &set_specs, mood);
-    (spec, stateful, r)
 }
 
 /// How a node is drawn of a seed.

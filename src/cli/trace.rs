@@ -69,12 +69,24 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
 /// The state of the node that this runs on.
 #[cfg(target_os = "linux")]
 fn read_live(args: &TraceArgs, one: Option<&PacketSpec>) -> anyhow::Result<Snapshot> {
-    use crate::capture::live::Reading;
+    use crate::capture::{Unread, live::Reading};
     args.place.enter()?;
     let ends = one.and_then(PacketSpec::ends).map(|e| [e]);
-    Ok(Snapshot::from_reading(Reading::of_this_namespace(
+    let snapshot = Snapshot::from_reading(Reading::of_this_namespace(
         ends.as_ref().map(<[_; 1]>::as_slice),
-    )))
+    ));
+    // Without the rules every answer would be one of the routes alone, and wrong on most nodes.
+    let of_rules = |u: &&Unread| u.command.contains("tables") || u.command.starts_with("nft ");
+    if snapshot.unread.iter().any(|u| of_rules(&u)) {
+        let mut text = String::new();
+        for u in &snapshot.unread {
+            text += &format!("\n  {}: {}", u.what, u.why);
+        }
+        bail!(
+            "the rules of this node cannot be read, so nothing can be said of packets. Not readable are:{text}\nRun it as root of the node (sudo nfwhy ...; in a container: privileged, with the host's network), or trace a capture that root has made (nfwhy capture)"
+        );
+    }
+    Ok(snapshot)
 }
 
 #[cfg(not(target_os = "linux"))]

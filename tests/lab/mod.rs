@@ -9,6 +9,7 @@ pub mod answers;
 pub mod case;
 pub mod combine;
 pub mod connections;
+pub mod draw;
 pub mod expected;
 pub mod figures;
 pub mod frame;

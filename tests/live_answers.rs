@@ -1,0 +1,192 @@
+//! Random nodes read from the kernel, beside the same nodes as the commands print them: all packets get the same answers, rule for rule. So do a
+//! capture of what was read, and a node that is read without any command at hand.
+//!
+//! `NFWHY_LIVE_NODES` and `NFWHY_LAB_SEED` make the run longer or another; `NFWHY_LAB=require` fails where no network namespaces can be made,
+//! `NFWHY_LAB=off` skips.
+
+#![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
+
+#[allow(dead_code, reason = "nodes are judged elsewhere")]
+mod lab;
+
+use lab::case::Case;
+use lab::probe::Probe;
+use lab::{judge, netns, sh};
+use nfwhy::capture::live::Reading;
+use nfwhy::capture::manifest::Manifest;
+use nfwhy::capture::{Snapshot, write};
+use nfwhy::node::Node;
+use nfwhy::trace::Outcome;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+
+fn knob(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(otherwise)
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Why the test cannot run here.
+fn obstacle() -> Option<String> {
+    if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
+        return Some("NFWHY_LAB=off".into());
+    }
+    let tools = ["iptables-legacy-save", "iptables-nft-save", "ipset", "nft"];
+    let there = |t: &&str| sh::exists(&[t, if *t == "ipset" { "-v" } else { "-V" }]);
+    netns::obstacle().or_else(|| {
+        let missing = tools.iter().find(|t| !there(t))?;
+        Some(format!("{missing} is not installed"))
+    })
+}
+
+/// An end of a packet, without places in files.
+fn end(node: &Node<'_>, o: &Outcome) -> String {
+    let mut text = format!("{} {:?}", o.verdict.name(), o.probability);
+    if let Some(v) = &o.delivered {
+        let _ = write!(text, " {} {:?} {} {:?}", v.src, v.sport, v.dst, v.dport);
+    }
+    let dev = o.out.as_ref().map(|o| node.device(o.dev).name.clone());
+    let via = o.out.as_ref().and_then(|o| o.via);
+    let _ = write!(
+        text,
+        " {dev:?} {via:?} {:?} {:?} {:?} {} {:#x}",
+        o.dnat, o.snat, o.client_ip_kept, o.masq_mark, o.mark
+    );
+    for h in o.hits() {
+        let (backend, table, chain, rule) = judge::key(node, h);
+        let _ = write!(text, " {backend:?}/{table}/{chain}/{rule}");
+    }
+    text
+}
+
+fn answers(snapshot: &Snapshot, probes: &[Probe]) -> Vec<Vec<String>> {
+    let node = Node::new(snapshot);
+    let ends = |p: &Probe| match judge::ask(&node, p, None) {
+        Ok(t) => t.outcomes.iter().map(|o| end(&node, o)).collect(),
+        Err(e) => vec![e],
+    };
+    probes.iter().map(ends).collect()
+}
+
+/// A folder for one capture.
+fn scratch(seed: u64, name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("nfwhy-live-{}-{seed}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+/// The texts of a snapshot, by name.
+fn texts(s: &Snapshot) -> Vec<(String, String)> {
+    let mut all: Vec<_> = s
+        .files
+        .iter()
+        .map(|f| (f.name.clone(), f.text.clone()))
+        .collect();
+    all.sort();
+    all
+}
+
+/// What differs on the node of a seed, and how many packets were asked about.
+fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
+    let (spec, fresh, mut r) = if seed % 3 == 0 {
+        lab::nft::draw::node(seed)
+    } else {
+        lab::draw::node(seed)
+    };
+    let mut case = Case::new(&spec, fresh).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    let probes: Vec<Probe> = (0..packets).map(|_| case.packets.any(&mut r)).collect();
+    let live = Snapshot::from_reading(Reading::of_this_namespace(None));
+    let mut bad = Vec::new();
+    for u in &live.unread {
+        bad.push(format!("seed {seed}: {} is not readable: {}", u.what, u.why));
+    }
+    for r in &live.remarks {
+        bad.push(format!("seed {seed}: {r}"));
+    }
+    let said = answers(&case.snapshot, &probes);
+    let mut same = |what: &str, got: &[Vec<String>]| {
+        for ((p, a), b) in probes.iter().zip(&said).zip(got) {
+            if a != b {
+                bad.push(format!(
+                    "seed {seed}, {what}: {p:?}\n  commands {}\n  {what} {}",
+                    a.join("\n    "),
+                    b.join("\n    ")
+                ));
+            }
+        }
+    };
+    same("live", &answers(&live, &probes));
+    for name in ["node", "node.tar.gz"] {
+        let path = scratch(seed, name);
+        let manifest = write::manifest(&live, Manifest::default());
+        write::write(&live, &manifest, &path).expect("a folder for temporary files");
+        let back = Snapshot::read(&path).expect("what was just written");
+        same(name, &answers(&back, &probes));
+        assert_eq!(texts(&back), texts(&live), "seed {seed}, {name}");
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).expect("it is there");
+        } else {
+            std::fs::remove_file(&path).expect("it is there");
+        }
+    }
+    (probes.len(), bad)
+}
+
+#[test]
+fn a_node_read_live_answers_as_its_capture_by_commands() {
+    if let Some(why) = obstacle() {
+        let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
+        assert!(!required, "the kernel lab cannot run: {why}");
+        say(&format!("skipped: {why}"));
+        return;
+    }
+    let nodes = knob("NFWHY_LIVE_NODES", 12);
+    let seed = knob("NFWHY_LAB_SEED", 1);
+    let threads = knob("NFWHY_LAB_THREADS", 4);
+    let next = AtomicU64::new(0);
+    let (send, results) = mpsc::channel();
+    let (mut done, mut packets, mut bad) = (0u64, 0, Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= nodes {
+                        return;
+                    }
+                    let seed = match knob("NFWHY_LAB_NODE", 0) {
+                        0 => seed.wrapping_mul(1_000_003).wrapping_add(n),
+                        one => one,
+                    };
+                    if send.send(compare(seed, 20)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        for (n, found) in results {
+            done += 1;
+            packets += n;
+            for line in &found {
+                say(line);
+            }
+            bad.extend(found);
+            if done % 50 == 0 {
+                say(&format!("{done} nodes, {packets} packets, {} differ", bad.len()));
+            }
+        }
+    });
+    say(&format!("{done} nodes, {packets} packets, {} differ", bad.len()));
+    assert_eq!(done, nodes, "all nodes were compared");
+    assert!(bad.is_empty(), "{} answers differ", bad.len());
+}
