@@ -12,8 +12,8 @@
 mod lab;
 
 use lab::case::{Case, Divergence};
-use lab::figures::Figures;
 use lab::draw::node as draw;
+use lab::figures::Figures;
 use lab::prng::Prng;
 use lab::probe::From;
 use lab::spec::Spec;

@@ -9,7 +9,8 @@
 #[allow(dead_code, reason = "nodes are judged elsewhere")]
 mod lab;
 
-use lab::case::Case;
+use lab::netns::Netns;
+use lab::packets::Packets;
 use lab::probe::Probe;
 use lab::{judge, netns, sh};
 use nfwhy::capture::live::Reading;
@@ -51,7 +52,7 @@ fn obstacle() -> Option<String> {
 fn end(node: &Node<'_>, o: &Outcome) -> String {
     let mut text = format!("{} {:?}", o.verdict.name(), o.probability);
     if let Some(v) = &o.delivered {
-        let _ = write!(text, " {} {:?} {} {:?}", v.src, v.sport, v.dst, v.dport);
+        let _ = write!(text, " {:?} {:?} {} {:?}", v.src, v.sport, v.dst, v.dport);
     }
     let dev = o.out.as_ref().map(|o| node.device(o.dev).name.clone());
     let via = o.out.as_ref().and_then(|o| o.via);
@@ -78,7 +79,8 @@ fn answers(snapshot: &Snapshot, probes: &[Probe]) -> Vec<Vec<String>> {
 
 /// A folder for one capture.
 fn scratch(seed: u64, name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("nfwhy-live-{}-{seed}-{name}", std::process::id()));
+    let path =
+        std::env::temp_dir().join(format!("nfwhy-live-{}-{seed}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
     path
 }
@@ -96,22 +98,34 @@ fn texts(s: &Snapshot) -> Vec<(String, String)> {
 
 /// What differs on the node of a seed, and how many packets were asked about.
 fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
-    let (spec, fresh, mut r) = if seed % 3 == 0 {
+    let (spec, _, mut r) = if seed % 3 == 0 {
         lab::nft::draw::node(seed)
     } else {
         lab::draw::node(seed)
     };
-    let mut case = Case::new(&spec, fresh).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-    let probes: Vec<Probe> = (0..packets).map(|_| case.packets.any(&mut r)).collect();
+    // The thread is in the node's namespace from here on.
+    let _node = Netns::new().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    lab::nfacct::make();
+    let mut spec = spec;
+    spec.load();
+    let mut by_commands = Snapshot::default();
+    for (name, text) in spec.capture() {
+        by_commands.add(name, text.into_bytes());
+    }
+    let mut drawn = Packets::new();
+    let probes: Vec<Probe> = (0..packets).map(|_| drawn.any(&mut r)).collect();
     let live = Snapshot::from_reading(Reading::of_this_namespace(None));
     let mut bad = Vec::new();
     for u in &live.unread {
-        bad.push(format!("seed {seed}: {} is not readable: {}", u.what, u.why));
+        bad.push(format!(
+            "seed {seed}: {} is not readable: {}",
+            u.what, u.why
+        ));
     }
     for r in &live.remarks {
         bad.push(format!("seed {seed}: {r}"));
     }
-    let said = answers(&case.snapshot, &probes);
+    let said = answers(&by_commands, &probes);
     let mut same = |what: &str, got: &[Vec<String>]| {
         for ((p, a), b) in probes.iter().zip(&said).zip(got) {
             if a != b {
@@ -182,11 +196,17 @@ fn a_node_read_live_answers_as_its_capture_by_commands() {
             }
             bad.extend(found);
             if done % 50 == 0 {
-                say(&format!("{done} nodes, {packets} packets, {} differ", bad.len()));
+                say(&format!(
+                    "{done} nodes, {packets} packets, {} differ",
+                    bad.len()
+                ));
             }
         }
     });
-    say(&format!("{done} nodes, {packets} packets, {} differ", bad.len()));
+    say(&format!(
+        "{done} nodes, {packets} packets, {} differ",
+        bad.len()
+    ));
     assert_eq!(done, nodes, "all nodes were compared");
     assert!(bad.is_empty(), "{} answers differ", bad.len());
 }
