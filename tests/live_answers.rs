@@ -1,7 +1,7 @@
 //! Random nodes read from the kernel, beside the same nodes as the commands print them: all packets get the same answers, rule for rule. So do a
 //! capture of what was read, and a node that is read without any command at hand.
 //!
-//! `NFWHY_LIVE_NODES` and `NFWHY_LAB_SEED` make the run longer or another; `NFWHY_LAB=require` fails where no network namespaces can be made,
+//! Nodes that differ are left in target/live-cases. `NFWHY_LIVE_NODES` and `NFWHY_LAB_SEED` make the run longer or another; `NFWHY_LAB=require` fails where no network namespaces can be made,
 //! `NFWHY_LAB=off` skips.
 
 #![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
@@ -12,6 +12,7 @@ mod lab;
 use lab::netns::Netns;
 use lab::packets::Packets;
 use lab::probe::Probe;
+use lab::spec::Spec;
 use lab::{judge, netns, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy::capture::manifest::Manifest;
@@ -108,12 +109,25 @@ fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
     lab::nfacct::make();
     let mut spec = spec;
     spec.load();
+    let mut drawn = Packets::new();
+    let probes: Vec<Probe> = (0..packets).map(|_| drawn.any(&mut r)).collect();
+    // Quotas, timeouts and the like move on between two readings, by packets of the node itself.
+    let mut bad = Vec::new();
+    for _ in 0..3 {
+        bad = side_by_side(seed, &spec, &probes);
+        if bad.is_empty() {
+            break;
+        }
+    }
+    (probes.len(), bad)
+}
+
+/// Reads the namespace of the thread twice, and asks both.
+fn side_by_side(seed: u64, spec: &Spec, probes: &[Probe]) -> Vec<String> {
     let mut by_commands = Snapshot::default();
     for (name, text) in spec.capture() {
         by_commands.add(name, text.into_bytes());
     }
-    let mut drawn = Packets::new();
-    let probes: Vec<Probe> = (0..packets).map(|_| drawn.any(&mut r)).collect();
     let live = Snapshot::from_reading(Reading::of_this_namespace(None));
     let mut bad = Vec::new();
     for u in &live.unread {
@@ -125,7 +139,7 @@ fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
     for r in &live.remarks {
         bad.push(format!("seed {seed}: {r}"));
     }
-    let said = answers(&by_commands, &probes);
+    let said = answers(&by_commands, probes);
     let mut same = |what: &str, got: &[Vec<String>]| {
         for ((p, a), b) in probes.iter().zip(&said).zip(got) {
             if a != b {
@@ -137,13 +151,13 @@ fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
             }
         }
     };
-    same("live", &answers(&live, &probes));
+    same("live", &answers(&live, probes));
     for name in ["node", "node.tar.gz"] {
         let path = scratch(seed, name);
         let manifest = write::manifest(&live, Manifest::default());
         write::write(&live, &manifest, &path).expect("a folder for temporary files");
         let back = Snapshot::read(&path).expect("what was just written");
-        same(name, &answers(&back, &probes));
+        same(name, &answers(&back, probes));
         assert_eq!(texts(&back), texts(&live), "seed {seed}, {name}");
         if path.is_dir() {
             std::fs::remove_dir_all(&path).expect("it is there");
@@ -151,7 +165,17 @@ fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
             std::fs::remove_file(&path).expect("it is there");
         }
     }
-    (probes.len(), bad)
+    if !bad.is_empty() {
+        for (name, snapshot) in [("commands", &by_commands), ("live", &live)] {
+            let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/live-cases");
+            std::fs::create_dir_all(&folder).expect("a folder for reports");
+            let path = folder.join(format!("{seed}-{name}"));
+            let _ = std::fs::remove_dir_all(&path);
+            let manifest = write::manifest(snapshot, Manifest::default());
+            write::write(snapshot, &manifest, &path).expect("a folder for reports");
+        }
+    }
+    bad
 }
 
 #[test]
