@@ -8,6 +8,7 @@ pub mod manifest;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod write;
+pub mod redact;
 
 use manifest::Manifest;
 use nfwhy_parsers::recognise::{Kind, recognise};
