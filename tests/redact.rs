@@ -197,6 +197,7 @@ const COMMON: &[&str] = &[
     "192.168.0.0/16",
     "fd00::/8",
     "2001::/16",
+    "2001:0:0:0:0:0:0:0/16",
     "2001:db8::/32",
 ];
 
@@ -317,6 +318,23 @@ fn no_address_mac_or_name_is_left() {
     );
 }
 
+/// How many warnings reading a file gives.
+fn warnings(text: &str, kind: Kind) -> usize {
+    let snapshot = Snapshot {
+        files: vec![SourceFile {
+            name: "file".to_owned(),
+            kind,
+            text: text.to_owned(),
+            lossy: false,
+        }],
+        skipped: Vec::new(),
+    };
+    let mut out = Vec::new();
+    render::write_warnings(&mut out, &Node::new(&snapshot), true).expect("memory");
+    let out = String::from_utf8_lossy(&out);
+    out.lines().filter(|l| l.starts_with("warning: ")).count()
+}
+
 /// Files of the parsers' tests: no two of them are of one node, so each is redacted alone.
 #[test]
 fn the_parsers_files_keep_their_kind_and_tell_no_address() {
@@ -342,6 +360,7 @@ fn the_parsers_files_keep_their_kind_and_tell_no_address() {
             seen += 1;
             let [(name, _, new)] = &files;
             assert_eq!(recognise(new.as_bytes()), kind, "{name}");
+            assert_eq!(warnings(new, kind), warnings(&text, kind), "{name}");
             let (a, b) = (originals(&text), originals(new));
             let both: Vec<&String> = a
                 .intersection(&b)

@@ -45,6 +45,16 @@ impl Names {
         if letters.len() < word.len() && NEW.contains(&letters) {
             self.taken.insert(word.to_owned());
         }
+        // A host of a cloud is called after its address.
+        let digits =
+            |p: &str| !p.is_empty() && p.len() <= 3 && p.bytes().all(|b| b.is_ascii_digit());
+        let label = word.split('.').next().unwrap_or("");
+        if label
+            .strip_prefix("ip-")
+            .is_some_and(|n| n.split('-').count() == 4 && n.split('-').all(digits))
+        {
+            self.host(word);
+        }
         if made_prefix(word).is_some() {
             self.device(word);
         }
@@ -83,7 +93,8 @@ impl Names {
 
     /// A host.
     pub fn host(&mut self, name: &str) {
-        if !self.hosts.contains_key(name) && !matches!(name, "" | "localhost") {
+        let plain = name.is_empty() || name == "localhost" || known(name);
+        if !plain && !self.hosts.contains_key(name) {
             let new = format!("host{}", self.hosts.len() + 1);
             self.hosts.insert(name.to_owned(), new);
         }
@@ -437,31 +448,33 @@ const NEW: &[&str] = &[
     "ns", "svc", "port", "protocol", "name", "word", "host", "dev",
 ];
 
+/// Beginnings of such names.
+const HEADS: &[&str] = &[
+    "cali-tw-",
+    "cali-fw-",
+    "cali-th-",
+    "cali-fh-",
+    "cali-thfw-",
+    "cali-fhfw-",
+    "cali-pi-",
+    "cali-po-",
+    "cali-pri-",
+    "cali-pro-",
+    "cali-gi-",
+    "cali-go-",
+    "cali40s-",
+    "cali60s-",
+    "cali-sm-",
+    "cali-tpi-",
+    "cali-tpo-",
+];
+
 /// A chain or set of Calico that is named after a device, policy or profile: what comes before that name, and it.
 fn calico(word: &str) -> Option<(&str, &str)> {
     let bare = ["filter-", "nat-", "mangle-", "raw-"]
         .iter()
         .find_map(|p| word.strip_prefix(p))
         .unwrap_or(word);
-    const HEADS: &[&str] = &[
-        "cali-tw-",
-        "cali-fw-",
-        "cali-th-",
-        "cali-fh-",
-        "cali-thfw-",
-        "cali-fhfw-",
-        "cali-pi-",
-        "cali-po-",
-        "cali-pri-",
-        "cali-pro-",
-        "cali-gi-",
-        "cali-go-",
-        "cali40s-",
-        "cali60s-",
-        "cali-sm-",
-        "cali-tpi-",
-        "cali-tpo-",
-    ];
     let rest = HEADS.iter().find_map(|h| bare.strip_prefix(h))?;
     let head = word.get(..word.len() - rest.len())?;
     (!rest.is_empty() && !common_device(rest)).then_some((head, rest))

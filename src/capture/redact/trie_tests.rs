@@ -182,3 +182,93 @@ fn embedded_addresses_of_ipv4_map_alike() {
     };
     assert_eq!(m.map(ip("::ffff:10.1.2.3"), None).0, a.to_ipv6_mapped());
 }
+
+/// Numbers without a pattern.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// An address close to others.
+    fn address(&mut self, six: bool) -> IpAddr {
+        let n = self.next();
+        let few =
+            |shift: u64, of: &[u64]| of[usize::try_from(n >> shift & 0xff).unwrap_or(0) % of.len()];
+        if six {
+            let high = few(0, &[0xfd00, 0x2a01, 0x2001]) << 48
+                | few(8, &[0, 1, 0x244, 0xf000]) << 32
+                | few(16, &[0, 1, 0x8000]);
+            let low = few(
+                24,
+                &[0, 1, 2, 0x10, 0x8c1f_5aff_fe00_0602, 0x0242_0aff_fe00_100b],
+            );
+            return IpAddr::V6((u128::from(high) << 64 | u128::from(low)).into());
+        }
+        let high = few(0, &[10, 10, 172, 192, 100, 8]) << 24;
+        let next = few(8, &[0, 1, 16, 64, 168, 96, 233]) << 16;
+        let third = few(16, &[0, 1, 2, 4, 77, 128, 255]) << 8;
+        IpAddr::V4(Ipv4Addr::from_bits(
+            u32::try_from(high | next | third | n >> 24 & 7).unwrap_or(0),
+        ))
+    }
+}
+
+/// Also of addresses that do not occur, and of the ends of ranges.
+#[test]
+fn what_holds_an_address_holds_its_image() {
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for round in 0..400 {
+        let six = round % 2 == 1;
+        let most = if six { 128 } else { 32 };
+        let mut m = Addresses::new(Seed(numbers.next(), numbers.next()));
+        let nets: Vec<(IpAddr, u8)> = (0..12)
+            .map(|_| {
+                let len = 8 + u8::try_from(numbers.next() % (most - 7)).unwrap_or(0);
+                (numbers.address(six), len)
+            })
+            .collect();
+        let ranges: Vec<(IpAddr, IpAddr)> = (0..4)
+            .map(|_| {
+                let (a, b) = (numbers.address(six), numbers.address(six));
+                (a.min(b), a.max(b))
+            })
+            .collect();
+        for (a, len) in &nets {
+            let cut = super::cut(bits(*a), *len);
+            let net = if six {
+                IpAddr::V6(cut.into())
+            } else {
+                IpAddr::V4(super::back4(cut))
+            };
+            let shape = Shape {
+                len: Some(*len),
+                ..Shape::default()
+            };
+            m.insert(net, shape);
+        }
+        for (a, b) in &ranges {
+            m.insert(*a, Shape::default());
+            m.insert(*b, Shape::default());
+            m.insert_range(*a, *b, false);
+        }
+        for _ in 0..60 {
+            let x = numbers.address(six);
+            let y = m.map(x, None).0;
+            for (a, len) in &nets {
+                let net = m.map(*a, Some(*len)).0;
+                let (before, after) = (bits(x) ^ bits(*a), bits(y) ^ bits(net));
+                let within = |d: u128| d.leading_zeros() >= u32::from(*len);
+                assert_eq!(within(before), within(after), "{x} {a}/{len}");
+            }
+            for (a, b) in &ranges {
+                let (low, high) = (m.map(*a, None).0, m.map(*b, None).0);
+                assert_eq!(*a <= x && x <= *b, low <= y && y <= high, "{x} in {a}-{b}");
+            }
+        }
+    }
+}

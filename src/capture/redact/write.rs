@@ -1,0 +1,212 @@
+//! The second pass: the texts anew.
+
+use super::RedactError;
+use super::collect::{endpoint, network};
+use super::names::Names;
+use super::scan::Handler;
+use super::trie::{self, Addresses, Shape};
+use nfwhy_parsers::recognise::Kind;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The texts anew.
+pub struct Writer<'f> {
+    pub addresses: Addresses,
+    pub names: Names,
+    pub images: HashMap<(IpAddr, Option<u8>), (IpAddr, bool)>,
+    pub out: String,
+    pub left: Vec<String>,
+    pub crowded: Option<RedactError>,
+    pub file: &'f str,
+    pub line: usize,
+    /// Ends of ranges in this line.
+    pub ranges: Vec<IpAddr>,
+}
+
+impl Writer<'_> {
+    fn leave(&mut self, what: &str) {
+        let (file, line) = (self.file, self.line);
+        self.left.push(format!("{file}:{line}: {what}"));
+    }
+
+    /// Notes what of the line cannot be read.
+    pub fn note(&mut self, line: &str, kind: Kind) {
+        const IN: &[(&[Kind], &str, &str)] = &[
+            (
+                &[Kind::IptablesSave],
+                "--u32 ",
+                "a test of raw words (u32), which may hold an address",
+            ),
+            (
+                &[Kind::IptablesListing],
+                "u32 ",
+                "a test of raw words (u32), which may hold an address",
+            ),
+            (
+                &[Kind::IptablesSave],
+                "--bytecode ",
+                "a BPF program, which may hold an address",
+            ),
+            (
+                &[Kind::IptablesListing],
+                "match bpf ",
+                "a BPF program, which may hold an address",
+            ),
+            (
+                &[Kind::IptablesSave],
+                "--string ",
+                "a string that is searched for",
+            ),
+            (
+                &[Kind::IptablesSave],
+                "--hex-string ",
+                "a string that is searched for",
+            ),
+            (
+                &[Kind::Nft],
+                "@nh,",
+                "raw bits of the network header, which may be an address",
+            ),
+            (
+                &[Kind::Nft],
+                "@ll,",
+                "raw bits of the link header, which may be an address",
+            ),
+            (
+                &[Kind::Nft],
+                "@th,",
+                "raw bits of the transport header, which may be an address",
+            ),
+            (
+                &[Kind::Nft],
+                "@ih,",
+                "raw bits of the payload, which may be an address",
+            ),
+            (
+                &[Kind::Nft],
+                "\"base\": \"",
+                "raw bits of a header, which may be an address",
+            ),
+        ];
+        self.ranges.clear();
+        for (kinds, word, what) in IN {
+            if kinds.contains(&kind) && line.contains(word) {
+                self.leave(what);
+            }
+        }
+    }
+
+    fn image(&mut self, ip: IpAddr, len: Option<u8>) -> Option<IpAddr> {
+        if trie::stays(ip, len) {
+            return None;
+        }
+        let addresses = &self.addresses;
+        let (image, moved) = *self
+            .images
+            .entry((ip, len))
+            .or_insert_with(|| addresses.map(ip, len));
+        if moved {
+            return Some(image);
+        }
+        if let Some(len) = len {
+            self.leave(&format!(
+                "{ip}/{len}: the networks beside it are in use as well"
+            ));
+        } else if self.ranges.contains(&ip) {
+            self.leave(&format!("{ip}: the range that it ends is too wide"));
+        } else if self.crowded.is_none() {
+            self.crowded = Some(RedactError::Crowded {
+                address: ip,
+                file: self.file.to_owned(),
+                line: self.line,
+            });
+        }
+        None
+    }
+}
+
+impl Handler for Writer<'_> {
+    fn text(&mut self, text: &str) {
+        self.out += text;
+    }
+
+    fn address(&mut self, ip: IpAddr, shape: Shape, text: &str) {
+        if let Some(fixed) = shape.fixed {
+            let image = self.addresses.map(ip, network(ip, shape)).0;
+            let image = trie::masked(ip, image, fixed.mask);
+            if image == ip && !trie::stays(ip, None) {
+                self.leave(&format!(
+                    "{ip}: its mask, or what is translated, leaves no bit to change"
+                ));
+            }
+            self.out += &image.to_string();
+            return;
+        }
+        match self.image(ip, network(ip, shape)) {
+            Some(image) => self.out += &image.to_string(),
+            None => self.out += text,
+        }
+    }
+
+    fn hexadecimal(&mut self, ip: Ipv4Addr, text: &str) {
+        match self.image(IpAddr::V4(ip), None) {
+            Some(IpAddr::V4(a)) => self.out += &format!("{:08X}", a.to_bits()),
+            _ => self.out += text,
+        }
+    }
+
+    fn range(&mut self, low: IpAddr, high: IpAddr, _translated: bool) {
+        self.ranges.extend([low, high]);
+    }
+
+    fn mac(&mut self, text: &str) {
+        match self.names.mac_now(text) {
+            Some(new) => self.out += &new,
+            None => self.out += text,
+        }
+    }
+
+    fn word(&mut self, word: &str, before: &str, prose: bool) {
+        let opaque = matches!(
+            before,
+            "link-netns" | "portid" | "switchid" | "phys_port_id" | "phys_switch_id"
+        );
+        let new = if prose {
+            self.names.prose(word)
+        } else {
+            self.names
+                .word(word)
+                .or_else(|| opaque.then(|| self.names.digest(word)))
+        };
+        self.out += new.as_deref().unwrap_or(word);
+    }
+
+    fn stem(&mut self, _stem: &str) {}
+
+    fn service(&mut self, text: &str) {
+        let new = self.names.service(text);
+        self.out += &new;
+    }
+
+    fn kube_chain(&mut self, text: &str) {
+        let Some((ip, at)) = endpoint(text) else {
+            let new = self.names.kube_chain(text);
+            self.out += &new;
+            return;
+        };
+        let name = text.get(..at.saturating_sub(2)).unwrap_or("");
+        let new = self.names.kube_chain(name);
+        let image = self.image(ip, None).unwrap_or(ip);
+        let port = text
+            .get(at..)
+            .and_then(|t| t.split_once('/'))
+            .map_or(String::new(), |(_, p)| format!("/{p}"));
+        let address = image.to_string().replace(':', ".");
+        self.out += &format!("{new}__{address}{port}");
+    }
+
+    fn digest(&mut self, text: &str) {
+        let new = self.names.digest(text);
+        self.out += &new;
+    }
+}
