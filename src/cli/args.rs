@@ -36,8 +36,12 @@ const CAPTURE_EXAMPLES: &str = "\
 Examples:
   Everything that decides about packets, into one file:
     nfwhy capture -o node.tar.gz
+  For a public issue, addresses and names replaced:
+    nfwhy capture --redact -o node.tar.gz
   A pod's network namespace, as a folder:
     nfwhy capture --pid 4711 -o pod
+  A capture made earlier, redacted:
+    nfwhy capture --snapshot node --redact -o public.tar.gz
   And then, anywhere:
     nfwhy trace -s node.tar.gz 10.10.6.91 172.19.100.2:80";
 
@@ -84,6 +88,10 @@ pub(crate) struct CaptureArgs {
     /// A new folder, or a new archive where it ends in .tar.gz [default: nfwhy-HOST-TIME.tar.gz]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Replace addresses and names, everywhere by the same others
+    #[arg(long)]
+    pub(crate) redact: bool,
 
     /// Take this capture instead of the node's own state
     #[arg(short, long, value_name = "PATH", conflicts_with_all = ["netns", "pid"])]

@@ -4,7 +4,7 @@ use super::Status;
 use super::args::CaptureArgs;
 use crate::capture::live::Reading;
 use crate::capture::manifest::{Manifest, utc};
-use crate::capture::{Snapshot, write};
+use crate::capture::{Snapshot, redact, write};
 use crate::render::escape;
 use anyhow::Context;
 use std::fs;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
         time: utc(seconds),
         ..Manifest::default()
     };
-    let snapshot = if let Some(path) = &args.snapshot {
+    let mut snapshot = if let Some(path) = &args.snapshot {
         Snapshot::read(path)?
     } else {
         args.place.enter()?;
@@ -31,6 +31,14 @@ pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
         Snapshot::from_reading(Reading::of_this_namespace(None))
     };
     let mut err = anstream::stderr().lock();
+    if args.redact {
+        manifest.host = None;
+        manifest.netns = None;
+        manifest.redacted = true;
+        for left in redacted(&mut snapshot)? {
+            writeln!(err, "not redacted: {}", escape(&left))?;
+        }
+    }
     let path = args
         .output
         .clone()
@@ -61,6 +69,20 @@ pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
     } else {
         Status::BadInput
     })
+}
+
+/// Replaces addresses and names; what could not be.
+fn redacted(snapshot: &mut Snapshot) -> anyhow::Result<Vec<String>> {
+    let mut files: Vec<_> = snapshot
+        .files
+        .iter_mut()
+        .map(|f| (f.name.clone(), f.kind, std::mem::take(&mut f.text)))
+        .collect();
+    let report = redact::redact(&mut files).context("cannot redact")?;
+    for (file, (_, _, text)) in snapshot.files.iter_mut().zip(files) {
+        file.text = text;
+    }
+    Ok(report.left)
 }
 
 /// What the kernel says of itself below /proc/sys/kernel.
