@@ -16,11 +16,13 @@ use lab::spec::Spec;
 use lab::{judge, netns, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy::capture::manifest::Manifest;
-use nfwhy::capture::{Snapshot, write};
+use nfwhy::capture::{Snapshot, redact, write};
 use nfwhy::node::Node;
 use nfwhy::trace::Outcome;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -48,6 +50,10 @@ fn obstacle() -> Option<String> {
         Some(format!("{missing} is not installed"))
     })
 }
+
+/// Nodes that were redacted, and nodes that held what cannot be (addresses within numbers of u32, bpf and the like).
+static REDACTED: AtomicU64 = AtomicU64::new(0);
+static LEFT: AtomicU64 = AtomicU64::new(0);
 
 /// An end of a packet, without places in files.
 fn end(node: &Node<'_>, o: &Outcome) -> String {
@@ -122,6 +128,82 @@ fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
     (probes.len(), bad)
 }
 
+/// What becomes of packets, without what redaction replaces.
+fn fates(snapshot: &Snapshot, probes: &[Probe]) -> Vec<Vec<String>> {
+    let node = Node::new(snapshot);
+    let fate = |o: &Outcome| {
+        let hits: Vec<String> = o
+            .hits()
+            .map(|h| format!("{}/{}/{}", h.table, h.chain.0, h.rule))
+            .collect();
+        let (verdict, kept) = (o.verdict.name(), o.client_ip_kept);
+        format!("{verdict} {:?} {kept:?} {}", o.probability, hits.join(" "))
+    };
+    let fates = |p: &Probe| match judge::ask(&node, p, None) {
+        Ok(t) => t.outcomes.iter().map(fate).collect(),
+        Err(_) => Vec::new(),
+    };
+    probes.iter().map(fates).collect()
+}
+
+/// Addresses of a text as words, but for those that everybody has.
+fn addresses(text: &str) -> BTreeSet<IpAddr> {
+    let tells = |ip: &IpAddr| match ip {
+        IpAddr::V4(a) => {
+            let o = a.octets();
+            !(matches!(o[0], 0 | 127 | 224..) || a.is_link_local() || o[3] == 0 && o[2] == 0)
+        }
+        IpAddr::V6(a) => {
+            let s = a.segments();
+            s[0] & 0xff00 == 0xfd00 && s[1..].iter().any(|s| *s != 0)
+        }
+    };
+    text.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')))
+        .filter_map(|w| w.trim_matches(':').parse().ok())
+        .filter(tells)
+        .collect()
+}
+
+/// What is wrong with the node once redacted; `None` where something of it cannot be rewritten, which is then said.
+fn redacted(seed: u64, live: &Snapshot, probes: &[Probe]) -> Option<Vec<String>> {
+    let mut files: Vec<_> = live
+        .files
+        .iter()
+        .map(|f| (f.name.clone(), f.kind, f.text.clone()))
+        .collect();
+    let report = redact::redact(&mut files).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    if !report.left.is_empty() {
+        return None;
+    }
+    let mut other = live.clone();
+    for (f, (_, _, text)) in other.files.iter_mut().zip(files) {
+        f.text = text;
+    }
+    let mut bad = Vec::new();
+    for (a, b) in live.files.iter().zip(&other.files) {
+        let (a, b) = (addresses(&a.text), addresses(&b.text));
+        for left in a.intersection(&b) {
+            bad.push(format!("seed {seed}, redacted: {left} is left in it"));
+        }
+    }
+    let mapped: Vec<Probe> = probes
+        .iter()
+        .cloned()
+        .map(|mut p| {
+            p.wire.src = report.address(p.wire.src);
+            p.wire.dst = report.address(p.wire.dst);
+            p
+        })
+        .collect();
+    let (before, after) = (fates(live, probes), fates(&other, &mapped));
+    for ((p, a), b) in probes.iter().zip(before).zip(after) {
+        if a != b {
+            bad.push(format!("seed {seed}, redacted: {p:?}\n  {a:?}\n  {b:?}"));
+        }
+    }
+    Some(bad)
+}
+
 /// Reads the namespace of the thread twice, and asks both.
 fn side_by_side(seed: u64, spec: &Spec, probes: &[Probe]) -> Vec<String> {
     let mut by_commands = Snapshot::default();
@@ -163,6 +245,15 @@ fn side_by_side(seed: u64, spec: &Spec, probes: &[Probe]) -> Vec<String> {
             std::fs::remove_dir_all(&path).expect("it is there");
         } else {
             std::fs::remove_file(&path).expect("it is there");
+        }
+    }
+    match redacted(seed, &live, probes) {
+        Some(wrong) => {
+            REDACTED.fetch_add(1, Ordering::Relaxed);
+            bad.extend(wrong);
+        }
+        None => {
+            LEFT.fetch_add(1, Ordering::Relaxed);
         }
     }
     if !bad.is_empty() {
@@ -230,6 +321,9 @@ fn a_node_read_live_answers_as_its_capture_by_commands() {
     say(&format!(
         "{done} nodes, {packets} packets, {} differ",
         bad.len()
+    ));
+    say(&format!(
+        "{REDACTED:?} nodes redacted, {LEFT:?} hold what cannot be"
     ));
     assert_eq!(done, nodes, "all nodes were compared");
     assert!(bad.is_empty(), "{} answers differ", bad.len());

@@ -179,7 +179,7 @@ fn compare(count: &mut Count) {
     loop {
         // Timers of the kernel (duplicate address detection, neighbour states) run between two readings.
         let before = commands();
-        let reading = Reading::of_this_namespace();
+        let reading = Reading::of_this_namespace(None);
         if before == commands() || tries == 20 {
             judge(&reading, &before, count);
             return;
@@ -511,7 +511,7 @@ fn a_peer_in_a_named_namespace_has_that_name() {
             &["ip", "-batch", "-"],
             &format!("link add a0 type veth peer name a1\nlink set a1 netns {name}\n"),
         );
-        let reading = Reading::of_this_namespace();
+        let reading = Reading::of_this_namespace(None);
         assert!(
             live(&reading, "ip-addr")
                 .text
@@ -538,7 +538,7 @@ fn settings_are_those_of_the_namespace_that_the_thread_entered() {
         )
         .or_else(|_| std::fs::write("/proc/sys/net/ipv4/ip_default_ttl", "77"))
         .expect("a setting of the new namespace");
-        let reading = Reading::of_this_namespace();
+        let reading = Reading::of_this_namespace(None);
         let all = settings(&live(&reading, "sysctl").text);
         assert_eq!(
             all.get("net/ipv4/ip_default_ttl").map(Vec::as_slice),
@@ -573,7 +573,7 @@ fn filters_of_tc_read_live_are_what_bpftool_shows() {
         made &= sh::run(&["tc", "qdisc", "add", "dev", "a1", "ingress"], "").ok;
         let line = ["tc", "filter", "add", "dev", "a1", "parent", "ffff:", "bpf"];
         made &= sh::run(&[&line[..], &pass[..]].concat(), "").ok;
-        let reading = Reading::of_this_namespace();
+        let reading = Reading::of_this_namespace(None);
         let text = &live(&reading, "bpftool-net").text;
         let told = programs::parse(text);
         assert_eq!(told.diagnostics, [], "{text}");

@@ -55,7 +55,7 @@ fn skip() -> bool {
 
 /// The text of a source, which must have been read.
 fn live(name: &str) -> String {
-    let reading = Reading::of_this_namespace();
+    let reading = Reading::of_this_namespace(None);
     let found = reading.outputs.iter().find(|o| o.name == name);
     found
         .unwrap_or_else(|| panic!("no {name}: {:?}", reading.unread))
@@ -285,7 +285,7 @@ fn a_large_set_is_read_faster_than_ipset_saves_it() {
     let theirs = sh::must(&["ipset", "save"], "");
     let tool = before.elapsed();
     let before = std::time::Instant::now();
-    let ours = Reading::of_this_namespace();
+    let ours = Reading::of_this_namespace(None);
     let own = before.elapsed();
     say!("60,000 members: {own:?}, ipset save {tool:?}");
     assert_eq!(
@@ -487,7 +487,7 @@ fn flows_of_real_packets_are_those_of_conntrack() {
 fn what_may_not_be_read_is_not_empty() {
     const INSIDE: &str = "NFWHY_LIVE_WITHOUT_RIGHTS";
     if std::env::var_os(INSIDE).is_some() {
-        let reading = Reading::of_this_namespace();
+        let reading = Reading::of_this_namespace(None);
         for (name, what) in [
             ("ipset-save", "ipsets"),
             ("conntrack", "flows of conntrack"),

@@ -162,7 +162,7 @@ struct Outcome {
 /// The rules of the thread's namespace by the tools and by the reading.
 fn compare(what: &str) -> Outcome {
     let mut outcome = Outcome::default();
-    let reading = Reading::of_this_namespace();
+    let reading = Reading::of_this_namespace(None);
     outcome
         .differences
         .extend(reading.remarks.iter().map(|r| format!("{what}: {r}")));
@@ -333,7 +333,7 @@ fn rare_matches_and_targets_read_as_the_tools_print_them() {
 
 /// As text without `-c` and comments.
 fn read(name: &str) -> String {
-    let reading = Reading::of_this_namespace();
+    let reading = Reading::of_this_namespace(None);
     let output = reading.outputs.into_iter().find(|o| o.name == name);
     output.expect(name).text
 }

@@ -7,8 +7,8 @@ pub mod live;
 pub mod manifest;
 #[cfg(target_os = "linux")]
 pub mod netns;
-pub mod write;
 pub mod redact;
+pub mod write;
 
 use manifest::Manifest;
 use nfwhy_parsers::recognise::{Kind, recognise};

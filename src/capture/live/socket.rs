@@ -244,13 +244,6 @@ impl Request {
         self
     }
 
-    /// Adds text with its NUL.
-    pub(super) fn text(self, kind: u16, text: &str) -> Self {
-        let mut bytes = text.as_bytes().to_vec();
-        bytes.push(0);
-        self.attr(kind, &bytes)
-    }
-
     /// The bytes.
     pub(super) fn body(&self) -> &[u8] {
         &self.0

@@ -95,7 +95,6 @@ impl Names {
     pub fn host(&mut self, name: &str) {
         let plain = name.is_empty() || name == "localhost" || known(name);
         if !plain && !self.hosts.contains_key(name) {
-        if !self.hosts.contains_key(name) && !matches!(name, "" | "localhost") {
             let new = format!("host{}", self.hosts.len() + 1);
             self.hosts.insert(name.to_owned(), new);
         }
@@ -476,25 +475,6 @@ fn calico(word: &str) -> Option<(&str, &str)> {
         .iter()
         .find_map(|p| word.strip_prefix(p))
         .unwrap_or(word);
-    const HEADS: &[&str] = &[
-        "cali-tw-",
-        "cali-fw-",
-        "cali-th-",
-        "cali-fh-",
-        "cali-thfw-",
-        "cali-fhfw-",
-        "cali-pi-",
-        "cali-po-",
-        "cali-pri-",
-        "cali-pro-",
-        "cali-gi-",
-        "cali-go-",
-        "cali40s-",
-        "cali60s-",
-        "cali-sm-",
-        "cali-tpi-",
-        "cali-tpo-",
-    ];
     let rest = HEADS.iter().find_map(|h| bare.strip_prefix(h))?;
     let head = word.get(..word.len() - rest.len())?;
     (!rest.is_empty() && !common_device(rest)).then_some((head, rest))

@@ -190,7 +190,6 @@ impl<'l, H: Handler> Scanner<'l, '_, H> {
         while j < end {
             let b = self.get(j);
             if !wordy(b) && b.is_ascii() {
-            if !(wordy(b) || !b.is_ascii()) {
                 break;
             }
             // An address may stand at a word's end: `allow-10.0.0.1`.

@@ -187,7 +187,6 @@ pub struct Addresses {
 /// What has a meaning of its own, whose bits stay, and whether everything within stays.
 const SPECIAL4: &[(Ipv4Addr, u8, bool)] = &[
     (Ipv4Addr::UNSPECIFIED, 8, true),
-    (Ipv4Addr::new(0, 0, 0, 0), 8, true),
     (Ipv4Addr::new(10, 0, 0, 0), 8, false),
     (Ipv4Addr::new(100, 64, 0, 0), 10, false),
     (Ipv4Addr::new(127, 0, 0, 0), 8, true),
