@@ -16,9 +16,11 @@ use lab::spec::Spec;
 use lab::{judge, netns, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy::capture::manifest::Manifest;
-use nfwhy::capture::{Snapshot, redact, write};
+use nfwhy::capture::redact::{Report, redact};
+use nfwhy::capture::{Snapshot, write};
 use nfwhy::node::Node;
-use nfwhy::trace::Outcome;
+use nfwhy::sim::simulate;
+use nfwhy::trace::{Outcome, Packet};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -128,9 +130,8 @@ fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
     (probes.len(), bad)
 }
 
-/// What becomes of packets, without what redaction replaces.
-fn fates(snapshot: &Snapshot, probes: &[Probe]) -> Vec<Vec<String>> {
-    let node = Node::new(snapshot);
+/// What becomes of a packet, without what redaction replaces.
+fn fate(node: &Node<'_>, packet: &Packet) -> Vec<String> {
     let fate = |o: &Outcome| {
         let hits: Vec<String> = o
             .hits()
@@ -139,11 +140,17 @@ fn fates(snapshot: &Snapshot, probes: &[Probe]) -> Vec<Vec<String>> {
         let (verdict, kept) = (o.verdict.name(), o.client_ip_kept);
         format!("{verdict} {:?} {kept:?} {}", o.probability, hits.join(" "))
     };
-    let fates = |p: &Probe| match judge::ask(&node, p, None) {
-        Ok(t) => t.outcomes.iter().map(fate).collect(),
-        Err(_) => Vec::new(),
-    };
-    probes.iter().map(fates).collect()
+    simulate(node, packet).map_or_else(|_| Vec::new(), |t| t.outcomes.iter().map(fate).collect())
+}
+
+/// A frame's address as redaction writes it.
+fn mac(report: &Report, mac: [u8; 6]) -> [u8; 6] {
+    let text: Vec<String> = mac.iter().map(|b| format!("{b:02x}")).collect();
+    let mut out = [0; 6];
+    for (o, b) in out.iter_mut().zip(report.mac(&text.join(":")).split(':')) {
+        *o = u8::from_str_radix(b, 16).expect("a byte");
+    }
+    out
 }
 
 /// Addresses of a text as words, but for those that everybody has.
@@ -171,7 +178,7 @@ fn redacted(seed: u64, live: &Snapshot, probes: &[Probe]) -> Option<Vec<String>>
         .iter()
         .map(|f| (f.name.clone(), f.kind, f.text.clone()))
         .collect();
-    let report = redact::redact(&mut files).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    let report = redact(&mut files).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     if !report.left.is_empty() {
         return None;
     }
@@ -186,17 +193,17 @@ fn redacted(seed: u64, live: &Snapshot, probes: &[Probe]) -> Option<Vec<String>>
             bad.push(format!("seed {seed}, redacted: {left} is left in it"));
         }
     }
-    let mapped: Vec<Probe> = probes
-        .iter()
-        .cloned()
-        .map(|mut p| {
-            p.wire.src = report.address(p.wire.src);
-            p.wire.dst = report.address(p.wire.dst);
-            p
-        })
-        .collect();
-    let (before, after) = (fates(live, probes), fates(&other, &mapped));
-    for ((p, a), b) in probes.iter().zip(before).zip(after) {
+    let (before, after) = (Node::new(live), Node::new(&other));
+    for p in probes {
+        let packet = judge::packet(&before, p, None);
+        // Devices have the same numbers.
+        let mapped = Packet {
+            src: packet.src.map(|a| report.address(a)),
+            dst: report.address(packet.dst),
+            mac: packet.mac.map(|m| mac(&report, m)),
+            ..packet.clone()
+        };
+        let (a, b) = (fate(&before, &packet), fate(&after, &mapped));
         if a != b {
             bad.push(format!("seed {seed}, redacted: {p:?}\n  {a:?}\n  {b:?}"));
         }

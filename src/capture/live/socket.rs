@@ -244,6 +244,14 @@ impl Request {
         self
     }
 
+    /// Adds text with its NUL.
+    #[cfg(test)]
+    pub(super) fn text(self, kind: u16, text: &str) -> Self {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.push(0);
+        self.attr(kind, &bytes)
+    }
+
     /// The bytes.
     pub(super) fn body(&self) -> &[u8] {
         &self.0
