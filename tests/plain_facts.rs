@@ -184,3 +184,19 @@ fn a_rule_of_json_is_named_by_chain_and_number() {
         assert!(said.contains(&ends), "{said}");
     }
 }
+
+/// What comes in is for many where its address is; what the node sends has no frame yet (`skb->pkt_type` is 0 then, `PACKET_HOST`).
+#[test]
+fn what_the_node_sends_to_many_is_for_one_as_far_as_its_frame_is_known() {
+    let rules = "-m pkttype --pkt-type multicast\n";
+    let s = node()
+        .table("mangle", &format!("-A PREROUTING {rules}-A OUTPUT {rules}"))
+        .route("multicast 224.0.0.0/4 dev pod0")
+        .route("224.0.0.0/4 dev pod0")
+        .snapshot();
+    let ends = walk(&s, &IN.replace("10.3.0.10", "239.1.2.3"));
+    assert!(ends.iter().all(|e| e.hits().count() == 1), "comes in");
+    let sent = r#"{"src":"10.3.0.1","sport":40000,"dst":"239.1.2.3","dport":80,"proto":"udp","origin":"local"}"#;
+    let ends = walk(&s, sent);
+    assert!(ends.iter().all(|e| e.hits().count() == 0), "goes out");
+}

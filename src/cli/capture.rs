@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
+    #[expect(clippy::disallowed_methods, reason = "a capture says when it was made")]
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_secs());
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
     } else {
         args.place.enter()?;
         let [system, release, machine] = ["ostype", "osrelease", "arch"].map(kernel);
-        manifest.kernel = [system, release, machine].join(" ").trim_end().to_owned();
+        manifest.kernel = format!("{system} {release} {machine}");
         manifest.host = Some(kernel("hostname"));
         manifest.netns = args.place.name();
         Snapshot::from_reading(Reading::of_this_namespace(None))

@@ -37,7 +37,7 @@ impl From<Errno> for Refusal {
 /// How often a dump is begun before it is given up.
 const TRIES: usize = 20;
 
-/// Of one receive: the kernel makes dump messages of at most 32 KiB (`netlink_dump` in net/netlink/af_netlink.c).
+/// Of one receive: the kernel makes dump messages of at most 32 KiB (`netlink_dump` in `net/netlink/af_netlink.c`).
 const BUFFER: usize = 128 << 10;
 
 const HEADER: usize = 16;

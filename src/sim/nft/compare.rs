@@ -191,7 +191,7 @@ fn unequal<'s, 'n>(s: &'s Stmt<'n>) -> Option<(Field, (&'s Expr<'n>, &'s Expr<'n
 
 /// Whether one field ends where the other begins, and nft takes them together (`payload_can_merge` in nftables `src/payload.c`).
 fn neighbours(a: Field, b: Field) -> bool {
-    let bytes = |f: Field| f.offset % 8 == 0 && f.len % 8 == 0;
+    let bytes = |f: Field| f.offset.is_multiple_of(8) && f.len.is_multiple_of(8);
     let both = a.len + b.len;
     a.header == b.header
         && a.offset + a.len == b.offset

@@ -427,7 +427,7 @@ fn verdict<'s>(at: At<'s, '_>, v: &'s Verdict<'_>) -> Next<'s> {
 }
 
 /// Whether the packet points at a connection or at a template; one that raw made untracked does not, so that `ct zone set` has it tracked after
-/// all (`nft_ct_set_zone_eval` in net/netfilter/nft_ct.c), where iptables' `CT` leaves it (`xt_ct_target`).
+/// all (`nft_ct_set_zone_eval` in `net/netfilter/nft_ct.c`), where iptables' `CT` leaves it (`xt_ct_target`).
 fn is_tracked(ct: &Ct) -> bool {
     !matches!(ct.state, CtState::Untracked | CtState::Invalid)
 }
