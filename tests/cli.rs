@@ -130,22 +130,6 @@ fn packets_are_answered_in_order_and_a_bad_one_does_not_stop_the_rest() {
 }
 
 #[test]
-fn without_a_snapshot_it_says_how_to_make_one() {
-    let out = nfwhy()
-        .args(["trace", "10.0.0.1", "10.0.0.2:80"])
-        .output()
-        .expect("runs");
-    assert_eq!(out.status.code(), Some(2));
-    let err = String::from_utf8_lossy(&out.stderr);
-    assert!(
-        err.contains("reading the live node is not built yet"),
-        "{err}"
-    );
-    assert!(err.contains("ip route show table all"), "{err}");
-}
-
-/// A reader that goes away is no error.
-#[test]
 fn a_closed_pipe_ends_quietly() {
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_nfwhy"))
         .args(["trace", "--detail", "--snapshot"])

@@ -85,6 +85,17 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         &mut fib4,
         &mut fib6,
     );
+    // Of a live reading or a capture with a manifest: there are none, and that is known.
+    for f in &snapshot.files {
+        if f.kind == Kind::Route && f.text.is_empty() {
+            let c = &mut b.captured;
+            if f.name.contains("-6-") {
+                (c.route6, c.local6) = (true, true);
+            } else {
+                (c.route4, c.local4) = (true, true);
+            }
+        }
+    }
     b.derive_local(&mut fib4, &mut fib6);
     b.rules(&of(Kind::Rule), &mut fib4, &mut fib6);
     fib4.names.clone_from(&b.table_names);

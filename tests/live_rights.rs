@@ -1,0 +1,200 @@
+//! What reading the node itself needs, and what it leaves behind: who may not read is told so, and nothing on the node is another afterwards.
+//! Needs root, network namespaces, iptables, ipset and nft; `NFWHY_LAB=require` fails where they are absent, `NFWHY_LAB=off` skips.
+
+#![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
+
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const NOBODY: u32 = 65534;
+
+fn run(words: &[&str]) -> Option<String> {
+    let out = Command::new(words[0]).args(&words[1..]).output().ok()?;
+    out.status
+        .success()
+        .then(|| String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+fn must(words: &[&str]) -> String {
+    run(words).unwrap_or_else(|| panic!("{} fails", words.join(" ")))
+}
+
+/// Runs in a network namespace of its own, where that is possible.
+fn in_a_namespace(f: impl FnOnce() + Send) {
+    let off = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off");
+    let missing = || {
+        ["iptables-legacy", "nft", "ipset"]
+            .into_iter()
+            .find(|t| run(&[t, if *t == "ipset" { "-v" } else { "-V" }]).is_none())
+    };
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            let why = if off {
+                Some("NFWHY_LAB=off".to_owned())
+            } else if !nix::unistd::geteuid().is_root() {
+                Some("it needs root".to_owned())
+            } else if let Err(e) = unshare(CloneFlags::CLONE_NEWNET) {
+                Some(format!("no network namespaces: {e}"))
+            } else {
+                missing().map(|t| format!("{t} is not installed"))
+            };
+            let Some(why) = why else {
+                f();
+                return;
+            };
+            let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
+            assert!(!required, "the node cannot be read: {why}");
+            let _ = writeln!(std::io::stderr(), "skipped: {why}");
+        });
+        inside
+            .join()
+            .unwrap_or_else(|e| std::panic::resume_unwind(e));
+    });
+}
+
+/// A folder that everybody may read, with the program in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("nfwhy-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("a temporary folder");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("our own");
+        fs::copy(env!("CARGO_BIN_EXE_nfwhy"), path.join("nfwhy")).expect("the program");
+        Self(path)
+    }
+
+    fn nfwhy(&self, user: u32, words: &[&str]) -> Output {
+        Command::new(self.0.join("nfwhy"))
+            .args(words)
+            .uid(user)
+            .gid(user)
+            .current_dir(&self.0)
+            .env("PATH", "/nonexistent")
+            .output()
+            .expect("the program runs")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A node with rules of every kind.
+fn make() {
+    for line in [
+        "ip link set lo up",
+        "ip addr add 10.1.0.1/24 dev lo",
+        "iptables-legacy -A INPUT -p tcp --dport 80 -j DROP",
+        "ipset create S hash:ip",
+        "ipset add S 10.9.9.9",
+        "nft add table inet t",
+        "nft add chain inet t c { type filter hook input priority 0 ; }",
+        "nft add rule inet t c counter",
+    ] {
+        must(&line.split(' ').collect::<Vec<_>>());
+    }
+}
+
+const PACKET: [&str; 2] = ["10.1.0.50", "10.1.0.1:80"];
+
+#[test]
+fn who_may_not_read_gets_a_list_and_no_answer() {
+    in_a_namespace(|| {
+        make();
+        let scratch = Scratch::new("rights");
+        let out = scratch.nfwhy(NOBODY, &["trace", PACKET[0], PACKET[1]]);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert_eq!(String::from_utf8_lossy(&out.stdout), "", "no answer");
+        for what in [
+            "iptables-legacy rules (IPv4)",
+            "nftables rules",
+            "ipsets",
+            "flows of conntrack",
+            "as root",
+        ] {
+            assert!(said.contains(what), "{what}: {said}");
+        }
+        // What can be read is written down, and what cannot is not there: it is not empty.
+        let out = scratch.nfwhy(NOBODY, &["capture", "-o", "node"]);
+        assert_eq!(out.status.code(), Some(2));
+        let folder = scratch.0.join("node");
+        for (name, there) in [("ip-addr", true), ("nft", false), ("ipset-save", false)] {
+            assert_eq!(folder.join(name).exists(), there, "{name}");
+        }
+        let text = fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
+        let manifest: Value = serde_json::from_str(&text).expect("JSON");
+        let unread = manifest["unread"].as_array().expect("a list").len();
+        assert!(unread >= 5, "{text}");
+        // As root the same packet has an answer, and it is another one than the routes alone give.
+        let out = scratch.nfwhy(0, &["trace", "--format", "minimal", PACKET[0], PACKET[1]]);
+        let said = String::from_utf8_lossy(&out.stdout);
+        assert_eq!(out.status.code(), Some(0), "{said}");
+        assert!(said.contains("dropped"), "{said}");
+    });
+}
+
+/// All that reading could change, as other programs see it.
+fn state() -> Vec<(&'static str, String)> {
+    let file = |p: &str| fs::read_to_string(Path::new("/proc/thread-self/net").join(p));
+    let mut all = vec![
+        (
+            "modules",
+            fs::read_to_string("/proc/modules").unwrap_or_default(),
+        ),
+        ("tables", file("ip_tables_names").unwrap_or_default()),
+        ("tables6", file("ip6_tables_names").unwrap_or_default()),
+        ("nft", must(&["nft", "-a", "list", "ruleset"])),
+        ("sets", must(&["ipset", "list"])),
+    ];
+    // Asking for tables that are there makes none.
+    if !all[1].1.is_empty() {
+        let rules = must(&["iptables-legacy-save", "-c"]);
+        let bare = |l: &&str| !l.starts_with('#');
+        let rules: Vec<&str> = rules.lines().filter(bare).collect();
+        all.push(("legacy", rules.join("\n")));
+    }
+    all
+}
+
+#[test]
+fn reading_changes_nothing() {
+    in_a_namespace(|| {
+        let scratch = Scratch::new("traces");
+        let read = || {
+            for words in [
+                &["trace", "--in", "lo", PACKET[0], PACKET[1]][..],
+                &["capture", "-o", "node"],
+                &["netns"],
+            ] {
+                let out = scratch.nfwhy(0, words);
+                let said = String::from_utf8_lossy(&out.stderr);
+                assert_eq!(out.status.code(), Some(0), "{words:?}: {said}");
+            }
+            fs::remove_dir_all(scratch.0.join("node")).expect("a capture");
+        };
+        // Where there is nothing, nothing comes to be: the kernel makes a table of iptables-legacy when it is asked for one.
+        let before = state();
+        read();
+        assert_eq!(state(), before);
+        make();
+        let before = state();
+        assert!(
+            before
+                .iter()
+                .any(|(what, t)| *what == "legacy" && t.contains("DROP"))
+        );
+        read();
+        assert_eq!(state(), before);
+    });
+}
