@@ -38,7 +38,7 @@ pub fn run(seeds: impl Iterator<Item = u64>, mut out: File) {
 
 /// What nfwhy reads without any command.
 fn live() -> Vec<(String, String)> {
-    let reading = nfwhy::capture::live::Reading::of_this_namespace();
+    let reading = nfwhy::capture::live::Reading::of_this_namespace(None);
     let mut out: Vec<(String, String)> = reading
         .outputs
         .into_iter()

@@ -15,19 +15,15 @@ pub struct Collector {
 }
 
 /// Words before the name of a device.
-const BEFORE_DEVICE: &[&str] = &[
-    "dev",
-    "iif",
-    "oif",
-    "iifname",
-    "oifname",
-    "i",
-    "o",
-    "in-interface",
-    "out-interface",
-    "physdev-in",
-    "physdev-out",
-];
+fn before_device(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::IptablesSave | Kind::IptablesListing => &["i", "o", "physdev-in", "physdev-out"],
+        Kind::Nft => &["iif", "oif", "iifname", "oifname"],
+        Kind::Link => &["ifname", "altname", "master", "dev"],
+        Kind::Route | Kind::Rule | Kind::Neigh | Kind::Nexthop => &["dev", "iif", "oif"],
+        _ => &[],
+    }
+}
 
 /// Whether a word is a name of the domain name system.
 fn domain(word: &str) -> bool {
@@ -45,6 +41,9 @@ pub fn network(ip: IpAddr, shape: Shape) -> Option<u8> {
         return None;
     }
     let len = shape.len?;
+    if shape.range_end {
+        return Some(len);
+    }
     let host = match ip {
         IpAddr::V4(a) => {
             len >= 32 || a.to_bits() & u32::MAX.checked_shr(u32::from(len)).unwrap_or(0) != 0
@@ -85,11 +84,7 @@ impl Handler for Collector {
             }
             _ => {}
         }
-        let place = match self.kind {
-            Kind::Link => matches!(before, "ifname" | "altname" | "master" | "dev"),
-            _ => BEFORE_DEVICE.contains(&before),
-        };
-        if !prose && place {
+        if !prose && before_device(self.kind).contains(&before) {
             self.names.device(word);
         }
     }

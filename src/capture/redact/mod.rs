@@ -62,6 +62,11 @@ impl Report {
         self.names.device_now(name)
     }
 
+    /// What a chain, set, table or device is called now. Chains that are named after a Service are not among them.
+    pub fn name(&self, name: &str) -> String {
+        self.names.name_now(name)
+    }
+
     /// What a hardware address became, printed as it was.
     pub fn mac(&self, text: &str) -> String {
         self.names.mac_now(text).unwrap_or_else(|| text.to_owned())
@@ -77,10 +82,19 @@ pub fn redact(files: &mut [(String, Kind, String)]) -> Result<Report, RedactErro
     redact_with(files, seed)
 }
 
+/// Where keeping ranges exact leaves an address nothing to become, they are kept for the addresses that occur.
 fn redact_with(files: &mut [(String, Kind, String)], seed: Seed) -> Result<Report, RedactError> {
+    attempt(files, seed, true).or_else(|_| attempt(files, seed, false))
+}
+
+fn attempt(
+    files: &mut [(String, Kind, String)],
+    seed: Seed,
+    exact: bool,
+) -> Result<Report, RedactError> {
     let mut found = Collector {
         kind: Kind::Empty,
-        addresses: Addresses::new(seed),
+        addresses: Addresses::new(seed, exact),
         names: Names::new(seed),
     };
     for (_, kind, text) in files.iter() {
@@ -99,13 +113,16 @@ fn redact_with(files: &mut [(String, Kind, String)], seed: Seed) -> Result<Repor
         out: String::new(),
         left: Vec::new(),
         crowded: None,
+        exact,
         file: "",
+        kind: Kind::Empty,
         line: 0,
         ranges: Vec::new(),
     };
     let mut texts = Vec::with_capacity(files.len());
     for (name, kind, text) in files.iter() {
         out.file = name;
+        out.kind = *kind;
         out.out = String::with_capacity(text.len());
         let mut masks = Masks::default();
         for (n, line) in text.split_inclusive('\n').enumerate() {
@@ -127,7 +144,11 @@ fn redact_with(files: &mut [(String, Kind, String)], seed: Seed) -> Result<Repor
                 Some(Special::Value(before, value, after)) => {
                     out.out += before;
                     let new = out.names.word(value);
-                    out.out += new.as_deref().unwrap_or("removed");
+                    out.out += match &new {
+                        Some(new) => new,
+                        None if words::known_name(value) => value,
+                        None => "removed",
+                    };
                     out.out += after;
                 }
                 None => scan(line, facts, &mut out),

@@ -1,7 +1,9 @@
 //! Names to other names: devices, chains, Services, hosts, MACs, and the words of comments.
 
 use super::trie::Seed;
-use super::words::{common_device, everywhere, known, known_name, made_prefix, programs_own};
+use super::words::{
+    calico, common_device, everywhere, known, known_name, made_prefix, programs_own,
+};
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -70,7 +72,7 @@ impl Names {
         let letters = name
             .bytes()
             .any(|b| b.is_ascii_alphabetic() || !b.is_ascii());
-        if !letters || name.starts_with("0x") {
+        if !letters || name.len() < 2 || name.starts_with("0x") {
             return;
         }
         if !self.devices.contains_key(name) {
@@ -154,7 +156,7 @@ impl Names {
         let stem = self
             .stems
             .iter()
-            .filter(|s| name.starts_with(s.as_str()) && s.len() < name.len())
+            .filter(|s| name.starts_with(s.as_str()))
             .max_by_key(|s| s.len());
         let made = made_prefix(name);
         let mut base = made.unwrap_or("dev");
@@ -208,6 +210,12 @@ impl Names {
         self.devices.get(name).map_or(name, String::as_str)
     }
 
+    /// What a chain, set, table or device is called now.
+    pub fn name_now(&self, name: &str) -> String {
+        let mut me = self.clone();
+        me.word(name).unwrap_or_else(|| name.to_owned())
+    }
+
     /// A MAC's image as its text was printed.
     pub fn mac_now(&self, text: &str) -> Option<String> {
         let new = self.macs.get(&bytes_of(text)?).filter(|m| !m.is_empty())?;
@@ -225,6 +233,11 @@ impl Names {
             })
             .collect();
         Some(priority + &groups.join(":"))
+    }
+
+    /// Whether a word is a chain's, set's or table's name that is replaced.
+    pub fn is_own(&self, word: &str) -> bool {
+        self.own.contains(word)
     }
 
     /// What a word that stands outside of comments becomes.
@@ -245,6 +258,12 @@ impl Names {
     pub fn prose(&mut self, word: &str) -> Option<String> {
         if let Some(new) = self.word(word) {
             return Some(new);
+        }
+        if ["kns.", "ksa.", "knp.", "gnp."]
+            .iter()
+            .any(|p| word.starts_with(p))
+        {
+            return Some(self.policy(word));
         }
         let tells = word
             .bytes()
@@ -316,6 +335,7 @@ impl Names {
     /// `kns.shop`, `ksa.shop.default`, `_db-clients`, `default.db-clients`.
     fn policy(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
+        let mut class = "name";
         for (n, part) in text.split('.').enumerate() {
             if n > 0 {
                 out.push('.');
@@ -327,8 +347,13 @@ impl Names {
             if everywhere(name) {
                 out += name;
             } else {
-                out += &self.part("name", name);
+                out += &self.part(class, name);
             }
+            // A profile is that of a namespace, or of a namespace's service account.
+            class = match part {
+                "kns" | "ksa" => "ns",
+                _ => "name",
+            };
         }
         out
     }
@@ -447,38 +472,6 @@ impl Names {
 const NEW: &[&str] = &[
     "ns", "svc", "port", "protocol", "name", "word", "host", "dev",
 ];
-
-/// Beginnings of such names.
-const HEADS: &[&str] = &[
-    "cali-tw-",
-    "cali-fw-",
-    "cali-th-",
-    "cali-fh-",
-    "cali-thfw-",
-    "cali-fhfw-",
-    "cali-pi-",
-    "cali-po-",
-    "cali-pri-",
-    "cali-pro-",
-    "cali-gi-",
-    "cali-go-",
-    "cali40s-",
-    "cali60s-",
-    "cali-sm-",
-    "cali-tpi-",
-    "cali-tpo-",
-];
-
-/// A chain or set of Calico that is named after a device, policy or profile: what comes before that name, and it.
-fn calico(word: &str) -> Option<(&str, &str)> {
-    let bare = ["filter-", "nat-", "mangle-", "raw-"]
-        .iter()
-        .find_map(|p| word.strip_prefix(p))
-        .unwrap_or(word);
-    let rest = HEADS.iter().find_map(|h| bare.strip_prefix(h))?;
-    let head = word.get(..word.len() - rest.len())?;
-    (!rest.is_empty() && !common_device(rest)).then_some((head, rest))
-}
 
 /// Whether a part of a name may be a word of the site.
 fn tells(part: &str) -> bool {

@@ -84,10 +84,6 @@ fn addresses_are_found_in_every_form() {
             "default via {10.1.2.1} dev eth0 src {10.1.2.3}\n{fd00:1::}/64 via fe80::1 dev eth0\n",
         ),
         (
-            Kind::Route,
-            "[{\"dst\":\"{10.1.4.0}/24\",\"gateway\":\"{10.1.2.1}\"}]".trim(),
-        ),
-        (
             Kind::Neigh,
             "{10.1.2.3} dev eth0 lladdr 01:00:5e:00:00:01 STALE\n",
         ),
@@ -95,7 +91,6 @@ fn addresses_are_found_in_every_form() {
             Kind::Conntrack,
             "tcp 6 99 src={10.1.2.3} dst={fd00:1::5} sport=1 dport=2\n",
         ),
-        (Kind::Nft, "elements = { }"),
         (
             Kind::Nft,
             "\t\t{fd00:1::5} . tcp . 80 : accept, {10.1.2.3}-{10.1.2.9} : drop\n",
@@ -109,9 +104,6 @@ fn addresses_are_found_in_every_form() {
             "{10.1.4.0}     {10.1.2.1}   255.255.255.0   UG  0 0 0 eth0\n",
         ),
     ] {
-        if text.contains("\"") || text.contains("= { }") {
-            continue;
-        }
         check(kind, text);
     }
 }
@@ -150,6 +142,36 @@ fn a_network_stays_a_network_and_a_host_of_zeros_moves() {
         lines[3],
         format!("local {} dev eth0", at(&report, "10.233.98.0"))
     );
+}
+
+/// Nothing that is compared with it may change sides, so little of it can change.
+#[test]
+fn what_is_compared_by_order_is_named_where_it_stays() {
+    for text in [
+        "\t\tip daddr < 10.2.0.0 accept\n",
+        "\"op\": \"<\", \"left\": {\"payload\": {\"protocol\": \"ip\", \"field\": \"daddr\"}}, \"right\": \"10.2.0.0\"}\n",
+    ] {
+        let (_, report) = redacted(Kind::Nft, &format!("{text}\t\tip saddr 10.7.0.9 drop\n"));
+        let limit: std::net::IpAddr = "10.2.0.0".parse().unwrap_or_else(|e| panic!("{e}"));
+        for x in [
+            "10.1.255.255",
+            "10.2.0.1",
+            "10.7.0.9",
+            "10.0.0.1",
+            "11.0.0.1",
+        ] {
+            let x: std::net::IpAddr = x.parse().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(x < limit, report.address(x) < limit, "{x}");
+        }
+        assert!(
+            report
+                .left
+                .iter()
+                .any(|l| l.starts_with("file:1: 10.2.0.0")),
+            "{:?}",
+            report.left
+        );
+    }
 }
 
 #[test]
@@ -351,9 +373,10 @@ fn what_cannot_be_read_is_named() {
 
 #[test]
 fn a_full_network_is_refused_and_nothing_is_changed() {
-    let text: String = (0..65536)
-        .map(|n| format!("add S 192.168.{}.{}\n", n / 256, n % 256))
-        .collect();
+    let mut text = String::new();
+    for n in 0..65536 {
+        text += &format!("add S 192.168.{}.{}\n", n / 256, n % 256);
+    }
     let mut files = [("s".to_owned(), Kind::Ipset, text.clone())];
     let e = redact_with(&mut files, Seed(1, 2)).map(|_| ());
     assert!(
@@ -419,10 +442,9 @@ fn no_text_makes_it_panic() {
         for a in odd {
             for b in odd {
                 let text = format!("{a}{b}\n{b} {a}");
-                let mut files = [("file".to_owned(), kind, text.clone())];
-                if let Err(e) = redact_with(&mut files, Seed(1, 2)) {
-                    eprintln!("{kind:?} {text:?}: {e}");
-                }
+                let mut files = [("file".to_owned(), kind, text)];
+                // Refusal is no panic.
+                let _ = redact_with(&mut files, Seed(1, 2));
             }
         }
     }

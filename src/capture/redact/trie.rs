@@ -172,6 +172,8 @@ pub struct Shape {
     pub len: Option<u8>,
     /// It counts under a mask with gaps, or is translated bit by bit.
     pub fixed: Option<Fixed>,
+    /// The end of a range: the bits behind `len` are all zeros or all ones, and stay.
+    pub range_end: bool,
     /// An address of a device: its network's first and last address are what they are by their bits.
     pub on_device: bool,
 }
@@ -182,6 +184,7 @@ pub struct Addresses {
     v4: Trie,
     v6: Trie,
     seed: Seed,
+    exact: bool,
 }
 
 /// What has a meaning of its own, whose bits stay, and whether everything within stays.
@@ -225,12 +228,14 @@ fn embedded(a: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 impl Addresses {
-    /// None yet.
-    pub fn new(seed: Seed) -> Self {
+    /// None yet. `exact`: also addresses that do not occur stay within or outside of ranges and of masks with gaps, and are translated
+    /// bit by bit as they were; that leaves less to change.
+    pub fn new(seed: Seed, exact: bool) -> Self {
         let mut me = Self {
             v4: Trie::new(32),
             v6: Trie::new(128),
             seed,
+            exact,
         };
         for (a, len, whole) in SPECIAL4 {
             special(&mut me.v4, key4(*a), *len, *whole);
@@ -242,7 +247,10 @@ impl Addresses {
     }
 
     /// Adds an address as it stands somewhere.
-    pub fn insert(&mut self, ip: IpAddr, shape: Shape) {
+    pub fn insert(&mut self, ip: IpAddr, mut shape: Shape) {
+        if !self.exact {
+            shape.fixed = None;
+        }
         match ip {
             IpAddr::V4(a) => {
                 let len = shape.len.unwrap_or(32).min(32);
@@ -279,12 +287,13 @@ impl Addresses {
             (IpAddr::V6(a), IpAddr::V6(b)) => (&mut self.v6, a.to_bits(), b.to_bits()),
             _ => return,
         };
-        let fork = u8::try_from((a ^ b).leading_zeros()).unwrap_or(128);
+        let fork = fork(low, high);
         let bits = trie.bits;
-        for key in [a, b] {
-            trie.insert(key, bits, |depth| if depth >= fork { FROZEN } else { 0 });
+        let frozen = if self.exact { FROZEN } else { 0 };
+        for (key, len) in [(a, low_len(low, fork)), (b, high_len(high, fork))] {
+            trie.insert(key, len, |depth| if depth >= fork { frozen } else { 0 });
         }
-        if translated && fork < bits {
+        if translated && fork < bits && self.exact {
             trie.bound(a, fork, fork);
         }
     }
@@ -313,6 +322,42 @@ impl Addresses {
     }
 }
 
+/// How many bits the ends of a range have in common.
+fn fork(low: IpAddr, high: IpAddr) -> u8 {
+    let n = match (low, high) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => 0,
+    };
+    u8::try_from(n).unwrap_or(128)
+}
+
+/// How many bits of a range's first address count: nothing is before the zeros behind them.
+fn low_len(low: IpAddr, fork: u8) -> u8 {
+    let (bits, zeros) = match low {
+        IpAddr::V4(a) => (32, a.to_bits().trailing_zeros()),
+        IpAddr::V6(a) => (128, a.to_bits().trailing_zeros()),
+    };
+    let len = bits - u8::try_from(zeros).unwrap_or(0).min(bits);
+    len.max(fork.saturating_add(1)).min(bits)
+}
+
+/// As [`low_len`] of its last address and ones.
+fn high_len(high: IpAddr, fork: u8) -> u8 {
+    let (bits, ones) = match high {
+        IpAddr::V4(a) => (32, a.to_bits().trailing_ones()),
+        IpAddr::V6(a) => (128, a.to_bits().trailing_ones()),
+    };
+    let len = bits - u8::try_from(ones).unwrap_or(0).min(bits);
+    len.max(fork.saturating_add(1)).min(bits)
+}
+
+/// How many bits count of a range's first and last address.
+pub fn range_lens(low: IpAddr, high: IpAddr) -> (u8, u8) {
+    let fork = fork(low, high);
+    (low_len(low, fork), high_len(high, fork))
+}
+
 fn special(trie: &mut Trie, key: u128, len: u8, whole: bool) {
     trie.insert(key, len, |depth| if depth < len { FROZEN } else { 0 });
     if whole {
@@ -323,7 +368,11 @@ fn special(trie: &mut Trie, key: u128, len: u8, whole: bool) {
 fn add(trie: &mut Trie, key: u128, len: u8, shape: Shape, flags: impl Fn(u8) -> u8) {
     let whole = trie.bits;
     let host = len < whole && cut(key, len) != cut(key, whole);
-    let full = if host || shape.on_device { whole } else { len };
+    let full = if (host || shape.on_device) && !shape.range_end {
+        whole
+    } else {
+        len
+    };
     trie.insert(key, full, &flags);
     if let Some(fixed) = shape.fixed {
         trie.bound(key, fixed.below, fixed.from);

@@ -59,7 +59,9 @@ iptables-legacy-save to see them; Warning; UFW BLOCK ALLOW AUDIT LIMIT; DROP ACC
 save v1 nf_tables; IP Virtual Server version; antrea agent; weave; istio; linkerd; tailscale; podman; libvirt; docker; managed by
 # words of names and of the tools
 table ip ip6 inet arp bridge netdev filter nat mangle raw security chain set map type hook priority policy flags elements interval timeout
-verdict ifname typeof size dynamic tcp udp sctp icmp icmpv6 dccp udplite esp ah gre ipip all saddr daddr sport dport mark ct state meta fib iif oif iifname
+recent hashlimit connlimit connmark statistic iprange multiport owner physdev addrtype rpfilter tos dscp ttl hl ecn tcpmss cluster devgroup helper nfacct nth osf quota2 realm string time u32 bpf cgroup policy frag rt hbh ipv6header mh eui64 ipvs connbytes connlabel conntrack cpu comment dccp hash list bitmap netmask counters timeout log audit checksum classify clusterip connsecmark ct hmark idletimer led netmap nflog nfqueue notrack rateest secmark synproxy tcpoptstrip tee trace tproxy dnpt snpt
+exists missing data key frag hbh rt0 rt2 rt4 srh sack sack0 sack1 sack2 sack3 sack-perm sack-permitted mptcp fastopen eol nop noop maxseg window md5sig unknown ipsec spi reqid rr lsrr ssrr ra expectation synproxy secmark last meter update delete add expires packets bytes over until rate burst second minute hour day week within fully-random random persistent numgen jhash symhash inc mod seed offset dup fwd queue bypass fanout options sequence ackseq doff urgptr csum type code mtu gateway id nexthdr hdrlength flowlabel hoplimit dscp pcp dei cfi operation htype ptype hlen plen present count path label labels zone direction original reply status expected assured confirmed event mark nftrace cgroupv2 level wildcard transparent osf kind length iifkind oifkind iiftype oiftype rtclassid classid tcpmss nexthop day hour sdif sdifname ibrname obrname ibrpvid ibrvproto broute counters quotas limits helpers typeof auto-merge constant hw-offload offload devices device owner persist dormant egress skb vxlan geneve gretap inner th nh ll ih
+file pipe socket verdict ifname typeof size dynamic tcp udp sctp icmp icmpv6 dccp udplite esp ah gre ipip all saddr daddr sport dport mark ct state meta fib iif oif iifname
 oifname iifgroup oifgroup skuid skgid l4proto nfproto protocol length pkttype cpu queue log limit quota counter accept drop reject return
 jump goto continue dnat snat masquerade redirect tproxy notrack vmap vlan ether established related new invalid untracked local
 unicast multicast broadcast anycast blackhole prohibit unreachable throw default main src dst dev via proto scope link global host site
@@ -274,4 +276,45 @@ pub fn made_prefix(name: &str) -> Option<&'static str> {
     let id = name.get(made.len()..)?;
     let hex = id.len() >= 4 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     (hex && id.bytes().any(|b| b.is_ascii_alphanumeric())).then_some(made)
+}
+
+/// Whether the beginning of devices' names says nothing of the site.
+pub fn plain_stem(stem: &str) -> bool {
+    let id = |made: &&str| {
+        let rest = stem.strip_prefix(*made);
+        rest.is_some_and(|r| r.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    MADE.iter().any(id) || common_device(stem) || known(stem) || stem.len() < 3
+}
+
+/// Beginnings of chains and sets of Calico that are named after a device, policy or profile.
+const HEADS: &[&str] = &[
+    "cali-tw-",
+    "cali-fw-",
+    "cali-th-",
+    "cali-fh-",
+    "cali-thfw-",
+    "cali-fhfw-",
+    "cali-pi-",
+    "cali-po-",
+    "cali-pri-",
+    "cali-pro-",
+    "cali-gi-",
+    "cali-go-",
+    "cali40s-",
+    "cali60s-",
+    "cali-sm-",
+    "cali-tpi-",
+    "cali-tpo-",
+];
+
+/// A chain or set of Calico that is named after a device, policy or profile: what comes before that name, and it.
+pub fn calico(word: &str) -> Option<(&str, &str)> {
+    let bare = ["filter-", "nat-", "mangle-", "raw-"]
+        .iter()
+        .find_map(|p| word.strip_prefix(p))
+        .unwrap_or(word);
+    let rest = HEADS.iter().find_map(|h| bare.strip_prefix(h))?;
+    let head = word.get(..word.len() - rest.len())?;
+    (!rest.is_empty() && !common_device(rest)).then_some((head, rest))
 }

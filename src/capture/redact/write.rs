@@ -9,6 +9,27 @@ use nfwhy_parsers::recognise::Kind;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+/// Words of iptables before a chain, set or list.
+const NAMED_AFTER: &[&str] = &[
+    "A",
+    "N",
+    "I",
+    "P",
+    "j",
+    "g",
+    "jump",
+    "goto",
+    "match-set",
+    "add-set",
+    "del-set",
+    "map-set",
+    "name",
+    "hashlimit-name",
+];
+
+/// Said where exactness had to be given up.
+const LOOSE: &str = "holds what it held of the addresses that occur, perhaps not of others";
+
 /// The texts anew.
 pub struct Writer<'f> {
     pub addresses: Addresses,
@@ -16,8 +37,11 @@ pub struct Writer<'f> {
     pub images: HashMap<(IpAddr, Option<u8>), (IpAddr, bool)>,
     pub out: String,
     pub left: Vec<String>,
+    /// As [`Addresses::new`] says.
+    pub exact: bool,
     pub crowded: Option<RedactError>,
     pub file: &'f str,
+    pub kind: Kind,
     pub line: usize,
     /// Ends of ranges in this line.
     pub ranges: Vec<IpAddr>,
@@ -108,12 +132,12 @@ impl Writer<'_> {
         if moved {
             return Some(image);
         }
-        if let Some(len) = len {
+        if self.ranges.contains(&ip) {
+            self.leave(&format!("{ip}: the range that it ends is too wide"));
+        } else if let Some(len) = len {
             self.leave(&format!(
                 "{ip}/{len}: the networks beside it are in use as well"
             ));
-        } else if self.ranges.contains(&ip) {
-            self.leave(&format!("{ip}: the range that it ends is too wide"));
         } else if self.crowded.is_none() {
             self.crowded = Some(RedactError::Crowded {
                 address: ip,
@@ -131,7 +155,12 @@ impl Handler for Writer<'_> {
     }
 
     fn address(&mut self, ip: IpAddr, shape: Shape, text: &str) {
-        if let Some(fixed) = shape.fixed {
+        if let Some(fixed) = shape.fixed
+            && !shape.range_end
+        {
+            if !self.exact {
+                self.leave(&format!("a mask or translation {LOOSE}"));
+            }
             let image = self.addresses.map(ip, network(ip, shape)).0;
             let image = trie::masked(ip, image, fixed.mask);
             if image == ip && !trie::stays(ip, None) {
@@ -156,6 +185,9 @@ impl Handler for Writer<'_> {
     }
 
     fn range(&mut self, low: IpAddr, high: IpAddr, _translated: bool) {
+        if !self.exact {
+            self.leave(&format!("a range {LOOSE}"));
+        }
         self.ranges.extend([low, high]);
     }
 
@@ -173,6 +205,13 @@ impl Handler for Writer<'_> {
         );
         let new = if prose {
             self.names.prose(word)
+        } else if self.names.is_own(word)
+            && self.kind == Kind::IptablesSave
+            && !NAMED_AFTER.contains(&before)
+            && !self.out.ends_with("\n:")
+            && !(self.out.is_empty() || self.out == ":")
+        {
+            None
         } else {
             self.names
                 .word(word)
@@ -181,7 +220,12 @@ impl Handler for Writer<'_> {
         self.out += new.as_deref().unwrap_or(word);
     }
 
-    fn stem(&mut self, _stem: &str) {}
+    fn stem(&mut self, stem: &str) {
+        if !super::words::plain_stem(stem) {
+            self.leave("the beginning of devices' names, which a wildcard holds");
+        }
+        self.out += stem;
+    }
 
     fn service(&mut self, text: &str) {
         let new = self.names.service(text);
