@@ -758,3 +758,19 @@ fn who_is_answered_by_itself_gets_another_port() {
         ],
     );
 }
+
+/// A server of a Service of all ports keeps the port that was asked for (`ip_vs_conn_fill_param` of a persistent service's packets).
+#[test]
+fn a_rule_that_asks_for_the_service_finds_connections_of_all_ports() {
+    let s = node(
+        VIP,
+        "TCP 172.19.100.2:0 rr persistent 300\n-> 10.233.98.39:0 Masq 1",
+    )
+    .table(
+        "mangle",
+        "-A POSTROUTING -m ipvs --vaddr 172.19.100.2/32\n-A POSTROUTING -m ipvs --vaddr 172.19.100.3/32",
+    )
+    .snapshot();
+    let hits = "forwarded hit=mangle/POSTROUTING/1 no=mangle/POSTROUTING/2";
+    check(&s, TO_V, &[hits]);
+}

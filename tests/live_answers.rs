@@ -107,7 +107,7 @@ fn texts(s: &Snapshot) -> Vec<(String, String)> {
 
 /// What differs on the node of a seed, and how many packets were asked about.
 fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
-    let (spec, _, mut r) = if seed % 3 == 0 {
+    let (spec, _, mut r) = if seed.is_multiple_of(3) {
         lab::nft::draw::node(seed)
     } else {
         lab::draw::node(seed)

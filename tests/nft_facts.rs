@@ -464,7 +464,7 @@ table ip t {
     check(&s, THROUGH, &["forwarded no=t/c/2 hit=t/c/3"]);
 }
 
-/// `nft_ct_set_zone_eval` (net/netfilter/nft_ct.c) asks whether the packet has a connection, not whether raw made it untracked, and hangs a
+/// `nft_ct_set_zone_eval` (`net/netfilter/nft_ct.c`) asks whether the packet has a connection, not whether raw made it untracked, and hangs a
 /// template on it, with which conntrack takes it. iptables' `CT` leaves it untracked (`xt_ct_target`).
 #[test]
 fn a_conntrack_zone_has_an_untracked_packet_tracked_after_all() {
@@ -587,7 +587,7 @@ table inet t {{
     check(&s, THROUGH, &["forwarded sure=yes no=t/c/1"]);
 }
 
-/// Only to link-local addresses the device is part of the question (`nft_fib6_flowi_init`); ::1 has the scope of one and is none.
+/// Only to link-local addresses the device is part of the question (`nft_fib6_flowi_init`); `::1` has the scope of one and is none.
 #[test]
 fn the_type_of_loopback_is_asked_without_a_device() {
     let s = node(
@@ -611,7 +611,7 @@ table ip6 t {
     check(&s, &out6, &["local hit=t/behind/1"]);
 }
 
-/// The identifier of a ping takes the place of its ports (`nf_nat_l4proto_unique_tuple` in net/netfilter/nf_nat_core.c).
+/// The identifier of a ping takes the place of its ports (`nf_nat_l4proto_unique_tuple` in `net/netfilter/nf_nat_core.c`).
 #[test]
 fn a_ping_whose_identifier_is_drawn_is_translated_though_its_address_stays() {
     for (flags, seen) in [(" random", "hit"), ("", "no")] {

@@ -74,7 +74,7 @@ fn a_device_of_another_group_is_not_of_group_0() {
     );
 }
 
-/// `mac_mt` (net/netfilter/xt_mac.c): a device without Ethernet frames gives no address to compare; one that has them gives one that is not known.
+/// `mac_mt` (`net/netfilter/xt_mac.c`): a device without Ethernet frames gives no address to compare; one that has them gives one that is not known.
 #[test]
 fn a_source_address_of_the_frame_is_unknown_only_where_there_is_a_frame() {
     let rule = "-A FORWARD -m mac --mac-source 02:00:00:00:00:99";
@@ -111,7 +111,7 @@ fn only_of_ipv4_it_is_assumed_that_fragments_are_forbidden() {
     }
 }
 
-/// `fib4_rule_suppress` (net/ipv4/fib_rules.c): what a rule finds does not count where it leaves by a device of this group.
+/// `fib4_rule_suppress` (`net/ipv4/fib_rules.c`): what a rule finds does not count where it leaves by a device of this group.
 #[test]
 fn a_rule_suppresses_routes_by_the_group_of_their_device() {
     for (group, out) in [("5", "pod0"), ("7", "pod1")] {
@@ -199,4 +199,62 @@ fn what_the_node_sends_to_many_is_for_one_as_far_as_its_frame_is_known() {
     let sent = r#"{"src":"10.3.0.1","sport":40000,"dst":"239.1.2.3","dport":80,"proto":"udp","origin":"local"}"#;
     let ends = walk(&s, sent);
     assert!(ends.iter().all(|e| e.hits().count() == 0), "goes out");
+}
+
+/// `--xor-tos` is kept as a value under an empty mask (`tos_tg` in `net/netfilter/xt_DSCP.c`).
+#[test]
+fn bits_of_tos_are_turned_over_and_not_only_set() {
+    let s = node()
+        .table(
+            "mangle",
+            "-A PREROUTING -j TOS --set-tos 0x10/0x00
+             -A FORWARD -m tos --tos 0x00/0xff
+             -A FORWARD -m tos --tos 0x10/0xff",
+        )
+        .snapshot();
+    let marked = IN.replace("\"dport\"", "\"tos\":16,\"dport\"");
+    check(
+        &s,
+        &marked,
+        &["forwarded hit=mangle/FORWARD/1 no=mangle/FORWARD/2"],
+    );
+    check(
+        &s,
+        IN,
+        &["forwarded no=mangle/FORWARD/1 hit=mangle/FORWARD/2"],
+    );
+}
+
+/// `owner_mt` (`net/netfilter/xt_owner.c`): without a socket a rule fits where all that it asks is inverted.
+#[test]
+fn what_passes_through_has_no_owner_to_be_named() {
+    let s = node()
+        .table(
+            "mangle",
+            "-A POSTROUTING -m owner ! --uid-owner 5
+             -A POSTROUTING -m owner ! --uid-owner 5 ! --gid-owner 7
+             -A POSTROUTING -m owner ! --uid-owner 5 --gid-owner 7
+             -A POSTROUTING -m owner --uid-owner 5 ! --gid-owner 7",
+        )
+        .snapshot();
+    let hits = "forwarded hit=mangle/POSTROUTING/1 hit=mangle/POSTROUTING/2 no=mangle/POSTROUTING/3 no=mangle/POSTROUTING/4";
+    check(&s, IN, &[hits]);
+}
+
+#[test]
+fn an_owner_that_is_not_known_is_named_by_its_number() {
+    let s = node()
+        .table(
+            "mangle",
+            "-A OUTPUT -m owner --uid-owner 5\n-A OUTPUT -m owner --uid-owner 10-20",
+        )
+        .snapshot();
+    let sent = r#"{"src":"10.1.0.1","sport":40000,"dst":"10.3.0.10","dport":80,"origin":"local"}"#;
+    let said: Vec<String> = walk(&s, sent)
+        .iter()
+        .flat_map(|e| e.assumptions.clone())
+        .collect();
+    for who in ["user id 5", "user id 10-20"] {
+        assert!(said.iter().any(|a| a.ends_with(who)), "{who}: {said:?}");
+    }
 }

@@ -38,6 +38,7 @@ pub const ALL: &[Check] = &[
     ("route_n", route_n),
     ("rule", rule),
     ("sysctl", sysctl),
+    ("programs", programs),
     ("recognise", |text| recognise(text.as_bytes())),
 ];
 
