@@ -258,3 +258,13 @@ fn an_owner_that_is_not_known_is_named_by_its_number() {
         assert!(said.iter().any(|a| a.ends_with(who)), "{who}: {said:?}");
     }
 }
+
+/// `--xor-mark` is kept as a value under an empty mask (`mark_tg` in `net/netfilter/xt_mark.c`).
+#[test]
+fn bits_of_the_mark_are_turned_over_and_not_only_set() {
+    let s = node()
+        .table("mangle", "-A PREROUTING -j MARK --set-xmark 0x3/0x0")
+        .snapshot();
+    let marked = IN.replace("\"dport\"", "\"mark\":1,\"dport\"");
+    check(&s, &marked, &["forwarded mark=0x2"]);
+}

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use thiserror::Error;
 
 /// Why a table could not be read.
@@ -22,6 +23,8 @@ use thiserror::Error;
 enum Fault {
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("/proc is not mounted here")]
+    NoProc,
     #[error("table {0}: {why}", why = .1.desc())]
     Table(String, Errno),
     #[error("table {0} is not of a form that is known")]
@@ -61,8 +64,15 @@ fn family_text(family: Family, name: &str, decoder: &mut Decoder<'_>) -> Result<
         Family::V6 => "/proc/thread-self/net/ip6_tables_names",
     };
     let names = match fs::read_to_string(names) {
-        // ip_tables is not loaded, so there is no table.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            // Without procfs nothing tells which tables there are, and asking for one would make it.
+            return if Path::new("/proc/thread-self/net").exists() {
+                // `ip_tables` is not loaded, so there is no table.
+                Ok(String::new())
+            } else {
+                Err(Fault::NoProc)
+            };
+        }
         other => other?,
     };
     let mut out = String::new();

@@ -95,7 +95,7 @@ impl Reading {
 ///
 /// `symbol` is one of its functions: a module that is built in and has no parameters shows nowhere but among the kernel's symbols.
 fn has_module(name: &str, symbol: &str) -> bool {
-    // A kernel without modules cannot load any.
+    // A kernel without modules cannot load any. Where procfs is not mounted nothing tells, and the kernel is asked.
     let Ok(loaded) = std::fs::read_to_string("/proc/modules") else {
         return true;
     };
