@@ -59,7 +59,24 @@ fn nonsense_on_the_command_line_is_refused() {
     }
     nfwhy(&[]).fails_with("Usage");
     nfwhy(&["trase"]).fails_with("trase");
-    nfwhy(&["trace", "192.168.0.99", "10.244.0.4:80"]).fails_with("--snapshot");
+    nfwhy(&[
+        "trace",
+        "--netns",
+        "no-such-name",
+        "192.168.0.99",
+        "10.244.0.4:80",
+    ])
+    .fails_with("no-such-name");
+    nfwhy(&[
+        "trace",
+        "-s",
+        ".",
+        "--pid",
+        "1",
+        "192.168.0.99",
+        "10.244.0.4:80",
+    ])
+    .fails_with("--pid");
 }
 
 /// Lines that are no packets, each between two that are.
