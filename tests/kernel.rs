@@ -16,27 +16,13 @@ use lab::draw::node as draw;
 use lab::figures::Figures;
 use lab::prng::Prng;
 use lab::probe::From;
+use lab::run::{knob, nodes as run_nodes, say};
 use lab::spec::Spec;
 use lab::{netns, sh, shrink};
 use nfwhy::node::Node;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::time::Instant;
-
-fn knob(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(otherwise)
-}
-
-/// Past the test harness's capture: a run of minutes shows where it stands.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
 
 const TOOLS: [&[&str]; 6] = [
     &["iptables-legacy-save", "-V"],
@@ -222,60 +208,37 @@ fn nodes_of_nft_do_as_the_kernel_does() {
 fn run(draw: Draw, nodes: u64) {
     let nodes = knob("NFWHY_LAB_NODES", nodes);
     let packets = usize::try_from(knob("NFWHY_LAB_PACKETS", 80)).unwrap_or(0);
-    let seed = knob("NFWHY_LAB_SEED", 1);
     let most = usize::try_from(knob("NFWHY_LAB_CASES", 3)).unwrap_or(0);
     let verbose = knob("NFWHY_LAB_VERBOSE", 0) != 0;
-    let threads = usize::try_from(knob("NFWHY_LAB_THREADS", 4)).unwrap_or(1);
     let start = Instant::now();
     let mut f = Figures::default();
     let mut bad = Vec::new();
     let mut kinds = BTreeMap::<String, u64>::new();
-    let next = AtomicU64::new(0);
-    let (results, all) = mpsc::channel();
-    std::thread::scope(|scope| {
-        // A node is a namespace, and a namespace is its thread's: while one waits for a packet, the others go on.
-        for _ in 0..threads {
-            let (results, next) = (results.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= nodes {
-                        return;
-                    }
-                    // One node alone by its own number, as reports name it.
-                    let seed = match knob("NFWHY_LAB_NODE", 0) {
-                        0 => seed.wrapping_mul(1_000_003).wrapping_add(n),
-                        one => one,
-                    };
-                    let mut f = Figures::default();
-                    let (found, share) = judge(draw, seed, packets, &mut f);
-                    if results.send((seed, f, found, share)).is_err() {
-                        return;
-                    }
-                }
-            });
+    let judged = |seed| {
+        let mut f = Figures::default();
+        let (found, share) = judge(draw, seed, packets, &mut f);
+        (seed, f, found, share)
+    };
+    let each = |(seed, of_node, found, share): (u64, Figures, Vec<Divergence>, Option<String>)| {
+        let hundreds = f.nodes / 100;
+        f += of_node;
+        if f.nodes / 100 > hundreds {
+            say(&format!("{} nodes, {} packets", f.nodes, f.packets));
         }
-        drop(results);
-        for (seed, of_node, found, share) in all {
-            let hundreds = f.nodes / 100;
-            f += of_node;
-            if f.nodes / 100 > hundreds {
-                say(&format!("{} nodes, {} packets", f.nodes, f.packets));
+        bad.extend(share);
+        for d in found {
+            let kind = signature(&d.what);
+            let times = kinds.entry(kind).or_default();
+            *times += 1;
+            if verbose {
+                say(&told(&format!("seed {seed}"), &d));
             }
-            bad.extend(share);
-            for d in found {
-                let kind = signature(&d.what);
-                let times = kinds.entry(kind).or_default();
-                *times += 1;
-                if verbose {
-                    say(&told(&format!("seed {seed}"), &d));
-                }
-                if *times == 1 && kinds.len() <= most {
-                    say(&report(draw, seed, &format!("{seed}-{}", kinds.len()), &d));
-                }
+            if *times == 1 && kinds.len() <= most {
+                say(&report(draw, seed, &format!("{seed}-{}", kinds.len()), &d));
             }
         }
-    });
+    };
+    run_nodes(nodes, judged, each);
     let millis = u64::try_from(start.elapsed().as_millis())
         .unwrap_or(1)
         .max(1);

@@ -12,8 +12,9 @@ mod lab;
 use lab::netns::Netns;
 use lab::packets::Packets;
 use lab::probe::Probe;
+use lab::run::{knob, say};
 use lab::spec::Spec;
-use lab::{judge, netns, sh};
+use lab::{judge, netns, run, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy::capture::manifest::Manifest;
 use nfwhy::capture::redact::{Report, redact};
@@ -23,22 +24,9 @@ use nfwhy::sim::simulate;
 use nfwhy::trace::{Outcome, Packet};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
-
-fn knob(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(otherwise)
-}
-
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
 
 /// Why the test cannot run here.
 fn obstacle() -> Option<String> {
@@ -285,46 +273,22 @@ fn a_node_read_live_answers_as_its_capture_by_commands() {
         return;
     }
     let nodes = knob("NFWHY_LIVE_NODES", 12);
-    let seed = knob("NFWHY_LAB_SEED", 1);
-    let threads = knob("NFWHY_LAB_THREADS", 4);
-    let next = AtomicU64::new(0);
-    let (send, results) = mpsc::channel();
     let (mut done, mut packets, mut bad) = (0u64, 0, Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let (send, next) = (send.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= nodes {
-                        return;
-                    }
-                    let seed = match knob("NFWHY_LAB_NODE", 0) {
-                        0 => seed.wrapping_mul(1_000_003).wrapping_add(n),
-                        one => one,
-                    };
-                    if send.send(compare(seed, 20)).is_err() {
-                        return;
-                    }
-                }
-            });
+    let each = |(n, found): (usize, Vec<String>)| {
+        done += 1;
+        packets += n;
+        for line in &found {
+            say(line);
         }
-        drop(send);
-        for (n, found) in results {
-            done += 1;
-            packets += n;
-            for line in &found {
-                say(line);
-            }
-            bad.extend(found);
-            if done % 50 == 0 {
-                say(&format!(
-                    "{done} nodes, {packets} packets, {} differ",
-                    bad.len()
-                ));
-            }
+        bad.extend(found);
+        if done.is_multiple_of(50) {
+            say(&format!(
+                "{done} nodes, {packets} packets, {} differ",
+                bad.len()
+            ));
         }
-    });
+    };
+    run::nodes(nodes, |seed| compare(seed, 20), each);
     say(&format!(
         "{done} nodes, {packets} packets, {} differ",
         bad.len()

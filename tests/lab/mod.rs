@@ -26,6 +26,7 @@ pub mod pool;
 pub mod prng;
 pub mod probe;
 pub mod rules;
+pub mod run;
 pub mod sets;
 pub mod sh;
 pub mod shrink;
