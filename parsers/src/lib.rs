@@ -13,5 +13,6 @@ pub mod nft;
 pub mod programs;
 pub mod recognise;
 pub mod sysctl;
+pub mod transcript;
 
 pub use common::{Diagnostic, Family, Masked, Neg, Parsed, Proto, Range, Severity, Span, Text};

@@ -8,6 +8,7 @@ pub mod manifest;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod redact;
+mod transcript;
 pub mod write;
 
 use manifest::Manifest;
@@ -82,6 +83,19 @@ pub struct Unread {
     pub command: String,
 }
 
+/// A kind of output that is not there as a whole: what it does not show may be there all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// The kind.
+    pub kind: Kind,
+    /// The file.
+    pub file: String,
+    /// Where that is seen.
+    pub line: u32,
+    /// How.
+    pub why: String,
+}
+
 /// A node's captured state.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -93,6 +107,8 @@ pub struct Snapshot {
     pub unread: Vec<Unread>,
     /// Remarks of the one who captured it.
     pub remarks: Vec<String>,
+    /// What is there in part.
+    pub partial: Vec<Partial>,
 }
 
 /// What to run on a node to get a snapshot by hand.
@@ -127,6 +143,7 @@ impl Snapshot {
             skipped: Vec::new(),
             unread: reading.unread,
             remarks: reading.remarks,
+            partial: Vec::new(),
         }
     }
 
@@ -234,7 +251,7 @@ impl Snapshot {
         }
         self.files.sort_by(|a, b| a.name.cmp(&b.name));
         self.unread = m.unread;
-        self.remarks = m.remarks;
+        self.remarks.extend(m.remarks);
     }
 
     /// Adds a file by its content.
@@ -245,6 +262,15 @@ impl Snapshot {
             return;
         }
         let kind = recognise(&bytes);
+        if let Some(session) = std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(|text| transcript::read(&name, text, kind, None))
+        {
+            self.files.extend(session.files);
+            self.remarks.extend(session.remarks);
+            self.partial.extend(session.partial);
+            return;
+        }
         match kind {
             Kind::Binary => {
                 self.skipped

@@ -4,7 +4,7 @@ use super::names::{self, endpoint};
 use super::path::{ipvs_service, service_name, setting};
 use super::{Case, Cause, Finding, Rank, Severity, owners, reply};
 use crate::node::{Node, Origin, TableKind};
-use crate::trace::{CtState, Hit, NatKind, Outcome, Port, StepKind};
+use crate::trace::{CtState, Hit, NatKind, Outcome, Port, StepKind, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
 use std::net::IpAddr;
@@ -260,10 +260,20 @@ fn rules_missing(case: &Case<'_, '_>) -> bool {
 fn undecided(case: &Case<'_, '_>) -> bool {
     let all = &case.trace.outcomes;
     let kind = |o: &Outcome| (o.verdict, o.client_ip_kept);
+    // A server was chosen, and only the way to it is not known: of the others something can be said.
+    let told: Vec<&Outcome> = all
+        .iter()
+        .filter(|o| o.verdict != Verdict::Unknown || o.dnat.is_none())
+        .collect();
+    let told = if told.is_empty() {
+        all.iter().collect()
+    } else {
+        told
+    };
     all.iter().any(|o| o.probability.is_none())
-        && all
+        && told
             .first()
-            .is_some_and(|a| all.iter().any(|b| kind(a) != kind(b)))
+            .is_some_and(|a| told.iter().any(|b| kind(a) != kind(b)))
 }
 
 /// What the answer rests on and was not captured.

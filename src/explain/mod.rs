@@ -141,6 +141,8 @@ impl Finding {
 /// What there is to say about a trace, the most useful first: what keeps the packet or its answer from arriving, then what
 /// becomes of the client's address, then what is worth knowing.
 pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
+    let trace = trace.expected();
+    let trace = trace.as_ref();
     let stories: Vec<_> = trace
         .outcomes
         .iter()

@@ -7,6 +7,7 @@ use super::story::{Called, rewriter};
 use super::{Case, Cause, Finding, Rank, Severity, place, reply};
 use crate::node::Node;
 use crate::trace::{AddrChoice, Effect, Hit, NatKind, Origin, Outcome, StepKind, Verdict};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
@@ -331,10 +332,25 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
             client(case)
         )
     };
+    let mut returns: Vec<Hit> = Vec::new();
+    for story in members.iter().filter_map(|i| case.stories.get(*i)) {
+        for c in story.iter().filter(|c| returns_before_mark(node, c)) {
+            if !returns.contains(&c.hit) {
+                returns.push(c.hit);
+            }
+        }
+    }
     if outcomes().any(|o| o.dnat.is_some()) && outcomes().all(|o| !o.masq_mark) {
         title.push_str("; no rule marks the packet for masquerade");
+        if let Some(hit) = returns.first() {
+            let _ = write!(title, ": {} returns before that", full_rule(node, *hit));
+            if let Some(why) = names::remark(node, *hit) {
+                let _ = write!(title, " ({why})");
+            }
+        }
     }
     let mut f = Finding::new("client-ip-kept", Severity::Info, title);
+    f.blame_rules(returns);
     // What decided: rewrites of the destination, and the rules that let it pass.
     for i in members {
         let Some(story) = case.stories.get(*i) else {
@@ -368,6 +384,18 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
         f.advise("whether a process listens there is not part of the capture: `ss -lntup`");
     }
     f
+}
+
+/// Whether the rule sends the packet back before a later rule of its chain would have marked it for masquerade.
+fn returns_before_mark(node: &Node<'_>, c: &Called) -> bool {
+    let Some(t) = node.netfilter.tables.get(c.hit.table) else {
+        return false;
+    };
+    !c.outer
+        && c.effect == Effect::Return
+        && t.rules(c.hit.chain).iter().skip(c.hit.rule + 1).any(|r| {
+            matches!(&r.target, nfwhy_parsers::iptables::Target::Jump(to) if to.contains("MARK-MASQ"))
+        })
 }
 
 /// An answer on its way back: its source is translated as the connection says, which is no loss.

@@ -106,6 +106,23 @@ pub struct Captured {
     pub programs: bool,
 }
 
+/// What is there only in part, as pasted and cut listings are: what they do not show may be there all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InPart {
+    /// Devices and their addresses.
+    pub links: bool,
+    /// Routes.
+    pub routes: bool,
+    /// `ip rule`.
+    pub rules: bool,
+    /// Virtual services.
+    pub ipvs: bool,
+    /// Tables of iptables: each was shown by a command of its own.
+    pub tables4: bool,
+    /// Tables of ip6tables.
+    pub tables6: bool,
+}
+
 /// A node: one network namespace.
 #[derive(Debug)]
 pub struct Node<'a> {
@@ -113,6 +130,8 @@ pub struct Node<'a> {
     pub files: Vec<FileInfo<'a>>,
     /// What was captured at all.
     pub captured: Captured,
+    /// What was captured in part.
+    pub in_part: InPart,
     /// Devices in registration order, as far as ifindex order shows it.
     pub devices: Vec<Device>,
     /// IPv4 routing.
@@ -165,10 +184,13 @@ impl<'a> Node<'a> {
             .map(DevId)
     }
 
-    /// Makes a device of that name known where no devices were captured at all, so that a packet can come in by it.
+    /// Makes a device of that name known where not all devices were captured, so that a packet can come in by it.
     pub fn assume_device(&mut self, name: &str) {
         let full = self.devices.len() >= usize::from(u16::MAX);
-        if !self.captured.links && !full && self.device_by_name(name).is_none() {
+        if (!self.captured.links || self.in_part.links)
+            && !full
+            && self.device_by_name(name).is_none()
+        {
             self.devices.push(Device::named(name));
         }
     }

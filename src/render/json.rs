@@ -47,6 +47,9 @@ struct PacketView<'a> {
 struct OutcomeView {
     #[serde(serialize_with = "probability")]
     probability: Option<f64>,
+    /// Left out where it is one to expect, which nearly all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<bool>,
     verdict: &'static str,
     reason: String,
     delivered: Option<Delivered>,
@@ -243,6 +246,7 @@ fn ct_state(trace: &Trace) -> &'static str {
 fn outcome(node: &Node<'_>, o: &Outcome) -> OutcomeView {
     OutcomeView {
         probability: o.probability,
+        expected: (!o.expected).then_some(false),
         verdict: o.verdict.name(),
         reason: reason(node, &o.reason),
         delivered: o.delivered.as_ref().map(delivered),

@@ -13,9 +13,19 @@ impl Run<'_, '_> {
     /// Whether the capture tells which addresses of this one's family are the node's own.
     pub(super) fn knows_addresses(&self, addr: IpAddr) -> bool {
         let c = self.node.captured;
+        let all = !self.node.in_part.links;
         match Family::of(addr) {
-            Family::V4 => c.addr4 || c.local4,
-            Family::V6 => c.addr6 || c.local6,
+            Family::V4 => c.addr4 && all || c.local4 && !self.node.in_part.routes,
+            Family::V6 => c.addr6 && all || c.local6 && !self.node.in_part.routes,
+        }
+    }
+
+    /// Why it does not.
+    pub(super) fn why_addresses_unknown(&self) -> &'static str {
+        if self.node.in_part.links {
+            "not all devices are shown"
+        } else {
+            "none were captured"
         }
     }
 
@@ -24,12 +34,14 @@ impl Run<'_, '_> {
         if self.knows_addresses(addr) || addr != self.packet.dst || self.outer {
             return None;
         }
+        let why = self.why_addresses_unknown();
+        self.lacks("addresses of the other devices", "ip -d addr");
         let own = self.fork_unknown(
             ForkKind::Unknown(format!("whether {addr} is this node's")),
             &format!("local {addr}"),
             false,
-            &format!("{addr} is an address of this node (none were captured)"),
-            &format!("{addr} is not an address of this node (none were captured)"),
+            &format!("{addr} is an address of this node ({why})"),
+            &format!("{addr} is not an address of this node ({why})"),
         );
         own.then(|| Lookup {
             ty: RouteType::Local,

@@ -4,6 +4,7 @@ use super::matches::Tri;
 use super::run::{End, Flow, Run};
 use crate::node::{ChainId, Table};
 use crate::trace::{Effect, ForkKind, Hit, Hook, Miss, Reason, StepKind};
+use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::{Match, Policy, Rule};
 
 /// What a table says.
@@ -37,7 +38,23 @@ pub(super) fn no_circle(path: &[ChainId], next: ChainId, name: &str) -> Flow {
     Ok(())
 }
 
+/// The command that shows all of a family.
+fn save(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables-save",
+        Family::V6 => "ip6tables-save",
+    }
+}
+
 impl Run<'_, '_> {
+    /// Whether tables of this family were shown one by one.
+    pub(super) fn tables_in_part(&self) -> bool {
+        match self.family {
+            Family::V4 => self.node.in_part.tables4,
+            Family::V6 => self.node.in_part.tables6,
+        }
+    }
+
     /// Runs a table's base chain for a hook.
     pub(super) fn run_table(
         &mut self,
@@ -49,7 +66,17 @@ impl Run<'_, '_> {
         let t = &node.netfilter.tables[table];
         let Some(base) = t.chain(hook.name()) else {
             // Every table has all of its built-in chains; a dump without one was trimmed by hand.
-            if t.rule_count() > 0 {
+            if self.tables_in_part() {
+                self.taint(
+                    format!(
+                        "chain {} of table {} is empty with policy ACCEPT (it is not shown)",
+                        hook.name(),
+                        t.kind.name()
+                    ),
+                    &format!("chain {} of table {}", hook.name(), t.kind.name()),
+                    save(t.family),
+                );
+            } else if t.rule_count() > 0 {
                 let place = node.file_name(t.file);
                 self.assume(format!(
                     "chain {} of table {} is empty with policy ACCEPT (it is not in {place})",
@@ -127,7 +154,10 @@ impl Run<'_, '_> {
                     None => return self.policy(table, base, t),
                 },
                 TargetVerdict::Jump(name) => {
-                    let next = self.target_chain(t, name, hit)?;
+                    let Some(next) = self.target_chain(t, name)? else {
+                        at.1 += 1;
+                        continue;
+                    };
                     no_circle(&path, next, name)?;
                     jumps += 1;
                     if jumps > MAX_JUMPS {
@@ -138,7 +168,16 @@ impl Run<'_, '_> {
                     at = (next, 0);
                 }
                 TargetVerdict::Goto(name) => {
-                    let next = self.target_chain(t, name, hit)?;
+                    let Some(next) = self.target_chain(t, name)? else {
+                        match stack.pop() {
+                            Some((chain, rule, len)) => {
+                                at = (chain, rule);
+                                path.truncate(len);
+                                continue;
+                            }
+                            None => return self.policy(table, base, t),
+                        }
+                    };
                     no_circle(&path, next, name)?;
                     jumps += 1;
                     if jumps > MAX_JUMPS {
@@ -159,13 +198,27 @@ impl Run<'_, '_> {
         ))
     }
 
-    fn target_chain(&mut self, t: &Table<'_>, name: &str, hit: Hit) -> Flow<ChainId> {
-        t.chain(name).ok_or_else(|| {
-            End::unknown(format!(
-                "{} jumps to {name}, which is not in the dump",
-                self.node.place(t.rule_origin(hit.chain, hit.rule))
-            ))
-        })
+    /// The chain of a jump. `None`: it is not in the dump, and is taken to let the packet go on.
+    fn target_chain(&mut self, t: &Table<'_>, name: &str) -> Flow<Option<ChainId>> {
+        if let Some(chain) = t.chain(name) {
+            return Ok(Some(chain));
+        }
+        let kind = t.kind.name();
+        self.lacks(format!("chain {name} of table {kind}"), save(t.family));
+        let goes_on = self.fork_unknown(
+            ForkKind::Unknown(format!("what chain {name} does")),
+            &format!("chain {kind} {name}"),
+            true,
+            &format!("chain {name}, which is not shown, lets the packet go on as it is"),
+            &format!("chain {name}, which is not shown, does something to the packet"),
+        );
+        if goes_on {
+            Ok(None)
+        } else {
+            Err(End::unknown(format!(
+                "what chain {name} of table {kind} does is not shown"
+            )))
+        }
     }
 
     fn policy(&mut self, table: usize, chain: ChainId, t: &Table<'_>) -> Flow<TableVerdict> {

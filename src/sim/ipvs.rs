@@ -33,6 +33,9 @@ impl Run<'_, '_> {
             }
         }
         let Some(service) = self.find_service() else {
+            if self.node.in_part.ipvs {
+                return self.ipvs_not_captured();
+            }
             return Ok(());
         };
         if let Some(server) = self.server_without_nat(service) {
@@ -214,7 +217,15 @@ impl Run<'_, '_> {
                 let local = matches!(l.ty, RouteType::Local | RouteType::Anycast);
                 (l, local)
             }
-            Err(way @ NoWay::NotCaptured) => return Err(way.end()),
+            Err(way @ NoWay::NotCaptured) => {
+                if server.method == Forwarding::Masq {
+                    self.skb.dst = server.addr;
+                    self.skb.dport = port;
+                    self.step_ipvs(c);
+                    self.note_dnat(NatKind::Ipvs);
+                }
+                return Err(way.end());
+            }
             Err(_) => {
                 return Err(End::rejected(Reason::RealServerUnreachable {
                     service: c.service,

@@ -24,9 +24,8 @@ impl Run<'_, '_> {
                 // `ip_route_output_key_hash_rcu`: the source must be the node's own.
                 return Err(End::rejected(Reason::NoSuchSource));
             }
-            self.assume(format!(
-                "{src} is an address of this node (none were captured)"
-            ));
+            let why = self.why_addresses_unknown();
+            self.assume(format!("{src} is an address of this node ({why})"));
         }
         let mut key = self.key_out(given.unwrap_or(any));
         let mut found = self.fib_lookup(&key);

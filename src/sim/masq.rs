@@ -81,6 +81,15 @@ impl Run<'_, '_> {
                 at: a.origin,
             };
         }
+        // What the device itself has not is looked for on all others.
+        if node.in_part.links {
+            let what = if d.known {
+                "the first global address in device order, which is not known (not all devices are shown)".to_owned()
+            } else {
+                format!("an address of {}, which is not shown", d.name)
+            };
+            return Found::NotCaptured(what);
+        }
         let master = node.l3_master(dev);
         // The VRF device stands in for loopback.
         let order = master
@@ -129,7 +138,7 @@ impl Run<'_, '_> {
     /// `ipv6_dev_get_saddr` (net/ipv6/addrconf.c): RFC 6724 over all devices of the same VRF.
     pub(super) fn ipv6_source(&mut self, out: Option<DevId>, dst: IpAddr) -> Found {
         let node = self.node;
-        if !node.captured.addr6 {
+        if !node.captured.addr6 || node.in_part.links {
             return Found::NotCaptured("an IPv6 address of this node that was not captured".into());
         }
         let dst_scope = scope6(dst);

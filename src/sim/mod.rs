@@ -8,6 +8,7 @@ mod addresses;
 mod chain;
 mod choices;
 mod conntrack;
+mod convention;
 mod fact;
 mod hooks;
 mod ipvs;
@@ -112,6 +113,8 @@ pub fn simulate_what_if(
             });
         }
     }
+    // What is to be expected first; the order is otherwise that of the walks.
+    outcomes.sort_by_key(|o| !o.expected);
     Ok(Trace {
         packet: packet.clone(),
         outcomes,

@@ -253,6 +253,23 @@ impl Run<'_, '_> {
                     {
                         continue;
                     }
+                    if node.in_part.routes
+                        && l.table != TableId::LOCAL
+                        && l.dst_len < Family::of(key.dst).bits()
+                    {
+                        let cmd = match Family::of(key.dst) {
+                            Family::V4 => "ip route show table all",
+                            Family::V6 => "ip -6 route show table all",
+                        };
+                        self.taint(
+                            format!(
+                                "no route to {} is more specific than the /{} shown (not all routes are)",
+                                key.dst, l.dst_len
+                            ),
+                            "the other routes",
+                            cmd,
+                        );
+                    }
                     return Ok(l);
                 }
             }
@@ -260,7 +277,17 @@ impl Run<'_, '_> {
         let captured = match Family::of(key.dst) {
             Family::V4 => node.captured.route4,
             Family::V6 => node.captured.route6,
-        };
+        } && !node.in_part.routes;
+        if node.in_part.routes {
+            let cmd = match Family::of(key.dst) {
+                Family::V4 => "ip route show table all",
+                Family::V6 => "ip -6 route show table all",
+            };
+            self.lacks(format!("the route to {}", key.dst), cmd);
+            if node.in_part.links {
+                self.lacks("addresses of the other devices", "ip -d addr");
+            }
+        }
         Err(if captured {
             NoWay::Network(None)
         } else {

@@ -3,7 +3,7 @@
 use super::choices::Choices;
 use super::conntrack::{Conn, Ct};
 use super::hooks::Hooks;
-use crate::node::{DevId, Node, TableView};
+use crate::node::{DevId, Node, TableKind, TableView};
 use crate::trace::{
     Effect, ForkKind, Hit, Miss, Missing, NatKind, Origin, Out, Outcome, Packet, Port, Reason,
     Rewrite, Step, StepKind, TcpFlags, Verdict, View,
@@ -86,6 +86,8 @@ pub(super) struct Run<'s, 'n> {
     pub missing: Vec<Missing>,
     pub facts: HashMap<String, bool>,
     pub probability: Option<f64>,
+    /// No unknown was taken for what it is not to be expected to be.
+    pub expected: bool,
     /// Entries of `recent` lists made by this packet.
     pub recent: HashSet<(String, IpAddr)>,
     /// How often this packet passed each limit.
@@ -157,6 +159,7 @@ impl<'s, 'n> Run<'s, 'n> {
             missing: Vec::new(),
             facts: HashMap::new(),
             probability: Some(1.0),
+            expected: true,
             recent: HashSet::new(),
             passed: HashMap::new(),
             changed_sets: HashSet::new(),
@@ -204,6 +207,7 @@ impl<'s, 'n> Run<'s, 'n> {
         steps.shrink_to_fit();
         Outcome {
             probability: self.probability,
+            expected: self.expected,
             verdict: end.verdict,
             reason: end.reason,
             delivered,
@@ -322,11 +326,21 @@ impl<'s, 'n> Run<'s, 'n> {
         if let Some(known) = self.facts.get(fact) {
             return *known;
         }
+        let convention = self.convention(fact);
+        let likely = convention.map_or(likely, |(side, _)| side);
         let taken = self.choices.choose(2);
         let yes = (taken == 0) == likely;
         self.facts.insert(fact.to_owned(), yes);
         self.probability = None;
-        self.assume(if yes { if_yes } else { if_no });
+        let assumption = if yes { if_yes } else { if_no };
+        match convention {
+            Some((side, why)) if side == yes => self.assume(format!("{assumption}; {why}")),
+            Some(_) => {
+                self.expected = false;
+                self.assume(assumption);
+            }
+            None => self.assume(assumption),
+        }
         self.step(StepKind::Fork {
             what,
             taken,
@@ -406,6 +420,35 @@ impl<'s, 'n> Run<'s, 'n> {
                 "tables of iptables-legacy",
                 cmd,
             );
+        }
+        if self.tables_in_part() {
+            let shown = |kind| {
+                let mut tables = self.node.netfilter.tables.iter();
+                tables.any(|t| t.family == self.family && t.kind == kind)
+            };
+            let hidden: Vec<&str> = [
+                TableKind::Raw,
+                TableKind::Mangle,
+                TableKind::Nat,
+                TableKind::Filter,
+            ]
+            .into_iter()
+            .filter(|k| !shown(*k))
+            .map(TableKind::name)
+            .collect();
+            if !hidden.is_empty() {
+                let list = hidden.join(", ");
+                let cmd = if v6 {
+                    "ip6tables-save"
+                } else {
+                    "iptables-save"
+                };
+                self.taint(
+                    format!("no rules in tables {list} (not shown)"),
+                    &format!("tables {list}"),
+                    cmd,
+                );
+            }
         }
         // What there may be beside what is known.
         for u in &self.node.unread {

@@ -39,6 +39,23 @@ impl Run<'_, '_> {
         self.family = Family::V4;
         let l = match self.fib_lookup(&key) {
             Ok(l) => l,
+            Err(super::route::NoWay::NotCaptured) => {
+                // The packet itself has got through; only its envelope's way is not known.
+                self.family = inner_family;
+                self.taint(
+                    format!(
+                        "the {kind} packet around it reaches {remote} (no route to it is shown)"
+                    ),
+                    &format!("the route to {remote}"),
+                    "ip route show table all",
+                );
+                self.step(StepKind::Encapsulated {
+                    kind: kind.to_owned(),
+                    src: local,
+                    dst: remote,
+                });
+                return Ok(());
+            }
             Err(way) => {
                 self.family = inner_family;
                 return Err(way.end());

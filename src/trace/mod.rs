@@ -166,6 +166,8 @@ pub struct Missing {
 pub struct Outcome {
     /// Probability; `None` where it rests on an unknown.
     pub probability: Option<f64>,
+    /// Whether every unknown was taken for what its owner makes of it, where that is known.
+    pub expected: bool,
     /// How it ends.
     pub verdict: Verdict,
     /// Why.
@@ -205,6 +207,25 @@ pub struct Miss {
     pub hit: Hit,
     /// Index of the match that said no; `None` = the rule's own part, addresses, protocol and devices.
     pub by: Option<usize>,
+}
+
+impl Trace {
+    /// The outcomes to speak of: those that take every unknown for what its owner makes of it; all where there are none.
+    pub fn expected(&self) -> std::borrow::Cow<'_, Self> {
+        let some = self.outcomes.iter().any(|o| o.expected);
+        if !some || self.outcomes.iter().all(|o| o.expected) {
+            return std::borrow::Cow::Borrowed(self);
+        }
+        std::borrow::Cow::Owned(Self {
+            packet: self.packet.clone(),
+            outcomes: self
+                .outcomes
+                .iter()
+                .filter(|o| o.expected)
+                .cloned()
+                .collect(),
+        })
+    }
 }
 
 impl Outcome {

@@ -91,6 +91,10 @@ impl<'a> Reader<'a> {
     fn junk(&mut self, line: &Line<'a>, text: &'a str) {
         if is_cut(text) {
             if let Some(set) = self.current.and_then(|i| self.sets.get_mut(i)) {
+                let all = set.declared_entries.and_then(|n| usize::try_from(n).ok());
+                if all.is_some_and(|n| set.members.len() >= n) {
+                    return;
+                }
                 set.complete = false;
             }
             self.warn(
@@ -368,6 +372,11 @@ impl<'a> Reader<'a> {
             return self.untyped(line, i);
         }
         // In a list:set any word reads as a member.
+        if is_cut(text) && full {
+            // All are there: what is left out here is something else.
+            self.in_members = false;
+            return;
+        }
         if is_cut(text) || list && full && prompt(text).is_some() {
             return self.junk(line, text);
         }

@@ -40,7 +40,7 @@ enum Inside {
 
 /// Counts the votes of the lines.
 #[derive(Debug, Default)]
-pub(super) struct Classifier {
+pub(crate) struct Classifier {
     votes: [u32; KINDS.len()],
     other: u32,
     inside: Inside,
@@ -50,7 +50,7 @@ pub(super) struct Classifier {
 }
 
 /// A line's vote.
-pub(super) enum Vote {
+pub(crate) enum Vote {
     /// This many votes for a kind.
     For(Kind, u32),
     /// A line of something else.
@@ -97,7 +97,7 @@ impl Classifier {
         kind
     }
 
-    fn vote(&mut self, line: &str) -> Vote {
+    pub fn vote(&mut self, line: &str) -> Vote {
         let text = line.trim();
         if text.is_empty() {
             if !matches!(self.inside, Inside::Table(_)) {

@@ -69,7 +69,7 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 /// Whether a line says that text was left out: `...`, `…`, `[...]`, `(output omitted)`, or an end in dots.
-pub(crate) fn is_cut(line: &str) -> bool {
+pub fn is_cut(line: &str) -> bool {
     let t = line.trim();
     t.ends_with("...")
         || t.ends_with('…')

@@ -1,6 +1,6 @@
 //! What a captured file is, told from its content.
 
-mod classify;
+pub(crate) mod classify;
 mod iproute;
 mod json;
 pub(crate) mod lines;

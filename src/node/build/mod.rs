@@ -3,6 +3,7 @@
 mod links;
 mod netfilter;
 mod nft;
+mod partial;
 mod routes;
 mod rules;
 mod state;
@@ -106,12 +107,14 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     b.twins(&mut netfilter);
     let sets = b.sets(&of(Kind::Ipset));
     let ipvs = b.ipvs(&of(Kind::Ipvs));
+    let in_part = partial::in_part(snapshot, &netfilter, &b.devices);
     let sysctls = b.sysctls(&of(Kind::Sysctl));
     let conntrack = b.conntrack(&of(Kind::Conntrack));
     let programs = b.programs(&of(Kind::Programs));
     Node {
         files: b.files,
         captured: b.captured,
+        in_part,
         devices: b.devices,
         fib4,
         fib6,

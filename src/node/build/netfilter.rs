@@ -164,6 +164,11 @@ impl<'a> Builder<'a> {
 }
 
 impl Table<'_> {
+    /// Of `iptables -L`, which shows one table and may show one chain.
+    pub(super) fn is_listing(&self) -> bool {
+        self.from_listing
+    }
+
     fn form_is_save(&self) -> bool {
         !self.from_listing
     }

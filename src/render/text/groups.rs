@@ -50,7 +50,13 @@ pub(super) fn groups(outcomes: &[Outcome]) -> Vec<Group> {
         }
     }
     list.sort_by(|a, b| {
-        let p = |g: &Group| g.probability.unwrap_or(-1.0);
+        // What cannot be told comes behind what can.
+        let p = |g: &Group| {
+            let untold = g
+                .first(outcomes)
+                .is_some_and(|o| o.verdict == Verdict::Unknown);
+            g.probability.unwrap_or(if untold { -2.0 } else { -1.0 })
+        };
         p(b).total_cmp(&p(a))
     });
     list

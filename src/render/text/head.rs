@@ -124,6 +124,20 @@ fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
     let Some(class) = classes.first().copied() else {
         return ("unknown", Label::Unsure, "the packet has no outcome".into());
     };
+    let told: Vec<Class> = classes
+        .iter()
+        .copied()
+        .filter(|c| *c != Class::Unknown)
+        .collect();
+    if let Some(one) = told.first().copied()
+        && told.len() < classes.len()
+        && told.iter().all(|c| *c == one)
+        && matches!(one, Class::Kept | Class::Lost | Class::Sent)
+        && let Some(rest) = untold(answer)
+    {
+        let text = format!("{}; {rest}", sentence(answer, one));
+        return (one.word(), Label::Unsure, text);
+    }
     if classes.iter().any(|c| *c != class) {
         return mixed(answer, &classes);
     }
@@ -143,6 +157,29 @@ fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
     (class.word(), label(class), sentence)
 }
 
+/// Where all that is not known is the way to servers that are known.
+fn untold(answer: &Answer<'_, '_, '_>) -> Option<String> {
+    let mut servers: Vec<String> = Vec::new();
+    let mut why = None;
+    for o in &answer.trace.outcomes {
+        if o.verdict != crate::trace::Verdict::Unknown {
+            continue;
+        }
+        let ip = o.dnat.as_ref()?.ip?.to_string();
+        if !servers.contains(&ip) {
+            servers.push(ip);
+        }
+        if let crate::trace::Reason::Unknown(text) = &o.reason {
+            why = Some(text.clone());
+        }
+    }
+    let why = why?;
+    Some(format!(
+        "of {} it cannot be told: {why}",
+        names::list(&servers, 4)
+    ))
+}
+
 fn label(class: Class) -> Label {
     match class {
         Class::Dropped | Class::Rejected | Class::Lost => Label::Bad,
@@ -153,7 +190,10 @@ fn label(class: Class) -> Label {
 
 fn sentence(answer: &Answer<'_, '_, '_>, class: Class) -> String {
     let outcomes = &answer.trace.outcomes;
-    let who = receiver(answer.node, outcomes.iter());
+    let arrived = outcomes
+        .iter()
+        .filter(|o| o.verdict != crate::trace::Verdict::Unknown);
+    let who = receiver(answer.node, arrived);
     let client = client_address(answer).map_or_else(|| "?".to_owned(), |c| c.to_string());
     match class {
         Class::Lost => format!("{who} does not see the client IP {client}"),

@@ -131,6 +131,9 @@ pub fn write(
     findings: &[Finding],
     options: &Options,
 ) -> io::Result<()> {
+    let all = trace;
+    let trace = all.expected();
+    let trace = trace.as_ref();
     let mut answer = Answer {
         node,
         trace,
@@ -161,11 +164,15 @@ pub fn write(
         paper.blank()?;
         tree::tree(paper, &answer)?;
     }
-    resting(paper, &answer)
+    resting(paper, &answer, all)
 }
 
 /// What the answer rests on, and what would settle it.
-fn resting<W: Write>(paper: &mut Paper<'_, W>, answer: &Answer<'_, '_, '_>) -> io::Result<()> {
+fn resting<W: Write>(
+    paper: &mut Paper<'_, W>,
+    answer: &Answer<'_, '_, '_>,
+    all: &Trace,
+) -> io::Result<()> {
     let assumed = answer.assumptions();
     paper.blank()?;
     let limit = if answer.detail == Detail::Detail {
@@ -182,7 +189,13 @@ fn resting<W: Write>(paper: &mut Paper<'_, W>, answer: &Answer<'_, '_, '_>) -> i
         paper.prose((Label::Heading, head), (Label::Plain, &text), MARGIN)?;
     }
     more(paper, assumed.len(), limit)?;
-    let missing = missing(answer.trace);
+    let other = all.outcomes.len() - answer.trace.outcomes.len();
+    if other > 0 {
+        let text = format!("{other} more outcomes where one of these does not hold: --format json");
+        let line = Line::new().to(MARGIN).add(Label::Faint, &text);
+        paper.line(&line)?;
+    }
+    let missing = missing(all);
     if missing.is_empty() {
         let line = Line::new()
             .add(Label::Heading, "unknown")

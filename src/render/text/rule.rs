@@ -11,6 +11,18 @@ pub(super) fn line(node: &Node<'_>, hit: Hit) -> String {
         .netfilter
         .view(hit.table)
         .map_or("", |t| t.rule_text(hit.chain, hit.rule));
+    // A row of `iptables -L` reads better as the rule that it is.
+    if let Some(t) = node
+        .netfilter
+        .tables
+        .get(hit.table)
+        .filter(|t| t.from_listing)
+        && let Some(rule) = crate::explain::story::rule(node, hit)
+        && rule.broken.is_none()
+        && let Some(chain) = t.chains.get(hit.chain.0 as usize)
+    {
+        return escape(&rule.display(&chain.name).family(t.family).to_string());
+    }
     let text = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     if node.netfilter.nft(hit.table).is_some() {
         return escape(&native(&text));

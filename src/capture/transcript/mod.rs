@@ -1,0 +1,527 @@
+//! A pasted session as the files that a capture of the node would have been.
+//!
+//! Each kind of output becomes one text whose lines stand where they stood in the session, so that an answer names the session's own
+//! lines. Of two outputs of the same thing the later one counts, and that is said.
+
+mod units;
+
+use super::{Partial, Snapshot, SourceFile};
+use nfwhy_parsers::Family;
+use nfwhy_parsers::iptables::Backend;
+use nfwhy_parsers::recognise::Kind;
+use nfwhy_parsers::transcript::{self, Block, Part, Place, Transcript};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use units::{Unit, has_addresses, split, without_counters};
+
+/// Texts above this are dumps, and no session that somebody pasted.
+const LIMIT: usize = 32 << 20;
+
+/// What is read of a file of a known kind to see whether it is a session after all.
+const LOOK: usize = 256 << 10;
+
+/// Reads the text as a session, if it is one.
+pub(super) fn read(name: &str, text: &str, kind: Kind, node: Option<&str>) -> Option<Snapshot> {
+    if text.len() > LIMIT || matches!(kind, Kind::Empty | Kind::Binary) {
+        return None;
+    }
+    if kind != Kind::Unknown {
+        let mut end = text.len().min(LOOK);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        if !is_session(&transcript::read(text.get(..end)?)) {
+            return None;
+        }
+    }
+    let t = transcript::read(text);
+    if t.blocks.is_empty() {
+        return None;
+    }
+    Some(Session::new(name, t, node).into_snapshot())
+}
+
+/// Prompts with outputs below, or outputs of several commands.
+fn is_session(t: &Transcript<'_>) -> bool {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for b in &t.blocks {
+        if !kinds.contains(&b.kind) {
+            kinds.push(b.kind);
+        }
+    }
+    !kinds.is_empty() && (t.prompts || kinds.len() > 1)
+}
+
+struct Session<'t> {
+    name: &'t str,
+    blocks: Vec<Block<'t>>,
+    changes: Vec<(transcript::Command, Option<String>)>,
+    remarks: Vec<String>,
+    partial: Vec<Partial>,
+}
+
+/// Which text of the snapshot a block goes into.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Text {
+    kind: u8,
+    /// Of iptables: family, backend, table.
+    of: String,
+}
+
+impl<'t> Session<'t> {
+    fn new(name: &'t str, t: Transcript<'t>, node: Option<&str>) -> Self {
+        let mut s = Self {
+            name,
+            blocks: t.blocks,
+            changes: t.changes,
+            remarks: Vec::new(),
+            partial: Vec::new(),
+        };
+        s.choose(node);
+        s
+    }
+
+    /// Keeps the outputs of one machine.
+    fn choose(&mut self, node: Option<&str>) {
+        let mut elsewhere: BTreeMap<String, u32> = BTreeMap::new();
+        for b in &self.blocks {
+            if let Place::Namespace(n) = &b.place
+                && !is_of_the_cluster(b.kind)
+            {
+                elsewhere.entry(n.clone()).or_insert_with(|| b.first_line());
+            }
+        }
+        self.blocks
+            .retain(|b| !matches!(b.place, Place::Namespace(_)) || is_of_the_cluster(b.kind));
+        for (n, line) in elsewhere {
+            self.remarks.push(format!(
+                "{}:{line}: output of another network namespace ({n}) is left out",
+                self.name
+            ));
+        }
+        let mut hosts: Vec<(String, u64)> = Vec::new();
+        for b in self.blocks.iter().filter(|b| !is_of_the_cluster(b.kind)) {
+            let Some(h) = host_of(b) else { continue };
+            let weight = b.lines.len() as u64 * weight(b.kind);
+            match hosts.iter_mut().find(|(name, _)| same_host(name, &h)) {
+                Some((name, w)) => {
+                    *w += weight;
+                    if h.len() > name.len() {
+                        *name = h;
+                    }
+                }
+                None => hosts.push((h, weight)),
+            }
+        }
+        let wanted = node.and_then(|n| hosts.iter().find(|(h, _)| same_host(h, n)));
+        let best = wanted
+            .or_else(|| hosts.iter().max_by_key(|(_, w)| *w))
+            .cloned();
+        let Some((host, _)) = best else { return };
+        let others: Vec<&str> = hosts
+            .iter()
+            .filter(|(h, _)| *h != host)
+            .map(|(h, _)| h.as_str())
+            .collect();
+        if !others.is_empty() {
+            self.remarks.push(format!(
+                "{}: outputs of several machines; {host} is the node, those of {} are left out (--node NAME takes another)",
+                self.name,
+                others.join(", ")
+            ));
+        }
+        let unnamed: Vec<String> = self
+            .blocks
+            .iter()
+            .filter(|b| host_of(b).is_none() && !is_of_the_cluster(b.kind))
+            .map(|b| lines_of(b))
+            .collect();
+        if !unnamed.is_empty() {
+            self.remarks.push(format!(
+                "{}: the prompt above lines {} names no machine; they are taken for {host}'s",
+                self.name,
+                list(&unnamed)
+            ));
+        }
+        self.blocks.retain(|b| {
+            is_of_the_cluster(b.kind) || host_of(b).is_none_or(|h| same_host(&h, &host))
+        });
+    }
+
+    fn into_snapshot(mut self) -> Snapshot {
+        let mut texts: BTreeMap<Text, (Kind, Vec<usize>)> = BTreeMap::new();
+        let mut table = BTreeMap::new();
+        for (i, b) in self.blocks.iter().enumerate() {
+            let of = match b.kind {
+                Kind::IptablesListing | Kind::IptablesSave => {
+                    let c = b.command.as_ref();
+                    let v6 = c.and_then(|c| c.family) == Some(Family::V6)
+                        || c.and_then(|c| c.family).is_none() && is_v6(b);
+                    let backend = match c.and_then(|c| c.backend) {
+                        Some(Backend::Nft) => "nft",
+                        Some(Backend::Legacy) => "legacy",
+                        None => "",
+                    };
+                    let named = c
+                        .filter(|c| c.kind == Some(b.kind))
+                        .and_then(|c| c.table.clone());
+                    // Chains that an author shows without a command are of the table shown last.
+                    let last: &mut Option<String> = table.entry((b.kind as u8, v6)).or_default();
+                    if named.is_some() {
+                        last.clone_from(&named);
+                    }
+                    let whole = b.lines.iter().any(|l| l.text.starts_with('*'));
+                    let t = if whole {
+                        "*".to_owned()
+                    } else {
+                        last.clone().unwrap_or_default()
+                    };
+                    format!("{}{backend} {t}", if v6 { "6" } else { "4" })
+                }
+                Kind::Unknown => continue,
+                k if is_of_the_cluster(k) => format!("{i:06}"),
+                _ => String::new(),
+            };
+            let key = Text {
+                kind: b.kind as u8,
+                of,
+            };
+            texts
+                .entry(key)
+                .or_insert_with(|| (b.kind, Vec::new()))
+                .1
+                .push(i);
+        }
+        let mut snapshot = Snapshot::default();
+        for (text, (kind, blocks)) in &texts {
+            let units = self.units(*kind, blocks);
+            let rows: Vec<(u32, String)> = units.into_iter().flat_map(|u| u.rows).collect();
+            let rows = self.headed(*kind, &text.of, blocks, rows);
+            snapshot.files.push(SourceFile {
+                name: self.name.to_owned(),
+                kind: *kind,
+                text: at_their_lines(rows),
+                lossy: false,
+            });
+            self.completeness(*kind, blocks);
+        }
+        self.outdated();
+        snapshot.remarks = self.remarks;
+        snapshot.partial = self.partial;
+        snapshot
+    }
+
+    /// The outputs of a kind in pieces; of what is shown again, the later one.
+    fn units(&mut self, kind: Kind, blocks: &[usize]) -> Vec<Unit> {
+        let mut units: Vec<Unit> = Vec::new();
+        // A later listing of the whole makes earlier ones history.
+        let mut from = 0;
+        for (n, i) in blocks.iter().enumerate() {
+            let b = &self.blocks[*i];
+            let whole = b.cut.is_none()
+                && b.command
+                    .as_ref()
+                    .is_some_and(|c| c.part == Part::Whole && c.kind == Some(kind));
+            if whole
+                && matches!(
+                    kind,
+                    Kind::Route | Kind::Rule | Kind::Nexthop | Kind::RouteN
+                )
+            {
+                let same = |j: &usize| {
+                    self.blocks[*j].command.as_ref().map(|c| words(&c.text))
+                        == b.command.as_ref().map(|c| words(&c.text))
+                };
+                if blocks[..n].iter().all(same) {
+                    from = n;
+                }
+            }
+        }
+        if from > 0 {
+            let old = &self.blocks[blocks[0]];
+            let new = &self.blocks[blocks[from]];
+            self.remarks.push(format!(
+                "{}: {} is shown more than once; lines {} count, not {}",
+                self.name,
+                old.command
+                    .as_ref()
+                    .map_or("an output", |c| c.text.as_str()),
+                lines_of(new),
+                lines_of(old)
+            ));
+        }
+        let mut again: Vec<String> = Vec::new();
+        for i in &blocks[from..] {
+            for u in split(&self.blocks[*i], *i) {
+                let old = units
+                    .iter()
+                    .position(|o| o.key == u.key && !u.key.is_empty());
+                if let Some(old) = old {
+                    let block = units[old].block;
+                    if block == *i {
+                        units[old].rows.extend(u.rows);
+                        continue;
+                    }
+                    // `ip link` shows no addresses; what `ip addr` showed before stays.
+                    if kind == Kind::Link && has_addresses(&units[old]) && !has_addresses(&u) {
+                        continue;
+                    }
+                    let texts = |u: &Unit| -> Vec<String> {
+                        u.rows
+                            .iter()
+                            .map(|(_, t)| without_counters(kind, t))
+                            .filter(|t| !t.is_empty())
+                            .collect()
+                    };
+                    if texts(&units[old]) != texts(&u) {
+                        again.push(format!(
+                            "{} (line {}, not {})",
+                            u.key,
+                            u.rows.first().map_or(0, |r| r.0),
+                            units[old].rows.first().map_or(0, |r| r.0)
+                        ));
+                    }
+                    units.remove(old);
+                }
+                units.push(u);
+            }
+        }
+        if !again.is_empty() {
+            self.remarks.push(format!(
+                "{}: shown more than once, the later one counts: {}",
+                self.name,
+                list(&again)
+            ));
+        }
+        units
+    }
+
+    /// What the parsers learn from a command: the table.
+    fn headed(
+        &self,
+        kind: Kind,
+        of: &str,
+        blocks: &[usize],
+        mut rows: Vec<(u32, String)>,
+    ) -> Vec<(u32, String)> {
+        rows.sort_by_key(|r| r.0);
+        let Some(first) = rows.first().map(|r| r.0) else {
+            return rows;
+        };
+        let (family, table) = of.split_once(' ').unwrap_or((of, ""));
+        let program = match (family.starts_with('6'), family.get(1..)) {
+            (true, Some("legacy")) => "ip6tables-legacy",
+            (true, Some("nft")) => "ip6tables-nft",
+            (true, _) => "ip6tables",
+            (false, Some("legacy")) => "iptables-legacy",
+            (false, Some("nft")) => "iptables-nft",
+            (false, _) => "iptables",
+        };
+        match kind {
+            Kind::IptablesListing if !table.is_empty() && first > 1 => {
+                rows.insert(0, (first - 1, format!("# {program} -t {table} -nvL")));
+            }
+            Kind::IptablesSave if !table.is_empty() && table != "*" && first > 1 => {
+                rows.insert(0, (first - 1, format!("*{table}")));
+                if first > 2 {
+                    rows.insert(0, (first - 2, format!("# Generated by {program}-save")));
+                }
+            }
+            Kind::Route => {
+                for i in blocks {
+                    let b = &self.blocks[*i];
+                    let table = b
+                        .command
+                        .as_ref()
+                        .filter(|c| c.kind == Some(kind))
+                        .and_then(|c| c.table.as_deref());
+                    let Some(t) = table else { continue };
+                    for (n, text) in &mut rows {
+                        if (b.first_line()..=b.last_line()).contains(n)
+                            && !text.contains(" table ")
+                            && !text.trim().is_empty()
+                        {
+                            let _ = write!(text, " table {t}");
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        rows
+    }
+
+    /// Says of a kind that not all of it is shown.
+    fn completeness(&mut self, kind: Kind, blocks: &[usize]) {
+        let counts = matches!(
+            kind,
+            Kind::Link
+                | Kind::Route
+                | Kind::RouteN
+                | Kind::Rule
+                | Kind::Ipvs
+                | Kind::Nft
+                | Kind::Neigh
+        );
+        if !counts {
+            return;
+        }
+        let mut why = None;
+        for i in blocks {
+            let b = &self.blocks[*i];
+            let c = b.command.as_ref().filter(|c| c.kind == Some(kind));
+            match (c, b.cut) {
+                (_, Some(line)) => why = Some((line, "text is cut out here".to_owned())),
+                (Some(c), None) if c.part == Part::Whole => return,
+                (Some(c), None) => {
+                    why = Some((c.line, format!("`{}` shows some of it only", c.text)));
+                }
+                (None, None) => {
+                    why = why.or_else(|| {
+                        Some((b.first_line(), "no command stands above it".to_owned()))
+                    });
+                }
+            }
+        }
+        if let Some((line, why)) = why {
+            self.partial.push(Partial {
+                kind,
+                file: self.name.to_owned(),
+                line,
+                why,
+            });
+        }
+    }
+
+    /// Commands that change what was shown before and is not shown again.
+    fn outdated(&mut self) {
+        let Some((last, _)) = self.changes.last() else {
+            return;
+        };
+        let mut stale: Vec<String> = Vec::new();
+        for kind in last.changes {
+            let of_kind = || self.blocks.iter().filter(|b| b.kind == *kind);
+            let after = of_kind().any(|b| b.first_line() > last.line);
+            let before: Vec<String> = of_kind()
+                .filter(|b| b.last_line() < last.line)
+                .map(lines_of)
+                .collect();
+            if !after && !before.is_empty() {
+                stale.push(format!("{} (lines {})", what(*kind), list(&before)));
+            }
+        }
+        if !stale.is_empty() {
+            self.remarks.push(format!(
+                "{}:{}: `{}` may have changed what is shown before it and not again: {}",
+                self.name,
+                last.line,
+                shortened(&last.text),
+                stale.join(", ")
+            ));
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut s: String = text.chars().take(60).collect();
+    if s.len() < text.len() {
+        s.push_str("...");
+    }
+    s
+}
+
+fn what(kind: Kind) -> &'static str {
+    match kind {
+        Kind::IptablesSave | Kind::IptablesListing => "iptables rules",
+        Kind::Ipset => "ipsets",
+        Kind::Ipvs => "IPVS",
+        Kind::Nft => "nft rules",
+        Kind::Link => "devices",
+        Kind::Route | Kind::RouteN => "routes",
+        Kind::Rule => "ip rules",
+        Kind::Sysctl => "settings",
+        _ => "the rest",
+    }
+}
+
+/// Objects of the cluster, whoever printed them.
+fn is_of_the_cluster(kind: Kind) -> bool {
+    let _ = kind;
+    false
+}
+
+/// What makes a machine the node in question.
+fn weight(kind: Kind) -> u64 {
+    match kind {
+        Kind::IptablesSave | Kind::IptablesListing | Kind::Ipset | Kind::Ipvs | Kind::Nft => 10,
+        _ => 1,
+    }
+}
+
+fn host_of(b: &Block<'_>) -> Option<String> {
+    match &b.place {
+        Place::Host(h) => Some(h.clone()),
+        _ => b.host.clone(),
+    }
+}
+
+/// One name may be the short form of the other.
+fn same_host(a: &str, b: &str) -> bool {
+    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+    let (long, short) = if a.len() >= b.len() {
+        (&a, &b)
+    } else {
+        (&b, &a)
+    };
+    long == short
+        || long.starts_with(&format!("{short}."))
+        // `142:~#` of a machine called node142.
+        || short.len() >= 2 && short.bytes().all(|c| c.is_ascii_digit()) && long.ends_with(short.as_str())
+}
+
+fn is_v6(b: &Block<'_>) -> bool {
+    b.lines.iter().any(|l| l.text.contains("::/0"))
+        && !b.lines.iter().any(|l| l.text.contains("0.0.0.0/0"))
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+fn lines_of(b: &Block<'_>) -> String {
+    let (a, z) = (b.first_line(), b.last_line());
+    if a == z {
+        a.to_string()
+    } else {
+        format!("{a}-{z}")
+    }
+}
+
+fn list(items: &[String]) -> String {
+    const SHOWN: usize = 6;
+    if items.len() <= SHOWN {
+        items.join(", ")
+    } else {
+        format!(
+            "{} and {} more",
+            items[..SHOWN].join(", "),
+            items.len() - SHOWN
+        )
+    }
+}
+
+/// The rows at their own lines, nothing between.
+fn at_their_lines(rows: Vec<(u32, String)>) -> String {
+    let mut out = String::new();
+    let mut line = 1;
+    for (number, text) in rows {
+        while line < number {
+            out.push('\n');
+            line += 1;
+        }
+        out.push_str(&text);
+        out.push('\n');
+        line += 1;
+    }
+    out
+}
