@@ -9,6 +9,7 @@ pub mod iproute;
 pub mod ipset;
 pub mod iptables;
 pub mod ipvs;
+pub mod kube;
 pub mod nft;
 pub mod programs;
 pub mod recognise;

@@ -63,6 +63,8 @@ every!(
 );
 every!(iptables_save, Some(Kind::IptablesSave), checks::save);
 every!(ipvs, Some(Kind::Ipvs), checks::ipvs);
+every!(kube, Some(Kind::Kube), checks::kube);
+every!(kube_table, Some(Kind::KubeTable), checks::kube_table);
 every!(link, Some(Kind::Link), checks::link);
 every!(neigh, Some(Kind::Neigh), checks::neigh);
 every!(nexthop, Some(Kind::Nexthop), checks::nexthop);

@@ -192,6 +192,30 @@ fn links_and_routes() {
         "xdp:\neth0(2) driver id 7\n\ntc:\neth0(2) clsact/ingress cil_from_netdev id 12\n\nflow_dissector:\n\n",
         Kind::Programs,
     );
+    for list in [
+        "{\n    \"apiVersion\": \"v1\",\n    \"items\": [],\n    \"kind\": \"List\"\n}\n",
+        "# kubectl get svc web -o json\n{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"web\"}}",
+        "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[]}",
+    ] {
+        check(list, Kind::Kube);
+    }
+    let long = format!(
+        "{{\"apiVersion\":\"v1\",\"items\":[{}],\"kind\":\"List\"}}",
+        "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\"}},".repeat(2000)
+    );
+    check(&long, Kind::Kube);
+    check(
+        "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"data\":{}}",
+        Kind::Unknown,
+    );
+    check(
+        "NAME   TYPE        CLUSTER-IP   EXTERNAL-IP   PORT(S)   AGE\nweb    ClusterIP   10.96.0.7    <none>        80/TCP    1d\n",
+        Kind::KubeTable,
+    );
+    check(
+        "NAME   READY   STATUS    RESTARTS   AGE\na      1/1     Running   0          4d\nb      1/1     Running   0          4d\n",
+        Kind::KubeTable,
+    );
     check("xdp:\n\ntc:\n\nflow_dissector:\n\n", Kind::Programs);
     check(
         "[{\"dst\":\"10.0.0.2\",\"dev\":\"eth0\",\"lladdr\":\"02:00:00:00:00:01\",\"state\":[\"STALE\"]}]",
@@ -296,7 +320,7 @@ fn other_text_is_no_capture() {
         "-A -t 8 -u SEEN_REPLY -s 127.0.0.1 -d 127.0.0.1 -p tcp\n",
         "<html><body>1: one</body></html>\n",
         "1: first point\n2: second point\n3: from here on\n",
-        "NAME   READY   STATUS    RESTARTS   AGE   IP\nweb    1/1     Running   0          1d    10.0.0.1\n",
+        "NAME   READY   UP-TO-DATE   AVAILABLE   AGE\nweb    1/1     1            1           1d\n",
         "fn main() {\n    println!(\"table ip nat\");\n}\n",
         "table of contents {\n}\n",
     ] {

@@ -6,7 +6,7 @@ use super::lines::prompt;
 use std::net::IpAddr;
 
 /// Kinds that text can have, in the order in which a tie is settled.
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind::IptablesSave,
     Kind::IptablesListing,
     Kind::Ipset,
@@ -21,6 +21,7 @@ const KINDS: [Kind; 14] = [
     Kind::Sysctl,
     Kind::Conntrack,
     Kind::Programs,
+    Kind::KubeTable,
 ];
 
 /// What the lines so far opened.
@@ -36,6 +37,8 @@ enum Inside {
     Table(u32),
     /// Below a device's first line.
     Device,
+    /// Below the header of a table of `kubectl get`.
+    Rows,
 }
 
 /// Counts the votes of the lines.
@@ -125,6 +128,7 @@ impl Classifier {
         match self.inside {
             Inside::Members => return Vote::For(Kind::Ipset, 1),
             Inside::Chain => return Vote::For(Kind::IptablesListing, 1),
+            Inside::Rows => return Vote::For(Kind::KubeTable, 1),
             Inside::Device if indented => return device_detail(text),
             Inside::Device => self.inside = Inside::Nothing,
             _ => {}
@@ -145,6 +149,10 @@ impl Classifier {
 
     /// Lines after which others are to be read otherwise.
     fn opens(&mut self, text: &str) -> Option<Vote> {
+        if crate::kube::is_header(text) {
+            self.inside = Inside::Rows;
+            return Some(Vote::For(Kind::KubeTable, 2));
+        }
         if let Some(rest) = text.strip_prefix("Chain ")
             && (rest.contains(" (policy ") || rest.ends_with(" references)"))
         {

@@ -73,8 +73,11 @@ fn object_len(text: &str) -> Option<usize> {
 
 fn by_keys(m: &Map<String, Value>) -> Kind {
     let has = |k: &str| m.contains_key(k);
+    let kube = m.get("kind").and_then(Value::as_str);
     if m.get("nftables").is_some_and(Value::is_array) {
         Kind::Nft
+    } else if has("apiVersion") && kube.is_some_and(of_kubernetes) {
+        Kind::Kube
     } else if has("ifname") && (has("ifindex") || has("operstate")) {
         Kind::Link
     } else if m.get("priority").is_some_and(Value::is_number)
@@ -105,12 +108,24 @@ fn by_keys(m: &Map<String, Value>) -> Kind {
     }
 }
 
+/// Kinds of objects that say something about packets.
+fn of_kubernetes(kind: &str) -> bool {
+    let one = kind.strip_suffix("List").unwrap_or(kind);
+    matches!(
+        one,
+        "" | "Service" | "EndpointSlice" | "Endpoints" | "Pod" | "Node"
+    )
+}
+
 /// The same for an object that does not end in the part looked at (a large `nft -j`, a file cut off).
 fn by_text(text: &str) -> Kind {
     let has = |k: &str| text.contains(&format!("\"{k}\""));
     let first = text.split('"').nth(1).unwrap_or_default();
     match first {
         "nftables" => Kind::Nft,
+        "apiVersion" | "kind" if has("apiVersion") && (has("kind") || has("metadata")) => {
+            Kind::Kube
+        }
         "ifindex" | "ifname" | "link" if has("ifname") && (has("ifindex") || has("operstate")) => {
             Kind::Link
         }

@@ -39,6 +39,10 @@ pub enum Kind {
     Nft,
     /// `bpftool net`.
     Programs,
+    /// Objects of Kubernetes as JSON.
+    Kube,
+    /// Tables of `kubectl get`.
+    KubeTable,
     /// Nothing but blank lines.
     Empty,
     /// Not text.

@@ -7,12 +7,14 @@
 
 mod iproute;
 mod iptables;
+mod kube;
 mod nft;
 mod nft_json;
 mod others;
 
 pub use iproute::{link, neigh, nexthop, route, route_n, rule};
 pub use iptables::{listing, save};
+pub use kube::{kube, kube_table};
 pub use nft::nft;
 pub use nft_json::nft_json;
 pub use others::{conntrack, ipset, ipvs, programs, recognise, sysctl};
@@ -29,6 +31,8 @@ pub const ALL: &[Check] = &[
     ("iptables_listing", listing),
     ("iptables_save", save),
     ("ipvs", ipvs),
+    ("kube", kube),
+    ("kube_table", kube_table),
     ("link", link),
     ("neigh", neigh),
     ("nexthop", nexthop),

@@ -1,0 +1,8 @@
+//! Objects of Kubernetes as JSON.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nfwhy_fuzz::{checks, text};
+
+fuzz_target!(|bytes: &[u8]| checks::kube(&text(bytes)));
