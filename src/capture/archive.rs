@@ -1,130 +1,206 @@
-//! Archives of a capture: tar, plain or through gzip.
+//! Archives: tar, plain or through gzip or xz. Nothing is written to a disk.
 
+use super::limits::{Limits, human};
+use super::xz::Xz;
 use flate2::read::MultiGzDecoder;
 use std::io::{self, Read};
-use tar::Archive;
+use tar::{Archive, EntryType, Header, PaxExtensions};
 
-/// What an archive may unpack to; a node with 10,000 Services takes 60 MB.
-const LIMIT: u64 = 2 << 30;
-
-/// The files of the archive's topmost folder that has any.
-#[derive(Debug, Default)]
-pub(super) struct Unpacked {
-    /// Name within their folder, and content.
-    pub files: Vec<(String, Vec<u8>)>,
-    /// Other folders with files, where there is more than one: nodes of their own.
-    pub folders: Vec<String>,
+/// How bytes are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// `.tar`.
+    Tar,
+    /// `.tar.gz`, or one file through gzip.
+    Gzip,
+    /// `.tar.xz`, or one file through xz.
+    Xz,
+    /// A packing that is known and not read.
+    Foreign(&'static str),
 }
 
-/// Unpacks in memory; `None` where the bytes are no archive.
-pub(super) fn unpack(bytes: &[u8]) -> io::Result<Option<Unpacked>> {
+/// How the bytes are packed; `None` where they are not.
+pub(super) fn packing(bytes: &[u8]) -> Option<Packing> {
+    const FOREIGN: &[(&[u8], &str)] = &[
+        (b"BZh", "bzip2"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"PK\x03\x04", "zip"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"Rar!\x1a\x07", "rar"),
+    ];
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        return files(MultiGzDecoder::new(bytes)).map(Some);
+        return Some(Packing::Gzip);
     }
-    // "ustar" of POSIX and of GNU.
-    if bytes.get(257..262) == Some(b"ustar") {
-        return files(bytes).map(Some);
+    if bytes.starts_with(b"\xfd7zXZ\0") {
+        return Some(Packing::Xz);
     }
-    Ok(None)
+    if is_tar(bytes) {
+        return Some(Packing::Tar);
+    }
+    let (_, name) = FOREIGN.iter().find(|(magic, _)| bytes.starts_with(magic))?;
+    Some(Packing::Foreign(name))
 }
 
-fn files(packed: impl Read) -> io::Result<Unpacked> {
-    let mut archive = Archive::new(packed.take(LIMIT));
-    let mut all: Vec<(Vec<String>, String, Vec<u8>)> = Vec::new();
-    for entry in archive.entries()? {
+/// "ustar" of POSIX and of GNU.
+fn is_tar(bytes: &[u8]) -> bool {
+    bytes.get(257..262) == Some(b"ustar")
+}
+
+/// What an archive holds at a path.
+pub(super) enum Entry<'a> {
+    /// A file's bytes, to be read or left; their number by the archive's word.
+    File(&'a mut dyn Read, u64),
+    /// A symbolic link to this.
+    Link(&'a str),
+}
+
+/// Calls `visit` with each file and link of the archive: the folders of its path, then its name. A single packed file has no path.
+pub(super) fn entries(
+    bytes: &[u8],
+    packing: Packing,
+    limits: &Limits,
+    visit: &mut dyn FnMut(&[String], Entry<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    match packing {
+        Packing::Tar => tar(bytes, limits, visit),
+        Packing::Gzip => packed(MultiGzDecoder::new(bytes), limits, visit),
+        Packing::Xz => packed(Xz::new(bytes, limits.dictionary), limits, visit),
+        Packing::Foreign(name) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("it is packed by {name}, which is not read; unpack it and give the folder"),
+        )),
+    }
+}
+
+fn packed(
+    unpacked: impl Read,
+    limits: &Limits,
+    visit: &mut dyn FnMut(&[String], Entry<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut unpacked = Bounded {
+        inner: unpacked,
+        left: limits.unpacked,
+        limit: limits.unpacked,
+    };
+    let mut head = Vec::new();
+    (&mut unpacked).take(512).read_to_end(&mut head)?;
+    if is_tar(&head) {
+        return tar(head.as_slice().chain(unpacked), limits, visit);
+    }
+    visit(&[], Entry::File(&mut head.as_slice().chain(unpacked), 0))
+}
+
+fn tar(
+    bytes: impl Read,
+    limits: &Limits,
+    visit: &mut dyn FnMut(&[String], Entry<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut archive = Archive::new(bytes);
+    let mut number = 0;
+    // What a record before the entry says of it.
+    let (mut name, mut link): (Option<Vec<u8>>, Option<Vec<u8>>) = (None, None);
+    // Raw, since the crate reads records of names whole, however long.
+    for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
-        if !entry.header().entry_type().is_file() {
-            continue;
+        number += 1;
+        if number > limits.entries {
+            return Err(io::Error::other(format!(
+                "it holds more than {} files and folders",
+                limits.entries
+            )));
         }
-        let path = entry.path()?;
-        let mut parts: Vec<String> = path
-            .iter()
-            .map(|p| p.to_string_lossy().into_owned())
-            .filter(|p| p != "." && p != "/")
-            .collect();
-        let Some(name) = parts.pop() else { continue };
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        all.push((parts, name, content));
-    }
-    let depth = all.iter().map(|(folders, _, _)| folders.len()).min();
-    let mut top: Vec<Vec<String>> = Vec::new();
-    for (folders, _, _) in &all {
-        if Some(folders.len()) == depth && !top.contains(folders) {
-            top.push(folders.clone());
+        let kind = entry.header().entry_type();
+        let size = entry.size();
+        let mut record = || {
+            if size > limits.path {
+                return Err(io::Error::other(format!(
+                    "a name in it takes {}",
+                    human(size)
+                )));
+            }
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        match kind {
+            EntryType::GNULongName => name = Some(unterminated(record()?)),
+            EntryType::GNULongLink => link = Some(unterminated(record()?)),
+            EntryType::XHeader => {
+                let record = record()?;
+                for extension in PaxExtensions::new(&record) {
+                    let extension = extension?;
+                    match extension.key_bytes() {
+                        b"path" => name = Some(extension.value_bytes().to_vec()),
+                        b"linkpath" => link = Some(extension.value_bytes().to_vec()),
+                        _ => {}
+                    }
+                }
+            }
+            EntryType::XGlobalHeader => {}
+            _ => {
+                let (name, link) = (name.take(), link.take());
+                let own = || entry.header().path_bytes().into_owned();
+                let Some(path) = path(&name.unwrap_or_else(own)) else {
+                    continue;
+                };
+                if kind.is_file() {
+                    visit(&path, Entry::File(&mut entry, size))?;
+                } else if kind.is_symlink() {
+                    let link = link.or_else(|| link_of(entry.header()));
+                    let link = String::from_utf8_lossy(&link.unwrap_or_default()).into_owned();
+                    visit(&path, Entry::Link(&link))?;
+                }
+            }
         }
     }
-    let mut out = Unpacked::default();
-    if let [one] = top.as_slice() {
-        let own = |(folders, _, _): &(Vec<String>, String, Vec<u8>)| folders == one;
-        out.files = all
-            .into_iter()
-            .filter(own)
-            .map(|(_, name, content)| (name, content))
-            .collect();
-        out.files.sort_by(|a, b| a.0.cmp(&b.0));
-    } else {
-        out.folders = top.iter().map(|f| f.join("/")).collect();
+    Ok(())
+}
+
+fn link_of(header: &Header) -> Option<Vec<u8>> {
+    header.link_name_bytes().map(std::borrow::Cow::into_owned)
+}
+
+/// GNU's records of names end in a NUL.
+fn unterminated(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    bytes.truncate(end);
+    bytes
+}
+
+/// The parts of a path; nothing for one that leads out of the archive. It would lead nowhere, but it names nothing in it either.
+fn path(bytes: &[u8]) -> Option<Vec<String>> {
+    let text = String::from_utf8_lossy(bytes);
+    let parts: Vec<String> = text
+        .split('/')
+        .filter(|p| !p.is_empty() && *p != ".")
+        .map(shown)
+        .collect();
+    (!parts.is_empty() && !parts.iter().any(|p| p == "..")).then_some(parts)
+}
+
+/// A name without characters that would break a message's lines.
+pub(super) fn shown(name: &str) -> String {
+    name.replace(char::is_control, "\u{fffd}")
+}
+
+/// A reader that fails, and does not merely end, at its limit.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+    limit: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(out)?;
+        self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
+            io::Error::other(format!("it unpacks to more than {}", human(self.limit)))
+        })?;
+        Ok(n)
     }
-    Ok(out)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
-    fn tar(files: &[(&str, &str)]) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, text) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(text.len() as u64);
-            header.set_mode(0o644);
-            header.set_cksum();
-            builder
-                .append_data(&mut header, name, text.as_bytes())
-                .expect("memory");
-        }
-        builder.into_inner().expect("memory")
-    }
-
-    fn gz(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        io::Write::write_all(&mut encoder, bytes).expect("memory");
-        encoder.finish().expect("memory")
-    }
-
-    #[test]
-    fn the_topmost_folder_with_files_is_the_node() {
-        let plain = tar(&[
-            ("./node/a", "1"),
-            ("./node/b", "2"),
-            ("./node/netns/c", "3"),
-        ]);
-        for bytes in [plain.clone(), gz(&plain)] {
-            let u = unpack(&bytes).expect("an archive").expect("an archive");
-            let files: Vec<(&str, &[u8])> =
-                u.files.iter().map(|(n, c)| (n.as_str(), &c[..])).collect();
-            assert_eq!(files, [("a", &b"1"[..]), ("b", &b"2"[..])]);
-            assert!(u.folders.is_empty());
-        }
-    }
-
-    #[test]
-    fn several_folders_are_several_nodes() {
-        let u = unpack(&tar(&[("n1/a", "1"), ("n2/a", "2")]))
-            .expect("an archive")
-            .expect("an archive");
-        assert!(u.files.is_empty());
-        assert_eq!(u.folders, ["n1", "n2"]);
-    }
-
-    #[test]
-    fn text_is_no_archive_and_a_damaged_archive_is_an_error() {
-        assert!(unpack(b"*nat\nCOMMIT\n").expect("text").is_none());
-        let mut bytes = gz(&tar(&[("n1/a", "1")]));
-        bytes.truncate(bytes.len() / 2);
-        assert!(unpack(&bytes).is_err());
-    }
-}
+#[path = "archive_tests.rs"]
+mod tests;

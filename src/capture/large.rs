@@ -1,6 +1,7 @@
 //! Reading large files: a rule set of 30 MB is 7,000 pages of memory, and asking the kernel for them one by one takes longer than
 //! copying the file into them.
 
+use super::limits::human;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -8,13 +9,17 @@ use std::path::Path;
 /// What a huge page holds on `x86_64` and, with 4 KiB pages, on arm64.
 const HUGE: usize = 2 << 20;
 
-/// Reads a whole file.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+/// Reads a whole file of up to `limit` bytes; a larger one is an error, also one that grows while it is read.
+pub(super) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
     // A hint only: files below /proc say 0.
     let size = file
         .metadata()
         .map_or(0, |m| usize::try_from(m.len()).unwrap_or(0));
+    let too_large = || io::Error::other(format!("larger than {}", human(limit)));
+    if size as u64 > limit {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(size)
@@ -22,7 +27,10 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if size >= 2 * HUGE {
         in_huge_pages(&mut bytes);
     }
-    file.read_to_end(&mut bytes)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large());
+    }
     Ok(bytes)
 }
 
@@ -60,12 +68,21 @@ mod tests {
             let content: Vec<u8> = (0..=250u8).cycle().take(len).collect();
             let path = std::env::temp_dir().join(format!("nfwhy-{}-{len}", std::process::id()));
             std::fs::write(&path, &content).expect("a writable temporary folder");
-            let got = read(&path).expect("the file just written");
+            let got = read(&path, u64::MAX).expect("the file just written");
             std::fs::remove_file(&path).expect("it is there");
             assert!(got == content, "{len} bytes");
         }
         // A file whose length is not known beforehand.
-        let status = read(Path::new("/proc/self/status")).expect("procfs");
+        let status = read(Path::new("/proc/self/status"), 1 << 20).expect("procfs");
         assert!(status.starts_with(b"Name:"));
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_an_error_whatever_length_it_claims() {
+        // procfs says 0; /dev/zero says 0 and has no end.
+        for path in ["/proc/self/status", "/dev/zero"] {
+            let e = read(Path::new(path), 100).expect_err("larger");
+            assert_eq!(e.to_string(), "larger than 100 bytes");
+        }
     }
 }

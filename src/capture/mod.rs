@@ -1,23 +1,29 @@
 //! Bytes in, from files, archives and the kernel, and captures out: the only module that does so.
 
 mod archive;
+mod bundle;
 mod large;
+mod limits;
 #[cfg(target_os = "linux")]
 pub mod live;
 pub mod manifest;
 #[cfg(target_os = "linux")]
 pub mod netns;
+mod read;
 pub mod redact;
 mod transcript;
 pub mod write;
+mod xz;
 
 use manifest::Manifest;
 use nfwhy_parsers::recognise::{Kind, recognise};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+
+/// How standard input is called.
+pub const STDIN: &str = "standard input";
 
 /// Why a snapshot could not be read at all.
 #[derive(Debug, Error)]
@@ -46,6 +52,43 @@ pub enum CaptureError {
         /// The files looked at, and what they seem to be.
         files: String,
     },
+    /// Captures of more than one node.
+    #[error("{path} holds the captures of {} folders, each a node of its own; {}", .folders.len(), node_hint(.path, .folders))]
+    SeveralNodes {
+        /// The path as given.
+        path: PathBuf,
+        /// The nodes' folders within it.
+        folders: Vec<String>,
+    },
+    /// A bundle without what was asked for.
+    #[error("{path} holds {what}")]
+    NotInBundle {
+        /// The path as given.
+        path: PathBuf,
+        /// What it holds.
+        what: String,
+    },
+}
+
+fn node_hint(path: &Path, folders: &[String]) -> String {
+    const NAMED: usize = 30;
+    let stream = path == Path::new(STDIN);
+    let mut text = String::from(if stream {
+        "put it into a file and give one of them as -s FILE/FOLDER:"
+    } else {
+        "give one of them:"
+    });
+    for f in folders.iter().take(NAMED) {
+        text += &if stream {
+            format!("\n  {f}")
+        } else {
+            format!("\n  -s {}", path.join(f).display())
+        };
+    }
+    if folders.len() > NAMED {
+        text += &format!("\n  and {} more", folders.len() - NAMED);
+    }
+    text
 }
 
 fn subfolders_hint(subfolders: &[String]) -> String {
@@ -95,6 +138,8 @@ pub struct Partial {
     /// How.
     pub why: String,
 }
+/// Why a text is left out.
+const UNKNOWN: &str = "not output of a command that nfwhy knows; it was not used";
 
 /// A node's captured state.
 #[derive(Clone, Debug, Default)]
@@ -147,79 +192,6 @@ impl Snapshot {
         }
     }
 
-    /// Reads a folder's own files (its subfolders are other nodes), an archive of such a folder, or a single file.
-    pub fn read(path: &Path) -> Result<Self, CaptureError> {
-        let unreadable = |source| CaptureError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
-        let mut snapshot = Self::default();
-        let mut subfolders = Vec::new();
-        if fs::metadata(path).map_err(unreadable)?.is_dir() {
-            let mut entries = Vec::new();
-            for entry in fs::read_dir(path).map_err(unreadable)? {
-                entries.push(entry.map_err(unreadable)?.path());
-            }
-            entries.sort();
-            for p in entries {
-                let name = file_name(&p);
-                if p.is_dir() {
-                    subfolders.push(name);
-                } else {
-                    snapshot.add_path(&p, name);
-                }
-            }
-        } else {
-            let bytes = large::read(path).map_err(unreadable)?;
-            match archive::unpack(&bytes).map_err(unreadable)? {
-                Some(unpacked) => {
-                    subfolders = unpacked.folders;
-                    for (name, bytes) in unpacked.files {
-                        if !is_beside_the_capture(&name) {
-                            snapshot.add(name, bytes);
-                        }
-                    }
-                }
-                None => snapshot.add(file_name(path), bytes),
-            }
-        }
-        snapshot.settle();
-        if snapshot.files.is_empty() {
-            if snapshot.skipped.is_empty() {
-                return Err(CaptureError::Empty {
-                    path: path.to_owned(),
-                    subfolders,
-                });
-            }
-            let files = snapshot
-                .skipped
-                .iter()
-                .map(|(n, why)| format!("{n}: {why}"))
-                .collect::<Vec<_>>()
-                .join("; ");
-            return Err(CaptureError::NothingRecognised {
-                path: path.to_owned(),
-                files,
-            });
-        }
-        Ok(snapshot)
-    }
-
-    fn add_path(&mut self, path: &Path, name: String) {
-        if is_beside_the_capture(&name) {
-            return;
-        }
-        // A pipe would wait for a writer for ever, a device may have no end.
-        if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
-            self.skipped.push((name, "not a regular file".into()));
-            return;
-        }
-        match large::read(path) {
-            Ok(bytes) => self.add(name, bytes),
-            Err(e) => self.skipped.push((name, format!("cannot be read: {e}"))),
-        }
-    }
-
     /// Files that a manifest names and that are empty: known to be so.
     fn settle(&mut self) {
         let Some(at) = self
@@ -238,15 +210,10 @@ impl Snapshot {
             let Some(kind) = manifest::kind(&file.name) else {
                 continue;
             };
-            let empty = |(name, _): &(String, String)| *name == file.name;
-            if let Some(i) = self.skipped.iter().position(empty) {
-                self.skipped.remove(i);
-                self.files.push(SourceFile {
-                    name: file.name.clone(),
-                    kind,
-                    text: String::new(),
-                    lossy: false,
-                });
+            let empty = |f: &&mut SourceFile| f.name == file.name && f.kind == Kind::Empty;
+            if let Some(f) = self.files.iter_mut().find(empty) {
+                f.kind = kind;
+                f.text.clear();
             }
         }
         self.files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -278,10 +245,7 @@ impl Snapshot {
                 return;
             }
             Kind::Unknown => {
-                self.skipped.push((
-                    name,
-                    "not output of a command that nfwhy knows; it was not used".into(),
-                ));
+                self.skipped.push((name, UNKNOWN.into()));
                 return;
             }
             _ => {}
@@ -297,13 +261,6 @@ impl Snapshot {
             lossy,
         });
     }
-}
-
-fn file_name(p: &Path) -> String {
-    p.file_name().map_or_else(
-        || p.display().to_string(),
-        |n| n.to_string_lossy().into_owned(),
-    )
 }
 
 /// Notes, expectations and reviewed answers lie beside captures and are none.

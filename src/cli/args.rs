@@ -21,6 +21,11 @@ Examples:
     nfwhy trace -s node/ --detail  10.10.6.91 172.19.100.2:80
   In a script (exit status 1 when it is not so):
     nfwhy trace -s node/ --expect 'src=10.10.6.91,verdict=forwarded' 10.10.6.91 172.19.100.2:80
+  A sosreport as it came, and a network namespace in it:
+    nfwhy trace -s sosreport-node1.tar.xz 10.10.6.91 172.19.100.2:80
+    nfwhy trace -s sosreport-node1.tar.xz --netns cni-1 --from-node 10.96.0.10:53/udp
+  What a command on the node prints, or an archive of it:
+    ssh node1 'cd /tmp/node && tar cz .' | nfwhy trace -s - 10.10.6.91 172.19.100.2:80
   Many packets, one JSON object per line:
     nfwhy trace -s node/ --packets packets.jsonl --format json";
 
@@ -28,6 +33,8 @@ const NOTES: &str = "\
 A snapshot is what nfwhy capture wrote, or a folder with what these print, one file each, under any names:
   iptables-save, ip6tables-save, ipset save, ipvsadm -ln, ip -d addr, ip route show table all,
   ip -6 route show table all, ip rule, ip -6 rule, ip neigh, sysctl -a, conntrack -L
+Or a sosreport, a bundle of calicoctl node diags, a node's logs as Rancher or EKS collect them, any
+.tar, .tar.gz or .tar.xz with such files in it. Of several nodes choose one: -s LOGS.tar.gz/FOLDER.
 What is missing is named in the answer where it matters.
 
 Exit status: 0 answered, 1 an expectation failed, 2 bad arguments or unreadable input.";
@@ -94,7 +101,7 @@ pub(crate) struct CaptureArgs {
     pub(crate) redact: bool,
 
     /// Take this capture instead of the node's own state
-    #[arg(short, long, value_name = "PATH", conflicts_with_all = ["netns", "pid"])]
+    #[arg(short, long, value_name = "PATH", conflicts_with = "pid")]
     pub(crate) snapshot: Option<PathBuf>,
 
     #[command(flatten)]
@@ -111,7 +118,7 @@ pub(crate) struct NetnsArgs {
 /// Which network namespace is looked at, where it is not the caller's own.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Place {
-    /// Look at this network namespace: a name in /run/netns, or a path
+    /// Look at this network namespace: a name in /run/netns, or a path; with --snapshot a name in the bundle
     #[arg(long, value_name = "NAME|PATH", conflicts_with = "pid")]
     pub(crate) netns: Option<String>,
 
@@ -154,8 +161,9 @@ pub(crate) enum Format {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TraceArgs {
-    /// The node's captured state: a folder, an archive of one, or one file [default: the node itself]
-    #[arg(short, long, value_name = "PATH", conflicts_with_all = ["netns", "pid"])]
+    /// The node's captured state: a folder, an archive, a sosreport or other bundle, a place in it, one file, or - for standard
+    /// input [default: the node itself]
+    #[arg(short, long, value_name = "PATH", conflicts_with = "pid")]
     pub(crate) snapshot: Option<PathBuf>,
 
     #[command(flatten)]

@@ -23,7 +23,8 @@ pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
         ..Manifest::default()
     };
     let mut snapshot = if let Some(path) = &args.snapshot {
-        Snapshot::read(path)?
+        manifest.netns.clone_from(&args.place.netns);
+        super::snapshot(path, &args.place)?
     } else {
         args.place.enter()?;
         let [system, release, machine] = ["ostype", "osrelease", "arch"].map(kernel);

@@ -9,9 +9,12 @@ mod netns;
 mod packet;
 mod trace;
 
-use args::{Args, Command};
+use crate::capture::Snapshot;
+use anyhow::bail;
+use args::{Args, Command, Place};
 use clap::Parser;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use packet::{PacketError, PacketSpec};
@@ -37,6 +40,21 @@ impl From<Status> for ExitCode {
     }
 }
 
+/// The captured state at a path, or from standard input.
+fn snapshot(path: &Path, place: &Place) -> anyhow::Result<Snapshot> {
+    let netns = place.netns.as_deref();
+    if path != Path::new("-") {
+        return Ok(Snapshot::read_of(path, netns)?);
+    }
+    let input = io::stdin().lock();
+    if input.is_terminal() {
+        bail!(
+            "-s - reads standard input, which is the terminal: pipe something into it, or give < FILE"
+        );
+    }
+    Ok(Snapshot::read_stream(input, netns)?)
+}
+
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     // Exits with 2 on bad arguments, 0 on --help.
@@ -57,8 +75,10 @@ pub fn main() -> ExitCode {
             {
                 return ExitCode::SUCCESS;
             }
-            let text = crate::render::escape(&format!("{e:#}"));
-            let _ = writeln!(anstream::stderr(), "error: {text}");
+            // Some messages have several lines.
+            let text = format!("{e:#}");
+            let lines: Vec<String> = text.split('\n').map(crate::render::escape).collect();
+            let _ = writeln!(anstream::stderr(), "error: {}", lines.join("\n"));
             Status::BadInput.into()
         }
     }

@@ -19,7 +19,12 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     let expect = args.expect.as_deref().map(Expectation::parse).transpose()?;
     let one = one_packet(args)?;
     let snapshot = match &args.snapshot {
-        Some(path) => Snapshot::read(path)?,
+        Some(path) if path == Path::new("-") && args.packets.as_deref() == Some(path) => {
+            bail!(
+                "the snapshot and the packets cannot both be standard input: put one of them into a file"
+            )
+        }
+        Some(path) => super::snapshot(path, &args.place)?,
         None => read_live(args, one.as_ref())?,
     };
     let mut node = Node::new(&snapshot);
