@@ -8,6 +8,8 @@
 
 #[allow(dead_code, reason = "nodes are judged elsewhere")]
 mod lab;
+#[path = "live_answers/redacted.rs"]
+mod redacted;
 
 use lab::netns::Netns;
 use lab::packets::Packets;
@@ -17,16 +19,11 @@ use lab::spec::Spec;
 use lab::{judge, netns, run, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy::capture::manifest::Manifest;
-use nfwhy::capture::redact::{Report, redact};
 use nfwhy::capture::{Snapshot, write};
 use nfwhy::node::Node;
-use nfwhy::sim::simulate;
-use nfwhy::trace::{Outcome, Packet};
-use std::collections::BTreeSet;
+use nfwhy::trace::Outcome;
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why the test cannot run here.
 fn obstacle() -> Option<String> {
@@ -40,10 +37,6 @@ fn obstacle() -> Option<String> {
         Some(format!("{missing} is not installed"))
     })
 }
-
-/// Nodes that were redacted, and nodes that held what cannot be (addresses within numbers of u32, bpf and the like).
-static REDACTED: AtomicU64 = AtomicU64::new(0);
-static LEFT: AtomicU64 = AtomicU64::new(0);
 
 /// An end of a packet, without places in files.
 fn end(node: &Node<'_>, o: &Outcome) -> String {
@@ -118,87 +111,6 @@ fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
     (probes.len(), bad)
 }
 
-/// What becomes of a packet, without what redaction replaces.
-fn fate(node: &Node<'_>, packet: &Packet) -> Vec<String> {
-    let fate = |o: &Outcome| {
-        let hits: Vec<String> = o
-            .hits()
-            .map(|h| format!("{}/{}/{}", h.table, h.chain.0, h.rule))
-            .collect();
-        let (verdict, kept) = (o.verdict.name(), o.client_ip_kept);
-        format!("{verdict} {:?} {kept:?} {}", o.probability, hits.join(" "))
-    };
-    simulate(node, packet).map_or_else(|_| Vec::new(), |t| t.outcomes.iter().map(fate).collect())
-}
-
-/// A frame's address as redaction writes it.
-fn mac(report: &Report, mac: [u8; 6]) -> [u8; 6] {
-    let text: Vec<String> = mac.iter().map(|b| format!("{b:02x}")).collect();
-    let mut out = [0; 6];
-    for (o, b) in out.iter_mut().zip(report.mac(&text.join(":")).split(':')) {
-        *o = u8::from_str_radix(b, 16).expect("a byte");
-    }
-    out
-}
-
-/// Addresses of a text as words, but for those that everybody has.
-fn addresses(text: &str) -> BTreeSet<IpAddr> {
-    let tells = |ip: &IpAddr| match ip {
-        IpAddr::V4(a) => {
-            let o = a.octets();
-            !(matches!(o[0], 0 | 127 | 224..) || a.is_link_local() || o[3] == 0 && o[2] == 0)
-        }
-        IpAddr::V6(a) => {
-            let s = a.segments();
-            s[0] & 0xff00 == 0xfd00 && s[1..].iter().any(|s| *s != 0)
-        }
-    };
-    text.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')))
-        .filter_map(|w| w.trim_matches(':').parse().ok())
-        .filter(tells)
-        .collect()
-}
-
-/// What is wrong with the node once redacted; `None` where something of it cannot be rewritten, which is then said.
-fn redacted(seed: u64, live: &Snapshot, probes: &[Probe]) -> Option<Vec<String>> {
-    let mut files: Vec<_> = live
-        .files
-        .iter()
-        .map(|f| (f.name.clone(), f.kind, f.text.clone()))
-        .collect();
-    let report = redact(&mut files).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-    if !report.left.is_empty() {
-        return None;
-    }
-    let mut other = live.clone();
-    for (f, (_, _, text)) in other.files.iter_mut().zip(files) {
-        f.text = text;
-    }
-    let mut bad = Vec::new();
-    for (a, b) in live.files.iter().zip(&other.files) {
-        let (a, b) = (addresses(&a.text), addresses(&b.text));
-        for left in a.intersection(&b) {
-            bad.push(format!("seed {seed}, redacted: {left} is left in it"));
-        }
-    }
-    let (before, after) = (Node::new(live), Node::new(&other));
-    for p in probes {
-        let packet = judge::packet(&before, p, None);
-        // Devices have the same numbers.
-        let mapped = Packet {
-            src: packet.src.map(|a| report.address(a)),
-            dst: report.address(packet.dst),
-            mac: packet.mac.map(|m| mac(&report, m)),
-            ..packet.clone()
-        };
-        let (a, b) = (fate(&before, &packet), fate(&after, &mapped));
-        if a != b {
-            bad.push(format!("seed {seed}, redacted: {p:?}\n  {a:?}\n  {b:?}"));
-        }
-    }
-    Some(bad)
-}
-
 /// Reads the namespace of the thread twice, and asks both.
 fn side_by_side(seed: u64, spec: &Spec, probes: &[Probe]) -> Vec<String> {
     let mut by_commands = Snapshot::default();
@@ -242,15 +154,7 @@ fn side_by_side(seed: u64, spec: &Spec, probes: &[Probe]) -> Vec<String> {
             std::fs::remove_file(&path).expect("it is there");
         }
     }
-    match redacted(seed, &live, probes) {
-        Some(wrong) => {
-            REDACTED.fetch_add(1, Ordering::Relaxed);
-            bad.extend(wrong);
-        }
-        None => {
-            LEFT.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    bad.extend(redacted::wrong(seed, &live, probes));
     if !bad.is_empty() {
         for (name, snapshot) in [("commands", &by_commands), ("live", &live)] {
             let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/live-cases");
@@ -293,9 +197,7 @@ fn a_node_read_live_answers_as_its_capture_by_commands() {
         "{done} nodes, {packets} packets, {} differ",
         bad.len()
     ));
-    say(&format!(
-        "{REDACTED:?} nodes redacted, {LEFT:?} hold what cannot be"
-    ));
+    say(&redacted::tally());
     assert_eq!(done, nodes, "all nodes were compared");
     assert!(bad.is_empty(), "{} answers differ", bad.len());
 }
