@@ -3,7 +3,7 @@
 use super::Status;
 use super::args::CaptureArgs;
 use crate::capture::live::Reading;
-use crate::capture::manifest::{Manifest, utc};
+use crate::capture::manifest::{self, Manifest, utc};
 use crate::capture::{Snapshot, SourceFile, redact, write};
 use crate::render::escape;
 use anyhow::Context;
@@ -89,9 +89,21 @@ fn redacted(snapshot: &mut Snapshot) -> anyhow::Result<Vec<String>> {
         .iter_mut()
         .map(|f| (f.name.clone(), f.kind, std::mem::take(&mut f.text)))
         .collect();
+    // The manifest names tables and rules as well.
+    let unread = snapshot.unread.iter_mut();
+    let said = unread.flat_map(|u| [&mut u.what, &mut u.why, &mut u.command]);
+    let mut said: Vec<&mut String> = said.chain(&mut snapshot.remarks).collect();
+    for text in &mut said {
+        files.push((
+            manifest::NAME.to_owned(),
+            Kind::Unknown,
+            std::mem::take(*text),
+        ));
+    }
     let report = redact::redact(&mut files).context("cannot redact")?;
-    for (file, (_, _, text)) in snapshot.files.iter_mut().zip(files) {
-        file.text = text;
+    let texts = snapshot.files.iter_mut().map(|f| &mut f.text).chain(said);
+    for (to, (_, _, text)) in texts.zip(files) {
+        *to = text;
     }
     Ok(report.left)
 }
