@@ -52,6 +52,13 @@ Examples:
   And then, anywhere:
     nfwhy trace -s node.tar.gz 10.10.6.91 172.19.100.2:80";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  All codes, one line each:
+    nfwhy explain
+  One at length:
+    nfwhy explain client-ip-lost";
+
 const TEMPLATE: &str = "\
 {about-with-newline}
 {before-help}{usage-heading} {usage}
@@ -72,6 +79,9 @@ pub(crate) enum Command {
     /// Walk one packet through the node and say what becomes of it, and why
     #[command(before_help = EXAMPLES, after_help = NOTES, help_template = TEMPLATE, max_term_width = 100)]
     Trace(Box<TraceArgs>),
+    /// Say what a code of a finding means, at length, and how to see it on the node
+    #[command(before_help = EXPLAIN_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
+    Explain(ExplainArgs),
     /// Write down the state of this node, so that it can be traced elsewhere
     #[cfg(target_os = "linux")]
     #[command(before_help = CAPTURE_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
@@ -106,6 +116,13 @@ pub(crate) struct CaptureArgs {
 
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The code, as answers show it [default: list all]
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

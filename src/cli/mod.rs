@@ -4,6 +4,7 @@ mod args;
 #[cfg(target_os = "linux")]
 mod capture;
 mod expect;
+mod explain;
 #[cfg(target_os = "linux")]
 mod netns;
 mod packet;
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Command::Trace(a) => trace::run(&a),
+        Command::Explain(a) => explain::run(&a),
         #[cfg(target_os = "linux")]
         Command::Capture(a) => capture::run(&a),
         #[cfg(target_os = "linux")]

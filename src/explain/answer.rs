@@ -3,7 +3,7 @@
 use super::names::{self, full_rule};
 use super::reply::{Answer, answer};
 use super::story::{Called, story};
-use super::{Case, Cause, Finding, Rank, Severity, drops};
+use super::{Case, Cause, Code, Finding, Rank, drops};
 use crate::trace::{Effect, Hit, Trace, Verdict};
 use std::net::IpAddr;
 
@@ -59,8 +59,7 @@ fn lost_answer(case: &Case<'_, '_>, reply: &Trace, request: &[Called]) -> Option
     let its = story(case.node, o);
     let why = drops::failure(case.node, &reply.packet, o, &its)?;
     let mut f = Finding::new(
-        "answer-dropped",
-        Severity::Error,
+        Code::AnswerDropped,
         format!(
             "the packet arrives, but its answer does not come back: {}",
             why.title
@@ -106,8 +105,7 @@ fn not_undone(case: &Case<'_, '_>, reply: &Trace) -> Option<Finding> {
         return None;
     }
     let mut f = Finding::new(
-        "answer-not-translated",
-        Severity::Error,
+        Code::AnswerNotTranslated,
         format!(
             "the answer leaves with source {src}, not {}: the client does not know it and resets",
             case.trace.packet.dst
@@ -122,8 +120,7 @@ fn not_undone(case: &Case<'_, '_>, reply: &Trace) -> Option<Finding> {
 fn past_this_node(case: &Case<'_, '_>, from: &[IpAddr]) -> Finding {
     let from: Vec<String> = from.iter().map(ToString::to_string).collect();
     let mut f = Finding::new(
-        "answer-elsewhere",
-        Severity::Warning,
+        Code::AnswerElsewhere,
         format!(
             "{} would answer the client directly, not through this node: unless its node routes the answer back here, the client gets it from an address it did not ask ({})",
             names::list(&from, 3),

@@ -3,7 +3,7 @@
 use super::marks::{self, because_of_mark};
 use super::names::{self, comment, full_rule, service_in};
 use super::story::{Called, last_of, rule};
-use super::{Case, Finding, Rank, Severity, owners, path, policies};
+use super::{Case, Code, Finding, Rank, owners, path, policies};
 use crate::node::Node;
 use crate::trace::{Hit, Origin, Outcome, Packet, Reason, Verdict, View};
 use nfwhy_parsers::iptables::Target;
@@ -78,8 +78,7 @@ pub(super) fn failure(
         (Reason::Sent { .. } | Reason::Delivered, _) => None,
         (Reason::Rule(hit), Verdict::Queued) => {
             let mut f = Finding::new(
-                "queued",
-                Severity::Info,
+                Code::Queued,
                 format!(
                     "{} hands the packet to a program in user space, which decides",
                     full_rule(node, *hit)
@@ -93,7 +92,7 @@ pub(super) fn failure(
             let to = outcome.steps.last().map(|s| s.view);
             Some(policies::by_policy(node, packet, story, to, *table, *chain))
         }
-        (reason, _) => Some(path::failure(node, packet, outcome, story, reason)),
+        (reason, _) => path::failure(node, packet, outcome, story, reason),
     }
 }
 
@@ -130,8 +129,7 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
         let bits = mark.as_ref().map_or(0, |m| m.bits);
         let why = names::remark(node, by).map_or_else(String::new, |c| format!(" ({c})"));
         let mut f = Finding::new(
-            "marked-for-drop",
-            Severity::Error,
+            Code::MarkedForDrop,
             format!(
                 "{done} by {}{}, because {} marked it {bits:#x}{why}",
                 full_rule(node, hit),
@@ -176,18 +174,18 @@ fn plain_rule(
     let at = full_rule(node, hit);
     let (code, title) = match meaning(node, hit) {
         Meaning::NoEndpoints => (
-            "no-endpoints",
+            Code::NoEndpoints,
             format!("{done}: {service} has no endpoints ({at})"),
         ),
         Meaning::NoLocalEndpoints => (
-            "no-local-endpoints",
+            Code::NoLocalEndpoints,
             format!(
                 "{done}: {service} has no endpoint on this node and its {} is Local ({at})",
                 policy_name(node, packet, hit)
             ),
         ),
         Meaning::SourceRanges => (
-            "source-ranges",
+            Code::SourceRanges,
             match packet.src {
                 Some(src) => format!(
                     "{done}: {src} is not in the loadBalancerSourceRanges of {service} ({at})"
@@ -196,14 +194,14 @@ fn plain_rule(
             },
         ),
         Meaning::NoSuchPort => (
-            "unserved",
+            Code::Unserved,
             format!(
                 "{}: {done} by {at}",
                 super::unserved::no_such_port(node, packet)
             ),
         ),
         Meaning::NoService => (
-            "unserved",
+            Code::Unserved,
             format!(
                 "no Service has the address {}, which is of the Service network: {done} by {at}",
                 packet.dst
@@ -211,9 +209,9 @@ fn plain_rule(
         ),
         Meaning::Other => {
             let code = if done == "rejected" {
-                "rejected-by-rule"
+                Code::RejectedByRule
             } else {
-                "dropped-by-rule"
+                Code::DroppedByRule
             };
             let text = names::remark(node, hit).map_or_else(String::new, |t| format!(": {t}"));
             let of_nft = super::nft::policy(node, view, hit)
@@ -229,7 +227,7 @@ fn plain_rule(
             (code, title)
         }
     };
-    let mut f = Finding::new(code, Severity::Error, title);
+    let mut f = Finding::new(code, title);
     advise_for(node, &mut f, packet, hit);
     f
 }

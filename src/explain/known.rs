@@ -2,7 +2,7 @@
 
 use super::names::{self, endpoint};
 use super::path::{ipvs_service, service_name, setting};
-use super::{Case, Cause, Finding, Rank, Severity, owners, reply};
+use super::{Case, Cause, Code, Finding, Rank, owners, reply};
 use crate::node::{Node, Origin, TableKind};
 use crate::trace::{CtState, Hit, NatKind, Outcome, Port, StepKind, Verdict};
 use nfwhy_parsers::Family;
@@ -42,8 +42,7 @@ fn connection(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
     let packet = &case.trace.packet;
     let Some((ip, port)) = to else {
         let mut f = Finding::new(
-            "known-connection",
-            Severity::Info,
+            Code::KnownConnection,
             format!(
                 "the connection is known ({place}), so the nat rules are not asked; a new one may go another way"
             ),
@@ -54,8 +53,7 @@ fn connection(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
     let target = endpoint(ip, port.map_or(Port::None, Port::Known));
     if named_now(case.node, ip) {
         let mut f = Finding::new(
-            "known-connection",
-            Severity::Info,
+            Code::KnownConnection,
             format!(
                 "the connection is known ({place}): it stays with {target}, whatever the nat rules say of new ones"
             ),
@@ -64,8 +62,7 @@ fn connection(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
         return Some((Rank::Remark, f));
     }
     let mut f = Finding::new(
-        "stale-conntrack",
-        Severity::Error,
+        Code::StaleConntrack,
         format!(
             "sent to {target}, which no current rule names: a stale conntrack entry ({place}) rewrites {} before any filter rule sees it",
             packet.dst
@@ -153,8 +150,7 @@ fn ipvs_untracked(case: &Case<'_, '_>) -> Option<Finding> {
         ": iptables does not translate it any more"
     };
     let mut f = Finding::new(
-        "ipvs-untracked",
-        Severity::Warning,
+        Code::IpvsUntracked,
         format!(
             "IPVS takes {} out of conntrack (net.ipv4.vs.conntrack = 0){masked}",
             service_name(case.node, service)
@@ -219,8 +215,7 @@ fn two_backends(case: &Case<'_, '_>) -> Option<Finding> {
         format!("{table} {}", names::short_rule(case.node, hit))
     };
     let mut f = Finding::new(
-        "two-backends",
-        Severity::Warning,
+        Code::TwoBackends,
         format!(
             "kube-proxy's chains {} and both are hit: {} in iptables-legacy, {} in iptables-nft{}",
             if twice(case.node) {
@@ -292,8 +287,7 @@ fn depends(case: &Case<'_, '_>) -> Option<Finding> {
     }
     let what: Vec<String> = missing.iter().map(|m| m.what.clone()).collect();
     let mut f = Finding::new(
-        "unknown",
-        Severity::Warning,
+        Code::Unknown,
         format!(
             "the answer depends on what was not captured: {}",
             names::list(&what, 3)

@@ -1,6 +1,7 @@
 //! Findings: what happened, whose rule or setting it was, what to change.
 
 mod answer;
+pub mod catalogue;
 mod drops;
 mod known;
 pub mod marks;
@@ -21,6 +22,7 @@ mod tests_nft;
 mod tries;
 mod unserved;
 
+pub use catalogue::Code;
 pub use nft::service_of_element as service_refused;
 pub use reply::{Answer, answer};
 pub use tries::{Try, tries};
@@ -95,7 +97,7 @@ pub enum Cause {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Stable code, such as `client-ip-lost`.
-    pub code: &'static str,
+    pub code: Code,
     /// How much it matters.
     pub severity: Severity,
     /// One sentence.
@@ -107,14 +109,21 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(code: &'static str, severity: Severity, title: String) -> Self {
+    /// A finding as grave as its code is; see [`Finding::with_severity`].
+    fn new(code: Code, title: String) -> Self {
         Self {
             code,
-            severity,
+            severity: code.entry().severity,
             title,
             causes: Vec::new(),
             help: Vec::new(),
         }
+    }
+
+    /// The same, but of another severity than its code usually has.
+    fn with_severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
     }
 
     /// Adds a cause unless it is there.

@@ -2,66 +2,40 @@
 
 use super::names::{self, device, full_rule};
 use super::story::Called;
-use super::{Cause, Finding, Severity};
+use super::{Cause, Code, Finding};
 use crate::node::{DevId, Node, Origin as Place, VirtualKey};
 use crate::trace::{Hit, Origin, Outcome, Packet, Reason, StepKind};
 
-/// The finding for a reason that is no rule's and no policy's.
+/// The finding for a reason that is no rule's and no policy's; `None` where the packet arrived.
 pub(super) fn failure(
     node: &Node<'_>,
     packet: &Packet,
     outcome: &Outcome,
     story: &[Called],
     reason: &Reason,
-) -> Finding {
+) -> Option<Finding> {
     // Where the packet was heading when it ended: the last step may be the rule that rewrote it, which shows it as it was.
     let rewritten = outcome.dnat.as_ref().and_then(|d| d.ip);
     let last = || outcome.steps.last().map_or(packet.dst, |s| s.view.dst);
     let dst = rewritten.unwrap_or_else(last);
-    match reason {
-        Reason::Sent { .. } | Reason::Delivered => {
-            Finding::new("delivered", Severity::Info, "it arrives".into())
-        }
-        Reason::Rule(hit) => {
-            let title = format!("ended by {}", full_rule(node, *hit));
-            let mut f = Finding::new("dropped-by-rule", Severity::Error, title);
-            f.blame_rules([*hit]);
-            f
-        }
-        Reason::Policy { table, chain } => {
-            let mut f = Finding::new(
-                "dropped-by-policy",
-                Severity::Error,
-                format!(
-                    "dropped by the policy of {}",
-                    names::chain(node, *table, *chain)
-                ),
-            );
-            f.blame(Cause::Policy {
-                table: *table,
-                chain: *chain,
-            });
-            f
+    Some(match reason {
+        Reason::Sent { .. } | Reason::Delivered | Reason::Rule(_) | Reason::Policy { .. } => {
+            return None;
         }
         Reason::NoRoute => {
-            let mut f = Finding::new(
-                "no-route",
-                Severity::Error,
-                format!("this node has no route to {dst}"),
-            );
+            let mut f = Finding::new(Code::NoRoute, format!("this node has no route to {dst}"));
             f.blame_rules(destination_rules(story));
             f.advise(format!("`ip route get {dst}` shows the same; add the route, or see why the network plugin did not"));
             f
         }
         Reason::RouteType { what, at } => {
             let code = match *what {
-                "blackhole" => "blackhole",
-                "prohibit" => "prohibit",
-                _ => "unreachable",
+                "blackhole" => Code::Blackhole,
+                "prohibit" => Code::Prohibit,
+                _ => Code::Unreachable,
             };
             let mut f = Finding::new(
                 code,
-                Severity::Error,
                 format!(
                     "the route or rule for {dst} says {what}{}",
                     at_place(node, *at)
@@ -76,8 +50,7 @@ pub(super) fn failure(
         }
         Reason::ForwardingOff { sysctl } => {
             let mut f = Finding::new(
-                "forwarding-off",
-                Severity::Error,
+                Code::ForwardingOff,
                 format!("this node does not forward: {sysctl} = 0"),
             );
             f.blame(setting(node, sysctl));
@@ -88,11 +61,7 @@ pub(super) fn failure(
             rp_filter(node, packet, outcome, story, *mode, *reverse)
         }
         Reason::Martian { why } => {
-            let mut f = Finding::new(
-                "martian",
-                Severity::Error,
-                format!("dropped as martian: {why}"),
-            );
+            let mut f = Finding::new(Code::Martian, format!("dropped as martian: {why}"));
             f.blame_rules(destination_rules(story));
             if why.contains("route_localnet") {
                 // The device it came in by, or would leave by.
@@ -117,8 +86,7 @@ pub(super) fn failure(
         }
         Reason::Ttl => {
             let mut f = Finding::new(
-                "ttl",
-                Severity::Error,
+                Code::Ttl,
                 format!("TTL {} does not reach past this node", packet.ttl),
             );
             f.advise(
@@ -129,7 +97,7 @@ pub(super) fn failure(
         Reason::NoMasqAddress(hit) => {
             let mut f = rule_finding(
                 node,
-                "no-masquerade-address",
+                Code::NoMasqueradeAddress,
                 *hit,
                 "found no address to masquerade with",
             );
@@ -139,8 +107,7 @@ pub(super) fn failure(
         Reason::MasqueradeElsewhere { then, now } => {
             let (then, now) = (&node.device(*then).name, &node.device(*now).name);
             let mut f = Finding::new(
-                "masquerade-elsewhere",
-                Severity::Error,
+                Code::MasqueradeElsewhere,
                 format!(
                     "the connection was masqueraded to leave by {then}; its later packets leave by {now}, and the kernel drops them"
                 ),
@@ -151,8 +118,7 @@ pub(super) fn failure(
         Reason::ConnectionClash { at } => {
             let place = at.map_or_else(String::new, |o| format!(" ({})", node.place(o)));
             let mut f = Finding::new(
-                "connection-clash",
-                Severity::Error,
+                Code::ConnectionClash,
                 format!(
                     "conntrack knows another connection{place} with the addresses and ports of this one's answers, and drops the packet"
                 ),
@@ -162,15 +128,14 @@ pub(super) fn failure(
         }
         Reason::NoRedirectAddress(hit) => rule_finding(
             node,
-            "no-redirect-address",
+            Code::NoRedirectAddress,
             *hit,
             "found no address on the device the packet came in by",
         ),
         Reason::NoRealServer { service } => no_real_server(node, *service),
         Reason::RealServerUnreachable { service, server } => {
             let mut f = Finding::new(
-                "ipvs-unreachable",
-                Severity::Error,
+                Code::IpvsUnreachable,
                 format!(
                     "IPVS chose the real server {server} of {}, to which this node has no route",
                     service_name(node, *service)
@@ -181,14 +146,12 @@ pub(super) fn failure(
             f
         }
         Reason::IpvsLoopback => Finding::new(
-            "ipvs-loopback",
-            Severity::Error,
+            Code::IpvsLoopback,
             "IPVS does not send a packet from a loopback address to a real server elsewhere".into(),
         ),
         Reason::IpvsNotAsked => {
             let mut f = Finding::new(
-                "ipvs-not-asked",
-                Severity::Error,
+                Code::IpvsNotAsked,
                 "the sender is a real server of IPVS, and IPVS knows no connection of which this is a part"
                     .into(),
             );
@@ -197,8 +160,7 @@ pub(super) fn failure(
         }
         Reason::TooBig { mtu } => {
             let mut f = Finding::new(
-                "too-big",
-                Severity::Error,
+                Code::TooBig,
                 format!(
                     "the packet ({} bytes) is larger than the MTU of the way out ({mtu})",
                     packet.length
@@ -208,8 +170,7 @@ pub(super) fn failure(
             f
         }
         Reason::NoSuchSource => Finding::new(
-            "no-such-source",
-            Severity::Error,
+            Code::NoSuchSource,
             match packet.src {
                 Some(s) => {
                     format!("{s} is not an address of this node, so nothing here can send from it")
@@ -218,22 +179,17 @@ pub(super) fn failure(
             },
         ),
         Reason::BeyondScope => Finding::new(
-            "beyond-scope",
-            Severity::Error,
+            Code::BeyondScope,
             "a link-local source is not forwarded".into(),
         ),
         Reason::Unknown(why) => {
-            let mut f = Finding::new(
-                "unknown",
-                Severity::Warning,
-                format!("it cannot be told: {why}"),
-            );
+            let mut f = Finding::new(Code::Unknown, format!("it cannot be told: {why}"));
             for m in &outcome.missing {
                 f.advise(format!("capture {}: {}", m.what, m.command));
             }
             f
         }
-    }
+    })
 }
 
 fn at_place(node: &Node<'_>, at: Place) -> String {
@@ -245,12 +201,8 @@ fn at_place(node: &Node<'_>, at: Place) -> String {
     }
 }
 
-fn rule_finding(node: &Node<'_>, code: &'static str, hit: Hit, what: &str) -> Finding {
-    let mut f = Finding::new(
-        code,
-        Severity::Error,
-        format!("{} {what}", full_rule(node, hit)),
-    );
+fn rule_finding(node: &Node<'_>, code: Code, hit: Hit, what: &str) -> Finding {
+    let mut f = Finding::new(code, format!("{} {what}", full_rule(node, hit)));
     f.blame_rules([hit]);
     f
 }
@@ -319,8 +271,7 @@ fn rp_filter(
         " (looked up from the endpoint, as the destination was rewritten before)".to_owned()
     };
     let mut f = Finding::new(
-        "rp-filter",
-        Severity::Error,
+        Code::RpFilter,
         format!(
             "dropped by the reverse path filter of {dev} (rp_filter = {mode}, {how}): {way}{after}"
         ),
@@ -400,8 +351,7 @@ fn no_real_server(node: &Node<'_>, service: usize) -> Finding {
         _ => None,
     };
     let mut f = Finding::new(
-        "ipvs-no-real-server",
-        Severity::Error,
+        Code::IpvsNoRealServer,
         format!(
             "rejected by IPVS: {} {what}{}",
             service_name(node, service),

@@ -4,7 +4,7 @@ use super::drops::by_owner;
 use super::marks;
 use super::names::{self, full_rule, short_rule};
 use super::story::{Called, rule};
-use super::{Cause, Finding, Severity};
+use super::{Cause, Code, Finding};
 use crate::node::{ChainId, Node};
 use crate::trace::{Effect, Hit, Packet, View};
 use nfwhy_parsers::Family;
@@ -42,8 +42,7 @@ pub(super) fn by_policy(
     let name = names::chain(node, table, chain);
     let native = node.netfilter.nft(table).is_some();
     let mut f = Finding::new(
-        "dropped-by-policy",
-        Severity::Error,
+        Code::DroppedByPolicy,
         format!(
             "dropped by the policy DROP of {} {name}: no rule {}accepted it",
             names::table_full(node, table),

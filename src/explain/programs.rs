@@ -1,6 +1,6 @@
 //! eBPF programs at the devices that a packet passes: what they do is not known.
 
-use super::{Case, Cause, Finding, Severity};
+use super::{Case, Cause, Code, Finding};
 use crate::node::{DevId, Program};
 use crate::trace::Origin;
 
@@ -60,8 +60,7 @@ fn at(case: &Case<'_, '_>, device: DevId, way: Way) -> Option<Finding> {
         ),
     };
     let mut f = Finding::new(
-        "bpf-program",
-        Severity::Warning,
+        Code::BpfProgram,
         format!("{subject} {verb} the packet {when} and may {may}"),
     );
     for p in &there {

@@ -4,7 +4,7 @@ use super::marks::{Provenance, because_of_mark, decider};
 use super::names::{self, device, full_rule, service_of};
 use super::owners::{self, Marker, marker};
 use super::story::{Called, rewriter};
-use super::{Case, Cause, Finding, Rank, Severity, place, reply};
+use super::{Case, Cause, Code, Finding, Rank, Severity, place, reply};
 use crate::node::Node;
 use crate::trace::{AddrChoice, Effect, Hit, NatKind, Origin, Outcome, StepKind, Verdict};
 use std::fmt::Write as _;
@@ -155,7 +155,7 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
     } else {
         Severity::Warning
     };
-    let mut f = Finding::new("client-ip-lost", severity, title);
+    let mut f = Finding::new(Code::ClientIpLost, title).with_severity(severity);
     f.blame_rules(deciders.iter().copied());
     f.blame_rules([hit]);
     f.blame_rules(causes);
@@ -295,8 +295,7 @@ fn advise_rewriter(node: &Node<'_>, f: &mut Finding, hit: Hit, kind: NatKind) {
 
 fn lost_by_connection(case: &Case<'_, '_>, members: &[usize]) -> Finding {
     let mut f = Finding::new(
-        "client-ip-lost",
-        Severity::Warning,
+        Code::ClientIpLost,
         format!(
             "{} sees {}, not {}: the connection was set up so before; the nat rules are not asked again",
             who_sees(case, members),
@@ -349,7 +348,7 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
             }
         }
     }
-    let mut f = Finding::new("client-ip-kept", Severity::Info, title);
+    let mut f = Finding::new(Code::ClientIpKept, title);
     f.blame_rules(returns);
     // What decided: rewrites of the destination, and the rules that let it pass.
     for i in members {
@@ -403,8 +402,7 @@ fn answers(case: &Case<'_, '_>) -> Option<Finding> {
     let o = case.trace.outcomes.iter().find(|o| reply::is_reply(o))?;
     let d = o.delivered?;
     let mut f = Finding::new(
-        "answer",
-        Severity::Info,
+        Code::Answer,
         format!(
             "an answer of a known connection: {} gets it from {}",
             names::destination(&d),

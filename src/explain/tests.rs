@@ -119,7 +119,7 @@ fn check(nat: &str, filter: &str, more: &[(&str, &str)], dst: &str) -> Found {
 fn first(f: &Found) -> (&str, &str) {
     f.findings
         .first()
-        .map_or(("", ""), |f| (f.code, f.title.as_str()))
+        .map_or(("", ""), |f| (f.code.name(), f.title.as_str()))
 }
 
 const NAT: &str = ":PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]";
@@ -141,7 +141,7 @@ veth7(3) tcx/ingress cil_from_container prog_id 16 link_id 5
     let told: Vec<&str> = f
         .findings
         .iter()
-        .filter(|f| f.code == "bpf-program")
+        .filter(|f| f.code.name() == "bpf-program")
         .map(|f| f.title.as_str())
         .collect();
     assert_eq!(
@@ -160,7 +160,12 @@ veth7(3) tcx/ingress cil_from_container prog_id 16 link_id 5
         )],
         "10.7.0.5",
     );
-    assert!(quiet.findings.iter().all(|f| f.code != "bpf-program"));
+    assert!(
+        quiet
+            .findings
+            .iter()
+            .all(|f| f.code.name() != "bpf-program")
+    );
 }
 
 #[test]
@@ -301,7 +306,9 @@ fn a_connection_that_outlives_its_rules() {
     );
     let f = check(&nat, FILTER, &[("conntrack.txt", entry)], "198.51.100.9");
     assert!(
-        f.findings.iter().all(|f| f.code != "stale-conntrack"),
+        f.findings
+            .iter()
+            .all(|f| f.code.name() != "stale-conntrack"),
         "{:?}",
         f.findings
     );

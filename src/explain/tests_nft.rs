@@ -136,7 +136,7 @@ fn said(files: &[(&str, &str)], src: &str, dst: &str, iif: &str) -> Said {
         _ => None,
     });
     Said {
-        first: (first.code.to_owned(), first.title.clone()),
+        first: (first.code.name().to_owned(), first.title.clone()),
         others: findings.iter().skip(1).map(|f| f.title.clone()).collect(),
         help: findings.iter().flat_map(|f| f.help.clone()).collect(),
         tries: tries(&node, &trace).into_iter().map(|t| t.change).collect(),

@@ -1,7 +1,7 @@
 //! A packet to a Service's address that no Service rule takes: a wrong port or protocol.
 
 use super::names::{self, comment, service_in};
-use super::{Case, Cause, Finding, Rank, Severity, reply};
+use super::{Case, Cause, Code, Finding, Rank, reply};
 use crate::node::{Device, NftTable, Node, Origin, TableKind, VirtualKey};
 use crate::trace::{CtState, Hit, Outcome, Packet, Port, StepKind, Verdict};
 use nfwhy_parsers::common::bits;
@@ -37,7 +37,7 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
     if served.is_empty() || served.iter().any(asked) {
         return None;
     }
-    let mut f = Finding::new("unserved", Severity::Error, title(case, holder, &served));
+    let mut f = Finding::new(Code::Unserved, title(case, holder, &served));
     f.advise(ask_for(packet, &served));
     for s in served {
         f.blame(s.cause);

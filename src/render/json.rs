@@ -303,7 +303,7 @@ fn hit(node: &Node<'_>, h: Hit) -> HitView {
 
 fn finding(node: &Node<'_>, f: &Finding) -> FindingView {
     FindingView {
-        code: f.code,
+        code: f.code.name(),
         severity: match f.severity {
             Severity::Info => "info",
             Severity::Warning => "warning",

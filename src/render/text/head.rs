@@ -3,6 +3,7 @@
 use super::groups::{Class, shares};
 use super::paint::{Label, Line, Paper};
 use super::{Answer, MARGIN};
+use crate::explain::Code;
 use crate::explain::names::{self, device, endpoint, service_of};
 use crate::explain::source::receiver;
 use crate::trace::{Origin, Outcome, Packet, StepKind};
@@ -115,11 +116,11 @@ fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
         .map(|o| Class::of(o, local))
         .collect();
     let first = answer.findings.first();
-    if let Some(f) = first.filter(|f| f.code == "answer-dropped") {
+    if let Some(f) = first.filter(|f| f.code == Code::AnswerDropped) {
         return ("one-way", Label::Bad, f.title.clone());
     }
-    if let Some(f) = first.filter(|f| f.code == "unserved") {
-        return (f.code, Label::Bad, f.title.clone());
+    if let Some(f) = first.filter(|f| f.code == Code::Unserved) {
+        return (f.code.name(), Label::Bad, f.title.clone());
     }
     let Some(class) = classes.first().copied() else {
         return ("unknown", Label::Unsure, "the packet has no outcome".into());
@@ -141,14 +142,14 @@ fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
     if classes.iter().any(|c| *c != class) {
         return mixed(answer, &classes);
     }
-    if let Some(f) = first.filter(|f| matches!(f.code, "stale-conntrack" | "answer")) {
-        let label = if f.code == "answer" {
+    if let Some(f) = first.filter(|f| matches!(f.code, Code::StaleConntrack | Code::Answer)) {
+        let label = if f.code == Code::Answer {
             Label::Good
         } else {
             Label::Bad
         };
         let word = match f.code {
-            "answer" => "answer",
+            Code::Answer => "answer",
             _ => "stale",
         };
         return (word, label, f.title.clone());

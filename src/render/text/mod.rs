@@ -16,7 +16,7 @@ mod why;
 pub use minimal::minimal;
 
 use crate::explain::story::{Called, story};
-use crate::explain::{Finding, Severity, tries};
+use crate::explain::{Code, Finding, Severity, tries};
 use crate::node::Node;
 use crate::trace::{Hit, Trace};
 use groups::{Group, groups};
@@ -150,7 +150,7 @@ pub fn write(
     head::verdict(paper, &answer)?;
     table::outcomes(paper, &answer)?;
     why::why(paper, &answer)?;
-    if findings.first().is_none_or(|f| f.code != "unserved") {
+    if findings.first().is_none_or(|f| f.code != Code::Unserved) {
         why::answers(paper, &answer)?;
     }
     why::also(paper, &answer)?;
@@ -214,7 +214,10 @@ fn resting<W: Write>(
 /// Whether rules left out could mend what the first finding says: not where the packet is well, or the trouble is another.
 fn worth_trying(findings: &[Finding]) -> bool {
     findings.first().is_none_or(|f| {
-        let other = matches!(f.code, "answer-dropped" | "unserved" | "stale-conntrack");
+        let other = matches!(
+            f.code,
+            Code::AnswerDropped | Code::Unserved | Code::StaleConntrack
+        );
         !other && f.severity != Severity::Info
     })
 }

@@ -7,7 +7,7 @@ use crate::explain::marks::{because_of_mark, only_marks};
 use crate::explain::names;
 use crate::explain::source::how_chosen;
 use crate::explain::story::{Called, last_of, rule as rule_of};
-use crate::explain::{self, Cause, Finding, Severity, Try};
+use crate::explain::{self, Cause, Code, Finding, Severity, Try};
 use crate::render::escape;
 use crate::trace::{Effect, Hit, NatKind, Origin, Verdict};
 use nfwhy_parsers::iptables::Target;
@@ -19,7 +19,7 @@ const CAUSES: usize = 5;
 /// Rules that `why` shows, in its order.
 pub(super) fn numbered(answer: &Answer<'_, '_, '_>) -> Vec<Hit> {
     // Rules that did not match are not on the way.
-    let Some(f) = answer.findings.first().filter(|f| f.code != "unserved") else {
+    let Some(f) = answer.findings.first().filter(|f| f.code != Code::Unserved) else {
         return Vec::new();
     };
     shown(answer, f)
@@ -58,7 +58,7 @@ fn is_main(answer: &Answer<'_, '_, '_>, stories: &[Vec<Called>], f: &Finding, hi
     if marked_by(answer, stories, hit).is_some() {
         return true;
     }
-    let lost = f.code == "client-ip-lost";
+    let lost = f.code == Code::ClientIpLost;
     let dnat = |h: Hit| {
         rule_of(answer.node, h)
             .is_some_and(|r| matches!(r.target, Target::Dnat(_) | Target::Redirect(_)))
@@ -136,8 +136,9 @@ pub(super) fn why<W: Write>(
         return Ok(());
     };
     // Where the verdict line says it already, only the lines follow.
-    let said = !matches!(f.code, "client-ip-lost" | "client-ip-kept") && answer.groups.len() == 1
-        || matches!(f.code, "answer-dropped");
+    let said = !matches!(f.code, Code::ClientIpLost | Code::ClientIpKept)
+        && answer.groups.len() == 1
+        || matches!(f.code, Code::AnswerDropped);
     if said {
         if f.causes.is_empty() {
             return addresses(paper, answer);
@@ -405,9 +406,9 @@ pub(super) fn also<W: Write>(
         let open = answer
             .findings
             .first()
-            .is_some_and(|g| matches!(g.code, "unknown" | "unserved"));
+            .is_some_and(|g| matches!(g.code, Code::Unknown | Code::Unserved));
         // Who keeps its address stands in the table.
-        f.code != "client-ip-kept" && !(open && f.code == "client-ip-lost")
+        f.code != Code::ClientIpKept && !(open && f.code == Code::ClientIpLost)
     };
     let rest: Vec<&Finding> = answer.findings.iter().skip(1).filter(beside).collect();
     let limit = if answer.detail == Detail::Detail {

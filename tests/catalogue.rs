@@ -1,0 +1,355 @@
+//! The catalogue of findings: every code is used, listed in the README, and has a packet in snapshots/ that gives it and one like it
+//! that does not.
+
+use assert_cmd::Command;
+use nfwhy::capture::Snapshot;
+use nfwhy::explain::{Code, Severity, explain};
+use nfwhy::node::Node;
+use nfwhy::sim::simulate;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder of snapshots/ and a flow of it.
+type Case = (&'static str, &'static str);
+
+/// A code, a packet that gives it, and a packet like it that does not.
+const CASES: &[(Code, Case, Case)] = &[
+    (
+        Code::ClientIpLost,
+        (
+            "ipvs-etp-cluster",
+            "outside client to the load balancer address",
+        ),
+        (
+            "ipvs-etp-local",
+            "outside client to the load balancer address",
+        ),
+    ),
+    (
+        Code::ClientIpKept,
+        (
+            "ipvs-etp-local",
+            "outside client to the load balancer address",
+        ),
+        (
+            "ipvs-etp-cluster",
+            "outside client to the load balancer address",
+        ),
+    ),
+    (
+        Code::NoEndpoints,
+        ("kube-iptables", "pod to a ClusterIP without endpoints"),
+        (
+            "kube-iptables",
+            "pod to a ClusterIP with internal policy Local, no endpoint here",
+        ),
+    ),
+    (
+        Code::NoLocalEndpoints,
+        (
+            "kube-iptables",
+            "outside client to a NodePort, policy Local, no endpoint here",
+        ),
+        (
+            "kube-iptables",
+            "outside client to a NodePort, policy Local, endpoint here",
+        ),
+    ),
+    (
+        Code::SourceRanges,
+        (
+            "kube-iptables",
+            "refused client to a load balancer address with source ranges",
+        ),
+        (
+            "kube-iptables",
+            "allowed client to a load balancer address with source ranges",
+        ),
+    ),
+    (
+        Code::Unserved,
+        (
+            "ipvs-etp-cluster",
+            "outside client to the load balancer address, a port without Service",
+        ),
+        (
+            "ipvs-etp-cluster",
+            "outside client to the load balancer address",
+        ),
+    ),
+    (
+        Code::DroppedByRule,
+        (
+            "calico-nftables",
+            "a pod of another node that the NetworkPolicy refuses",
+        ),
+        (
+            "calico-nftables",
+            "a pod of another node that the NetworkPolicy admits",
+        ),
+    ),
+    (
+        Code::MarkedForDrop,
+        ("ipvs-etp-cluster", "pod with a forged source"),
+        ("ipvs-etp-cluster", "pod to the outside world"),
+    ),
+    (
+        Code::DroppedByPolicy,
+        (
+            "legacy-and-nft",
+            "outside client straight to a pod, another port",
+        ),
+        (
+            "legacy-and-nft",
+            "outside client straight to a pod, the port the firewall opens",
+        ),
+    ),
+    (
+        Code::Blackhole,
+        (
+            "calico-nftables",
+            "outside client to an address of this node's block that no pod has",
+        ),
+        (
+            "calico-nftables",
+            "outside client straight to a pod without a policy",
+        ),
+    ),
+    (
+        Code::RpFilter,
+        (
+            "ipvs-etp-cluster",
+            "outside client to the NodePort of another network: comes in by ens3, its reverse route is ens4",
+        ),
+        ("ipvs-etp-cluster", "outside client to the NodePort"),
+    ),
+    (
+        Code::Martian,
+        (
+            "aws-two-enis",
+            "the node itself to a NodePort on 127.0.0.1 without route_localnet",
+        ),
+        ("kube-iptables", "node to its own NodePort"),
+    ),
+    (
+        Code::AnswerElsewhere,
+        (
+            "metallb-vxlan",
+            "the same client to the ClusterIP: its address lies in the pod network, so nothing masquerades it",
+        ),
+        (
+            "metallb-vxlan",
+            "client of another network to the ClusterIP",
+        ),
+    ),
+    (
+        Code::TwoBackends,
+        (
+            "legacy-and-nft",
+            "pod to a ClusterIP that both copies have: the endpoints of iptables-legacy",
+        ),
+        ("legacy-and-nft", "pod to a ClusterIP without endpoints"),
+    ),
+];
+
+/// Codes that have no case yet. A code with a case must not stand here, and none is to stay.
+const LACKING: &[Code] = &[
+    Code::RejectedByRule,
+    Code::Queued,
+    Code::NoRoute,
+    Code::Unreachable,
+    Code::Prohibit,
+    Code::ForwardingOff,
+    Code::Ttl,
+    Code::TooBig,
+    Code::NoSuchSource,
+    Code::BeyondScope,
+    Code::NoMasqueradeAddress,
+    Code::NoRedirectAddress,
+    Code::IpvsNoRealServer,
+    Code::IpvsUnreachable,
+    Code::IpvsLoopback,
+    Code::IpvsNotAsked,
+    Code::IpvsUntracked,
+    Code::KnownConnection,
+    Code::StaleConntrack,
+    Code::ConnectionClash,
+    Code::MasqueradeElsewhere,
+    Code::Answer,
+    Code::AnswerDropped,
+    Code::AnswerNotTranslated,
+    Code::BpfProgram,
+    Code::Unknown,
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The codes that each flow of a folder gives.
+fn codes(folder: &Path) -> BTreeMap<String, Vec<Code>> {
+    let text = fs::read_to_string(folder.join("flows.toml"))
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let all: toml::Value = toml::from_str(&text).expect("TOML");
+    let snapshot = Snapshot::read(folder).expect("a readable snapshot");
+    let mut node = Node::new(&snapshot);
+    let flows = all["flow"].as_array().expect("a list of flows");
+    let mut out = BTreeMap::new();
+    for f in flows {
+        let name = f["name"].as_str().expect("a name").to_owned();
+        let spec: nfwhy::cli::PacketSpec = f["packet"].clone().try_into().expect("a packet");
+        if let Some(dev) = f["packet"].get("iif").and_then(toml::Value::as_str) {
+            node.assume_device(dev);
+        }
+        let packet = spec
+            .resolve(&node)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let trace = simulate(&node, &packet).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let found = explain(&node, &trace).iter().map(|f| f.code).collect();
+        out.insert(name, found);
+    }
+    out
+}
+
+#[test]
+fn every_code_has_a_packet_that_gives_it_and_one_like_it_that_does_not() {
+    let mut folders: BTreeMap<&str, BTreeMap<String, Vec<Code>>> = BTreeMap::new();
+    let mut bad = Vec::new();
+    for (code, fires, quiet) in CASES {
+        for ((folder, flow), fires) in [(fires, true), (quiet, false)] {
+            let flows = folders
+                .entry(folder)
+                .or_insert_with(|| codes(&root().join("snapshots").join(folder)));
+            match flows.get(*flow) {
+                None => bad.push(format!("{folder} has no flow {flow}")),
+                Some(found) if found.contains(code) != fires => {
+                    bad.push(format!(
+                        "{code} ({fires}): {folder}: {flow} gives {found:?}"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for c in Code::ALL {
+        let cases = CASES.iter().filter(|(of, ..)| of == c).count();
+        match (cases, LACKING.contains(c)) {
+            (0, false) => bad.push(format!("{c} has no case")),
+            (1.., true) => bad.push(format!("{c} has a case: take it out of LACKING")),
+            _ => {}
+        }
+    }
+    if !LACKING.is_empty() {
+        let names: Vec<&str> = LACKING.iter().map(|c| c.name()).collect();
+        eprintln!("codes without a case: {}", names.join(", "));
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// A text nobody gets is a text nobody keeps true.
+#[test]
+fn every_entry_is_used_by_a_finding_and_every_text_has_an_entry() {
+    let folder = root().join("src/explain");
+    let mut source = String::new();
+    for entry in fs::read_dir(&folder).expect("the sources") {
+        let path = entry.expect("a readable entry").path();
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
+        let is_code = name.ends_with(".rs") && name != "catalogue.rs" && !name.starts_with("tests");
+        if is_code {
+            source += &fs::read_to_string(&path).expect("a readable source");
+        }
+    }
+    let used = |c: &Code| {
+        let name = format!("Code::{c:?}");
+        source.match_indices(&name).any(|(at, _)| {
+            let after = source.get(at + name.len()..).unwrap_or_default();
+            !after.starts_with(|c: char| c.is_ascii_alphanumeric())
+        })
+    };
+    let idle: Vec<&Code> = Code::ALL.iter().filter(|c| !used(c)).collect();
+    assert!(idle.is_empty(), "no finding has {idle:?}");
+    for entry in fs::read_dir(folder.join("catalogue")).expect("the texts") {
+        let path = entry.expect("a readable entry").path();
+        let name = path
+            .file_stem()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
+        let known = Code::of(name).is_some_and(|c| c.name() == name);
+        assert!(known, "{} belongs to no code", path.display());
+    }
+}
+
+/// The table in the README is made of the catalogue. With `NFWHY_WRITE_README=1` it is written there.
+#[test]
+fn the_readme_lists_every_code() {
+    const FROM: &str = "<!-- codes: made of src/explain/catalogue -->\n";
+    const TO: &str = "<!-- end of codes -->\n";
+    let mut table = String::from("| code | | meaning |\n|---|---|---|\n");
+    for c in Code::ALL {
+        let e = c.entry();
+        let severity = match e.severity {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        writeln!(table, "| `{c}` | {severity} | {} |", e.meaning()).expect("memory");
+    }
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).expect("README.md");
+    let (before, rest) = readme.split_once(FROM).expect("the table's beginning");
+    let (have, after) = rest.split_once(TO).expect("the table's end");
+    if std::env::var_os("NFWHY_WRITE_README").is_some() {
+        fs::write(&path, format!("{before}{FROM}{table}{TO}{after}")).expect("a writable README");
+    } else {
+        assert_eq!(have, table, "run this test with NFWHY_WRITE_README=1");
+    }
+}
+
+fn run(args: &[&str]) -> (Option<i32>, String, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_nfwhy"))
+        .arg("explain")
+        .args(args)
+        .output()
+        .expect("the program runs");
+    (
+        out.status.code(),
+        String::from_utf8(out.stdout).expect("UTF-8"),
+        String::from_utf8(out.stderr).expect("UTF-8"),
+    )
+}
+
+#[test]
+fn the_program_lists_codes_and_prints_one_at_length() {
+    let (status, list, err) = run(&[]);
+    assert_eq!((status, err.as_str()), (Some(0), ""));
+    for c in Code::ALL {
+        let line = list.lines().find(|l| l.split(' ').next() == Some(c.name()));
+        let line = line.unwrap_or_else(|| panic!("{c} is not listed"));
+        assert!(line.ends_with(c.entry().meaning()), "{line}");
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    let (status, text, _) = run(&["Client_IP_Lost"]);
+    assert_eq!(status, Some(0));
+    assert!(
+        text.starts_with("client-ip-lost (warning): the receiver sees another source address"),
+        "{text}"
+    );
+    assert!(text.contains("externalTrafficPolicy"), "{text}");
+    assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+}
+
+#[test]
+fn an_unknown_code_is_refused_with_near_ones() {
+    let (status, out, err) = run(&["client-ip-lst"]);
+    assert_eq!((status, out.as_str()), (Some(2), ""));
+    assert!(err.contains("near ones are client-ip-lost, "), "{err}");
+    let (status, _, err) = run(&["\u{1b}[31mzzzzzz"]);
+    assert_eq!(status, Some(2));
+    assert!(err.contains("no finding has the code"), "{err}");
+    assert!(!err.contains('\u{1b}'), "{err:?}");
+}
