@@ -98,13 +98,21 @@ fn client_address(answer: &Answer<'_, '_, '_>) -> Option<std::net::IpAddr> {
     })
 }
 
-/// The verdict's word and its sentence.
+/// The verdict's word and its sentence, and beside them how to read more: it never takes a line of its own, but the empty one before.
 pub(super) fn verdict<W: Write>(
     paper: &mut Paper<'_, W>,
     answer: &Answer<'_, '_, '_>,
 ) -> io::Result<()> {
     let (word, label, text) = words(answer);
-    paper.prose((label, word), (Label::Plain, &text), MARGIN)
+    let asides = answer.findings.first().map_or_else(Vec::new, |f| {
+        vec![format!("nfwhy explain {}", f.code), f.code.to_string()]
+    });
+    let (head, body) = ((label, word), (Label::Plain, text.as_str()));
+    match asides.first() {
+        Some(hint) if !paper.has_room(head, body, MARGIN, &asides) => paper.aside(hint)?,
+        _ => paper.blank()?,
+    }
+    paper.prose_with_aside(head, body, MARGIN, &asides)
 }
 
 fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {

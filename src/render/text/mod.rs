@@ -146,7 +146,6 @@ pub fn write(
     let mut paper = Paper::new(out, options.width, options.colour);
     let paper = &mut paper;
     head::packet(paper, &answer)?;
-    paper.blank()?;
     head::verdict(paper, &answer)?;
     table::outcomes(paper, &answer)?;
     why::why(paper, &answer)?;

@@ -174,15 +174,24 @@ impl<'w, W: Write> Paper<'w, W> {
         body: (Label, &str),
         indent: usize,
     ) -> io::Result<()> {
+        for line in self.broken(head, body, indent) {
+            self.line_uncut(&line)?;
+        }
+        Ok(())
+    }
+
+    /// The lines of [`Paper::prose`].
+    fn broken(&self, head: (Label, &str), body: (Label, &str), indent: usize) -> Vec<Line> {
         let (head_label, head) = head;
         let (label, text) = body;
         let text = escape(text);
+        let mut lines = Vec::new();
         let mut line = Line::new().add(head_label, head).to(indent);
         let mut begun = false;
         for word in text.split(' ').filter(|w| !w.is_empty()) {
             let wide = columns(word);
             if begun && line.width + 1 + wide > self.width {
-                self.line_uncut(&line)?;
+                lines.push(line);
                 line = Line::new().to(indent);
                 begun = false;
             }
@@ -192,7 +201,51 @@ impl<'w, W: Write> Paper<'w, W> {
             line = line.add_raw(label, word);
             begun = true;
         }
-        self.line_uncut(&line)
+        lines.push(line);
+        lines
+    }
+
+    /// Prose with an aside at the right of its last line: the first of `asides` that fits there.
+    pub(super) fn prose_with_aside(
+        &mut self,
+        head: (Label, &str),
+        body: (Label, &str),
+        indent: usize,
+        asides: &[String],
+    ) -> io::Result<()> {
+        let mut lines = self.broken(head, body, indent);
+        let used = lines.last().map_or(0, Line::width);
+        let fits = |a: &&String| used + 2 + columns(a) <= self.width;
+        if let (Some(a), Some(last)) = (asides.iter().find(fits), lines.last_mut()) {
+            let column = self.width - columns(a);
+            *last = std::mem::take(last).to(column).add(Label::Faint, a);
+        }
+        for line in lines {
+            self.line_uncut(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Whether [`Paper::prose_with_aside`] finds room for one of them.
+    pub(super) fn has_room(
+        &self,
+        head: (Label, &str),
+        body: (Label, &str),
+        indent: usize,
+        asides: &[String],
+    ) -> bool {
+        let used = self
+            .broken(head, body, indent)
+            .last()
+            .map_or(0, Line::width);
+        asides.iter().any(|a| used + 2 + columns(a) <= self.width)
+    }
+
+    /// An empty line but for an aside at its right.
+    pub(super) fn aside(&mut self, text: &str) -> io::Result<()> {
+        let column = self.width.saturating_sub(columns(text));
+        let line = Line::new().to(column).add(Label::Faint, text);
+        self.line(&line)
     }
 
     fn line_uncut(&mut self, line: &Line) -> io::Result<()> {

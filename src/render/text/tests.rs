@@ -132,7 +132,7 @@ fn a_lost_client_address_is_explained_before_anything_else() {
 packet   tcp 203.0.113.7:* > 198.51.100.9:80  syn  in eth0  new
 service  shop/web:http
 
-lost     the pod does not see the client IP 203.0.113.7
+lost     the pod does not see the client IP 203.0.113.7                 nfwhy explain client-ip-lost
              goes to        leaves by  seen as     fate
   A  1 of 2  10.7.0.5:8080  veth7      192.0.2.10  forwarded to a local pod
   B  1 of 2  10.7.1.6:8080  eth0       192.0.2.10  forwarded via 192.0.2.11

@@ -421,7 +421,13 @@ pub(super) fn also<W: Write>(
             paper.blank()?;
         }
         let head = if i == 0 { "also" } else { "" };
-        paper.prose((Label::Heading, head), (Label::Plain, &f.title), MARGIN)?;
+        let code = [f.code.to_string()];
+        paper.prose_with_aside(
+            (Label::Heading, head),
+            (Label::Plain, &f.title),
+            MARGIN,
+            &code,
+        )?;
     }
     super::more(paper, rest.len(), limit)
 }
