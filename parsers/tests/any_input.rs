@@ -75,6 +75,7 @@ every!(route, Some(Kind::Route), checks::route);
 every!(route_n, Some(Kind::RouteN), checks::route_n);
 every!(rule, Some(Kind::Rule), checks::rule);
 every!(sysctl, Some(Kind::Sysctl), checks::sysctl);
+every!(transcript, None, checks::transcript);
 every!(recognise, None, |text: &str| checks::recognise(
     text.as_bytes()
 ));

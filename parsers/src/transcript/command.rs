@@ -567,7 +567,15 @@ fn iptables(c: &mut Command, name: &str, rest: &[String]) {
 }
 
 fn ip(c: &mut Command, rest: &[String]) {
-    let mut words = rest.iter().map(String::as_str).filter(|w| !flag(w));
+    let v6 = rest.iter().any(|w| w == "-6")
+        || rest
+            .windows(2)
+            .any(|w| matches!(w[0].as_str(), "-f" | "-family") && w[1] == "inet6");
+    c.family = v6.then_some(Family::V6);
+    let mut words = rest
+        .iter()
+        .map(String::as_str)
+        .filter(|w| !flag(w) && !matches!(*w, "inet" | "inet6"));
     let Some(object) = words.next() else { return };
     let begins = |whole: &str| whole.starts_with(object);
     let kind = if begins("address") || begins("addrlabel") && object == "addr" || begins("link") {

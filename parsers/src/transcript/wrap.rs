@@ -1,8 +1,7 @@
 //! Lines that a terminal or a mail client broke.
 
-use super::Block;
+use super::{Block, Row};
 use crate::recognise::Kind;
-use std::borrow::Cow;
 
 /// Narrower than any terminal that output is copied from.
 const NARROW: usize = 50;
@@ -52,41 +51,60 @@ pub(super) fn join(block: &mut Block<'_>) {
     ) {
         return;
     }
-    let mut i = 1;
     // A terminal breaks every line at the same column.
     let width = block
         .lines
         .iter()
         .map(|l| l.text.chars().count())
         .max()
-        .unwrap_or(0);
-    while i < block.lines.len() {
-        let (before, here) = (&block.lines[i - 1], &block.lines[i]);
-        if here.number != before.number + 1 && !is_joined(before.text.as_ref(), width) {
-            i += 1;
-            continue;
+        .unwrap_or(0)
+        .max(1);
+    let mut joined: Vec<Row<'_>> = Vec::with_capacity(block.lines.len());
+    // Lines that the last one of `joined` is made of, and the length of its last piece.
+    let (mut pieces, mut piece) = (0u32, 0);
+    for row in std::mem::take(&mut block.lines) {
+        let length = row.text.chars().count();
+        let glue = joined
+            .last()
+            .filter(|last| last.number + pieces == row.number && pieces < 40)
+            .and_then(|last| glue(block.kind, last, &row, piece == width));
+        match (glue, joined.last_mut()) {
+            (Some(glue), Some(last)) => {
+                let text = last.text.to_mut();
+                text.push_str(glue);
+                text.push_str(row.text.trim_start());
+                pieces += 1;
+            }
+            _ => {
+                joined.push(row);
+                pieces = 1;
+            }
         }
-        if starts_a_line(block.kind, &here.text) || before.text.trim().is_empty() {
-            i += 1;
-            continue;
-        }
-        let hard = before.text.chars().count() % width.max(1) == 0 && !before.text.ends_with(' ');
-        // Without the terminal's edge only the options of a rule tell that it goes on.
-        let options =
-            block.kind == Kind::IptablesSave && fits(block.kind, &before.text, here.text.trim());
-        if !(hard || options) {
-            i += 1;
-            continue;
-        }
-        let glue = if hard { "" } else { " " };
-        let joined = format!("{}{glue}{}", before.text, here.text.trim_start());
-        block.lines[i - 1].text = Cow::Owned(joined);
-        block.lines.remove(i);
+        piece = length;
     }
+    block.lines = joined;
 }
 
-fn is_joined(text: &str, width: usize) -> bool {
-    text.chars().count() > width
+/// What stands between a line and its rest; `None` where the next line is one of its own.
+fn glue(kind: Kind, before: &Row<'_>, here: &Row<'_>, at_the_edge: bool) -> Option<&'static str> {
+    if before.text.trim().is_empty() || starts_a_line(kind, &here.text) {
+        return None;
+    }
+    if at_the_edge {
+        // A terminal drops the blank at which it breaks.
+        let option = kind == Kind::IptablesSave && is_option(here.text.trim_start());
+        return Some(if option { " " } else { "" });
+    }
+    // Without the terminal's edge only the options of a rule tell that it goes on.
+    (kind == Kind::IptablesSave && fits(kind, &before.text, here.text.trim())).then_some(" ")
+}
+
+/// `-m tcp`, `--dport 80`, `! -s`: not the rest of a word.
+fn is_option(text: &str) -> bool {
+    let word = text.split(' ').next().unwrap_or_default();
+    word == "!"
+        || word.len() == 2 && word.starts_with('-') && text.len() > 2
+        || word.len() > 3 && word.starts_with("--")
 }
 
 /// Whether a line of the format can begin so.

@@ -11,6 +11,7 @@ mod kube;
 mod nft;
 mod nft_json;
 mod others;
+mod transcript;
 
 pub use iproute::{link, neigh, nexthop, route, route_n, rule};
 pub use iptables::{listing, save};
@@ -18,6 +19,7 @@ pub use kube::{kube, kube_table};
 pub use nft::nft;
 pub use nft_json::nft_json;
 pub use others::{conntrack, ipset, ipvs, programs, recognise, sysctl};
+pub use transcript::transcript;
 
 use nfwhy_parsers::{Diagnostic, Span};
 
@@ -43,6 +45,7 @@ pub const ALL: &[Check] = &[
     ("rule", rule),
     ("sysctl", sysctl),
     ("programs", programs),
+    ("transcript", transcript),
     ("recognise", |text| recognise(text.as_bytes())),
 ];
 

@@ -3,6 +3,8 @@
 //! Each kind of output becomes one text whose lines stand where they stood in the session, so that an answer names the session's own
 //! lines. Of two outputs of the same thing the later one counts, and that is said.
 
+#[cfg(test)]
+mod tests;
 mod units;
 
 use super::{Partial, Snapshot, SourceFile};
@@ -10,12 +12,15 @@ use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
 use nfwhy_parsers::recognise::Kind;
 use nfwhy_parsers::transcript::{self, Block, Part, Place, Transcript};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use units::{Unit, has_addresses, split, without_counters};
 
 /// Texts above this are dumps, and no session that somebody pasted.
 const LIMIT: usize = 32 << 20;
+
+/// Machines that are told apart; nobody pastes so many.
+const MACHINES: usize = 200;
 
 /// What is read of a file of a known kind to see whether it is a session after all.
 const LOOK: usize = 256 << 10;
@@ -77,6 +82,9 @@ impl<'t> Session<'t> {
             remarks: Vec::new(),
             partial: Vec::new(),
         };
+        for b in s.blocks.iter_mut().filter(|b| b.kind == Kind::Route) {
+            in_their_table(b);
+        }
         s.choose(node);
         s
     }
@@ -103,6 +111,7 @@ impl<'t> Session<'t> {
         for b in self.blocks.iter().filter(|b| !is_of_the_cluster(b.kind)) {
             let Some(h) = host_of(b) else { continue };
             let weight = b.lines.len() as u64 * weight(b.kind);
+            let room = hosts.len() < MACHINES;
             match hosts.iter_mut().find(|(name, _)| same_host(name, &h)) {
                 Some((name, w)) => {
                     *w += weight;
@@ -110,7 +119,8 @@ impl<'t> Session<'t> {
                         *name = h;
                     }
                 }
-                None => hosts.push((h, weight)),
+                None if room => hosts.push((h, weight)),
+                None => {}
             }
         }
         let wanted = node.and_then(|n| hosts.iter().find(|(h, _)| same_host(h, n)));
@@ -179,6 +189,11 @@ impl<'t> Session<'t> {
                     format!("{}{backend} {t}", if v6 { "6" } else { "4" })
                 }
                 Kind::Unknown => continue,
+                Kind::Route | Kind::Rule => {
+                    let c = b.command.as_ref().filter(|c| c.kind == Some(b.kind));
+                    let v6 = c.and_then(|c| c.family) == Some(Family::V6);
+                    String::from(if v6 { "6" } else { "" })
+                }
                 k if is_of_the_cluster(k) => format!("{i:06}"),
                 _ => String::new(),
             };
@@ -213,7 +228,8 @@ impl<'t> Session<'t> {
 
     /// The outputs of a kind in pieces; of what is shown again, the later one.
     fn units(&mut self, kind: Kind, blocks: &[usize]) -> Vec<Unit> {
-        let mut units: Vec<Unit> = Vec::new();
+        let mut units: Vec<Option<Unit>> = Vec::new();
+        let mut by_key: HashMap<String, usize> = HashMap::new();
         // A later listing of the whole makes earlier ones history.
         let mut from = 0;
         for (n, i) in blocks.iter().enumerate() {
@@ -253,17 +269,15 @@ impl<'t> Session<'t> {
         let mut again: Vec<String> = Vec::new();
         for i in &blocks[from..] {
             for u in split(&self.blocks[*i], *i) {
-                let old = units
-                    .iter()
-                    .position(|o| o.key == u.key && !u.key.is_empty());
-                if let Some(old) = old {
-                    let block = units[old].block;
-                    if block == *i {
-                        units[old].rows.extend(u.rows);
+                let old = by_key.get(&u.key).copied().filter(|_| !u.key.is_empty());
+                if let Some(before) = old.and_then(|at| units.get_mut(at)) {
+                    let Some(known) = before else { continue };
+                    if known.block == *i {
+                        known.rows.extend(u.rows);
                         continue;
                     }
                     // `ip link` shows no addresses; what `ip addr` showed before stays.
-                    if kind == Kind::Link && has_addresses(&units[old]) && !has_addresses(&u) {
+                    if kind == Kind::Link && has_addresses(known) && !has_addresses(&u) {
                         continue;
                     }
                     let texts = |u: &Unit| -> Vec<String> {
@@ -273,17 +287,18 @@ impl<'t> Session<'t> {
                             .filter(|t| !t.is_empty())
                             .collect()
                     };
-                    if texts(&units[old]) != texts(&u) {
+                    if texts(known) != texts(&u) {
                         again.push(format!(
                             "{} (line {}, not {})",
                             u.key,
                             u.rows.first().map_or(0, |r| r.0),
-                            units[old].rows.first().map_or(0, |r| r.0)
+                            known.rows.first().map_or(0, |r| r.0)
                         ));
                     }
-                    units.remove(old);
+                    *before = None;
                 }
-                units.push(u);
+                by_key.insert(u.key.clone(), units.len());
+                units.push(Some(u));
             }
         }
         if !again.is_empty() {
@@ -293,7 +308,7 @@ impl<'t> Session<'t> {
                 list(&again)
             ));
         }
-        units
+        units.into_iter().flatten().collect()
     }
 
     /// What the parsers learn from a command: the table.
@@ -327,23 +342,21 @@ impl<'t> Session<'t> {
                     rows.insert(0, (first - 2, format!("# Generated by {program}-save")));
                 }
             }
+            Kind::Rule if of == "6" && first > 1 => {
+                rows.insert(0, (first - 1, "# ip -6 rule".to_owned()));
+            }
+            // Its options name the namespace.
+            Kind::KubeTable => {
+                let c = blocks
+                    .first()
+                    .and_then(|i| self.blocks.get(*i)?.command.as_ref());
+                if let Some(c) = c.filter(|c| c.line < first) {
+                    rows.insert(0, (c.line, format!("# {}", c.text)));
+                }
+            }
             Kind::Route => {
-                for i in blocks {
-                    let b = &self.blocks[*i];
-                    let table = b
-                        .command
-                        .as_ref()
-                        .filter(|c| c.kind == Some(kind))
-                        .and_then(|c| c.table.as_deref());
-                    let Some(t) = table else { continue };
-                    for (n, text) in &mut rows {
-                        if (b.first_line()..=b.last_line()).contains(n)
-                            && !text.contains(" table ")
-                            && !text.trim().is_empty()
-                        {
-                            let _ = write!(text, " table {t}");
-                        }
-                    }
+                if of == "6" && first > 1 {
+                    rows.insert(0, (first - 1, "# ip -6 route".to_owned()));
                 }
             }
             _ => {}
@@ -422,6 +435,22 @@ impl<'t> Session<'t> {
     }
 }
 
+/// `ip route show table 100` prints its routes without the table.
+fn in_their_table(b: &mut Block<'_>) {
+    let c = b.command.as_ref().filter(|c| c.kind == Some(b.kind));
+    let Some(t) = c.and_then(|c| c.table.clone()) else {
+        return;
+    };
+    for row in &mut b.lines {
+        if !row.text.trim().is_empty()
+            && !row.text.contains(" table ")
+            && !row.text.starts_with([' ', '\t'])
+        {
+            let _ = write!(row.text.to_mut(), " table {t}");
+        }
+    }
+}
+
 fn shortened(text: &str) -> String {
     let mut s: String = text.chars().take(60).collect();
     if s.len() < text.len() {
@@ -446,8 +475,7 @@ fn what(kind: Kind) -> &'static str {
 
 /// Objects of the cluster, whoever printed them.
 fn is_of_the_cluster(kind: Kind) -> bool {
-    let _ = kind;
-    false
+    matches!(kind, Kind::Kube | Kind::KubeTable)
 }
 
 /// What makes a machine the node in question.

@@ -18,7 +18,9 @@ impl<'a> Builder<'a> {
                 let has_default = rules
                     .iter()
                     .any(|r| r.action == Action::Lookup(TableRef::DEFAULT));
-                let by_name = || self.named_6(*file).then_some(Family::V6);
+                // Of a pasted session, the command.
+                let v6 = text.trim_start().starts_with("# ip -6 ");
+                let by_name = || (v6 || self.named_6(*file)).then_some(Family::V6);
                 has_default.then_some(Family::V4).or_else(by_name)
             });
             lists.push((*file, family, rules));

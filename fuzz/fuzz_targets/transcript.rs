@@ -1,0 +1,8 @@
+//! Pasted terminal sessions.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nfwhy_fuzz::{checks, text};
+
+fuzz_target!(|bytes: &[u8]| checks::transcript(&text(bytes)));

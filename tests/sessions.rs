@@ -1,0 +1,202 @@
+//! What is pasted into a ticket gives the answers of a clean capture: every snapshot as one terminal session, in several shapes.
+
+use nfwhy::capture::Snapshot;
+use nfwhy::cli::PacketSpec;
+use nfwhy::explain::explain;
+use nfwhy::node::Node;
+use nfwhy::render;
+use nfwhy::sim::simulate;
+use nfwhy_parsers::recognise::Kind;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
+    let mut out: Vec<PathBuf> = fs::read_dir(root)
+        .expect("snapshots/ is part of the repository")
+        .map(|e| e.expect("a readable entry").path())
+        .filter(|p| p.join("flows.toml").is_file())
+        .collect();
+    out.sort();
+    out
+}
+
+fn packets(folder: &Path) -> Vec<PacketSpec> {
+    let text = fs::read_to_string(folder.join("flows.toml")).expect("flows.toml");
+    let all: toml::Value = toml::from_str(&text).expect("TOML");
+    let list = all["flow"].as_array().expect("a list of flows");
+    list.iter()
+        .map(|f| f["packet"].clone().try_into().expect("a packet"))
+        .collect()
+}
+
+/// What the answers say, without files and lines.
+fn answers(snapshot: &Snapshot, packets: &[PacketSpec]) -> Vec<Value> {
+    let node = Node::new(snapshot);
+    packets
+        .iter()
+        .map(|p| {
+            let packet = p.resolve(&node).expect("a packet of this node");
+            let trace = simulate(&node, &packet).expect("an answer");
+            let mut line = Vec::new();
+            render::json::write(&mut line, &node, &trace, &explain(&node, &trace)).expect("memory");
+            let mut v: Value = serde_json::from_slice(&line).expect("our own JSON");
+            bare(&mut v);
+            v
+        })
+        .collect()
+}
+
+/// Takes places out: keys `line` and `file`, and `name:12` within sentences.
+fn bare(v: &mut Value) {
+    match v {
+        Value::Object(o) => {
+            o.remove("line");
+            o.remove("file");
+            o.values_mut().for_each(bare);
+        }
+        Value::Array(a) => a.iter_mut().for_each(bare),
+        Value::String(s) => {
+            let words: Vec<String> = s.split(' ').map(|w| placeless(w).to_owned()).collect();
+            *s = words.join(" ");
+        }
+        _ => {}
+    }
+}
+
+/// `(iptables-save.txt:12)` and `session.txt:345` as one word.
+fn placeless(word: &str) -> &str {
+    let inner = word.trim_matches(|c: char| matches!(c, '(' | ')' | ',' | ';' | '.'));
+    match inner.rsplit_once(':') {
+        Some((f, n)) if f.contains(".txt") && n.bytes().all(|b| b.is_ascii_digit()) => "PLACE",
+        _ => word,
+    }
+}
+
+/// The command that prints a file's kind.
+fn command(kind: Kind, name: &str) -> &'static str {
+    match kind {
+        Kind::IptablesSave if name.contains("ip6") => "ip6tables-save",
+        Kind::IptablesSave if name.contains("legacy") => "iptables-legacy-save",
+        Kind::IptablesSave if name.contains("nft") => "iptables-nft-save",
+        Kind::IptablesSave => "iptables-save",
+        Kind::Nft => "nft list ruleset",
+        Kind::Ipset => "ipset list",
+        Kind::Ipvs if name.contains("save") => "ipvsadm-save -n",
+        Kind::Ipvs => "ipvsadm -ln",
+        Kind::Link => "ip -d addr",
+        Kind::Route => "ip route show table all",
+        Kind::Rule if name.contains('6') => "ip -6 rule",
+        Kind::Rule => "ip rule",
+        Kind::Neigh => "ip neigh",
+        Kind::Sysctl => "sysctl -a",
+        Kind::Conntrack => "conntrack -L",
+        Kind::Kube | Kind::KubeTable => "kubectl get svc,endpointslices,pods,nodes -A -o json",
+        other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
+    }
+}
+
+/// A shape of sessions: what stands before a command, and what the author says between.
+struct Shape {
+    name: &'static str,
+    prompt: &'static str,
+    prose: &'static str,
+    /// Line ends of a terminal that was recorded.
+    ends: &'static str,
+}
+
+const SHAPES: &[Shape] = &[
+    Shape {
+        name: "root's prompt",
+        prompt: "root@node-17:~# ",
+        prose: "",
+        ends: "\n",
+    },
+    Shape {
+        name: "a prompt in brackets, with sudo",
+        prompt: "[core@node-17 ~]$ sudo ",
+        prose: "The client IP is lost here, see below:\n",
+        ends: "\r\n",
+    },
+    Shape {
+        name: "a bare hash, prose in Korean",
+        prompt: "# ",
+        prose: "이어서 KUBE-SERVICES 체인에서는 다음과 같다.\n\n",
+        ends: "\n",
+    },
+    Shape {
+        name: "a dollar, prose in Russian, fences",
+        prompt: "$ ",
+        prose: "```\nТут видно, что трафик идёт на под:\n```\n",
+        ends: "\n",
+    },
+    Shape {
+        name: "by ssh from elsewhere",
+        prompt: "me@laptop:~$ ssh root@node-17 ",
+        prose: "and then, on that node:\n",
+        ends: "\n",
+    },
+    Shape {
+        name: "in colours",
+        prompt: "\x1b[01;32mroot@node-17\x1b[00m:\x1b[01;34m~\x1b[00m# ",
+        prose: "",
+        ends: "\n",
+    },
+    Shape {
+        name: "through a pod of the node's own network",
+        prompt: "% kubectl -n kube-system exec kube-proxy-x7k2p -- ",
+        prose: "",
+        ends: "\n",
+    },
+];
+
+fn session(snapshot: &Snapshot, shape: &Shape) -> Option<String> {
+    let mut text =
+        String::from("Hello,\n\nour pods do not see their clients. What I found so far.\n\n");
+    for f in &snapshot.files {
+        // `nft -j` is not what people paste.
+        if f.text.trim_start().starts_with('{') && f.kind == Kind::Nft {
+            return None;
+        }
+        text.push_str(shape.prose);
+        let _ = writeln!(text, "{}{}", shape.prompt, command(f.kind, &f.name));
+        text.push_str(f.text.trim_end());
+        text.push_str("\n\n");
+    }
+    text.push_str("Any idea? Thanks!\n");
+    Some(text.replace('\n', shape.ends))
+}
+
+#[test]
+fn a_pasted_session_answers_as_the_files_do() {
+    let mut compared = 0;
+    for folder in folders() {
+        let whole = Snapshot::read(&folder).expect("a snapshot");
+        let packets = packets(&folder);
+        let expected = answers(&whole, &packets);
+        for shape in SHAPES {
+            let Some(text) = session(&whole, shape) else {
+                continue;
+            };
+            let mut pasted = Snapshot::default();
+            pasted.add("session.txt".to_owned(), text.into_bytes());
+            let kinds = |s: &Snapshot| {
+                let mut k: Vec<String> = s.files.iter().map(|f| format!("{:?}", f.kind)).collect();
+                k.sort();
+                k.dedup();
+                k
+            };
+            let at = format!("{} as {}", folder.display(), shape.name);
+            assert_eq!(kinds(&pasted), kinds(&whole), "{at}");
+            assert!(pasted.partial.is_empty(), "{at}: {:?}", pasted.partial);
+            let got = answers(&pasted, &packets);
+            for (e, g) in expected.iter().zip(&got) {
+                assert_eq!(e, g, "{at}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 300, "only {compared} answers were compared");
+}
