@@ -68,17 +68,14 @@ pub(super) fn join(block: &mut Block<'_>) {
             .last()
             .filter(|last| last.number + pieces == row.number && pieces < 40)
             .and_then(|last| glue(block.kind, last, &row, piece == width));
-        match (glue, joined.last_mut()) {
-            (Some(glue), Some(last)) => {
-                let text = last.text.to_mut();
-                text.push_str(glue);
-                text.push_str(row.text.trim_start());
-                pieces += 1;
-            }
-            _ => {
-                joined.push(row);
-                pieces = 1;
-            }
+        if let (Some(glue), Some(last)) = (glue, joined.last_mut()) {
+            let text = last.text.to_mut();
+            text.push_str(glue);
+            text.push_str(row.text.trim_start());
+            pieces += 1;
+        } else {
+            joined.push(row);
+            pieces = 1;
         }
         piece = length;
     }
