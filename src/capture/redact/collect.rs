@@ -2,16 +2,84 @@
 
 use super::names::Names;
 use super::scan::Handler;
-use super::trie::{Addresses, Shape};
+use super::trie::{Addresses, Demand, Seed, Shape, stays};
 use super::words::common_device;
 use nfwhy_parsers::recognise::Kind;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What was found.
 pub struct Collector {
     pub kind: Kind,
-    pub addresses: Addresses,
+    pub addresses: HashSet<(IpAddr, Shape)>,
+    pub ranges: HashSet<(IpAddr, IpAddr, bool)>,
     pub names: Names,
+}
+
+/// Demands that are tried one by one.
+const TRIED: usize = 12;
+
+impl Collector {
+    fn mapping(&self, seed: Seed, relaxed: HashSet<Demand>) -> Addresses {
+        let mut all = Addresses::new(seed, relaxed);
+        for (ip, shape) in &self.addresses {
+            all.insert(*ip, *shape);
+        }
+        for (low, high, translated) in &self.ranges {
+            all.insert_range(*low, *high, *translated);
+        }
+        all
+    }
+
+    /// Addresses of hosts that would stay what they are.
+    fn crowded(&self, mapping: &Addresses) -> Vec<IpAddr> {
+        let hosts = self.addresses.iter().filter(|(ip, shape)| {
+            let apart = shape.fixed.is_none() || shape.range_end;
+            apart && network(*ip, *shape).is_none() && !stays(*ip, None)
+        });
+        let hosts = hosts.map(|(ip, _)| *ip);
+        hosts.filter(|ip| !mapping.map(*ip, None).1).collect()
+    }
+
+    /// What all addresses become. Where what ranges and masks demand leaves an address nothing to become, few of the demands are
+    /// given up: the ones that help most.
+    pub fn settle(&self, seed: Seed) -> Addresses {
+        let mut relaxed = HashSet::new();
+        let mut mapping = self.mapping(seed, relaxed.clone());
+        let mut crowded = self.crowded(&mapping);
+        let ranges = self.ranges.iter();
+        let ranges = ranges.map(|(a, b, t)| Demand::Range(*a, *b, *t));
+        let fixed = self.addresses.iter();
+        let fixed = fixed.filter_map(|(ip, s)| Some(Demand::fixed(*ip, s.fixed?)));
+        let mut demands: Vec<Demand> = if crowded.is_empty() {
+            Vec::new()
+        } else {
+            let all: HashSet<Demand> = ranges.chain(fixed).collect();
+            all.into_iter().collect()
+        };
+        while !crowded.is_empty() {
+            demands.retain(|d| !relaxed.contains(d) && crowded.iter().any(|ip| d.touches(*ip)));
+            // A range that is given up still holds what it held of the addresses that occur.
+            demands.sort_by_cached_key(|d| {
+                let kept = crowded.iter().filter(|ip| !d.touches(**ip)).count();
+                (matches!(d, Demand::Fixed(..)), kept, format!("{d:?}"))
+            });
+            let mut best = None;
+            for d in demands.iter().take(TRIED) {
+                let mut more = relaxed.clone();
+                more.insert(*d);
+                let other = self.mapping(seed, more);
+                let still = self.crowded(&other);
+                if best.as_ref().is_none_or(|(_, n, _)| still.len() < *n) {
+                    best = Some((*d, still.len(), (other, still)));
+                }
+            }
+            let Some((d, _, found)) = best else { break };
+            relaxed.insert(d);
+            (mapping, crowded) = found;
+        }
+        mapping
+    }
 }
 
 /// Words before the name of a device.
@@ -59,7 +127,7 @@ impl Handler for Collector {
     fn text(&mut self, _text: &str) {}
 
     fn address(&mut self, ip: IpAddr, shape: Shape, _text: &str) {
-        self.addresses.insert(ip, shape);
+        self.addresses.insert((ip, shape));
     }
 
     fn hexadecimal(&mut self, ip: Ipv4Addr, text: &str) {
@@ -67,7 +135,7 @@ impl Handler for Collector {
     }
 
     fn range(&mut self, low: IpAddr, high: IpAddr, translated: bool) {
-        self.addresses.insert_range(low, high, translated);
+        self.ranges.insert((low, high, translated));
     }
 
     fn mac(&mut self, text: &str) {

@@ -18,7 +18,7 @@ use lines::{Masks, Special, special_line};
 use names::Names;
 use nfwhy_parsers::recognise::Kind;
 use scan::scan;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use thiserror::Error;
@@ -82,19 +82,11 @@ pub fn redact(files: &mut [(String, Kind, String)]) -> Result<Report, RedactErro
     redact_with(files, seed)
 }
 
-/// Where keeping ranges exact leaves an address nothing to become, they are kept for the addresses that occur.
 fn redact_with(files: &mut [(String, Kind, String)], seed: Seed) -> Result<Report, RedactError> {
-    attempt(files, seed, true).or_else(|_| attempt(files, seed, false))
-}
-
-fn attempt(
-    files: &mut [(String, Kind, String)],
-    seed: Seed,
-    exact: bool,
-) -> Result<Report, RedactError> {
     let mut found = Collector {
         kind: Kind::Empty,
-        addresses: Addresses::new(seed, exact),
+        addresses: HashSet::new(),
+        ranges: HashSet::new(),
         names: Names::new(seed),
     };
     for (_, kind, text) in files.iter() {
@@ -107,13 +99,12 @@ fn attempt(
     }
     found.names.settle();
     let mut out = Writer {
-        addresses: found.addresses,
+        addresses: found.settle(seed),
         names: found.names,
         images: HashMap::new(),
         out: String::new(),
         left: Vec::new(),
         crowded: None,
-        exact,
         file: "",
         kind: Kind::Empty,
         line: 0,

@@ -2,10 +2,10 @@
 
 use super::trie::Seed;
 use super::words::{
-    calico, common_device, everywhere, known, known_name, made_prefix, programs_own,
+    calico, common_device, everywhere, known, known_name, made_prefix, plain_stem, programs_own,
 };
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 /// Names found, and after [`Names::settle`] what they become.
@@ -14,7 +14,7 @@ pub struct Names {
     seed: Seed,
     devices: HashMap<String, String>,
     found_devices: Vec<String>,
-    stems: BTreeSet<String>,
+    stems: BTreeMap<String, String>,
     own: HashSet<String>,
     hosts: HashMap<String, String>,
     macs: HashMap<Vec<u8>, Vec<u8>>,
@@ -30,7 +30,7 @@ impl Names {
             seed,
             devices: HashMap::new(),
             found_devices: Vec::new(),
-            stems: BTreeSet::new(),
+            stems: BTreeMap::new(),
             own: HashSet::new(),
             hosts: HashMap::new(),
             macs: HashMap::new(),
@@ -83,7 +83,7 @@ impl Names {
 
     /// Devices that begin with it are matched together.
     pub fn stem(&mut self, stem: &str) {
-        self.stems.insert(stem.to_owned());
+        self.stems.insert(stem.to_owned(), stem.to_owned());
     }
 
     /// A chain, set or table.
@@ -115,13 +115,11 @@ impl Names {
 
     /// Chooses the new names of devices and MACs.
     pub fn settle(&mut self) {
+        self.settle_stems();
         let mut used: HashSet<String> = self.found_devices.iter().cloned().collect();
         let mut next: HashMap<(String, char), usize> = HashMap::new();
         for name in std::mem::take(&mut self.found_devices) {
-            if common_device(&name)
-                || known(&name)
-                || programs_own(&name) && made_prefix(&name).is_none()
-            {
+            if device_stays(&name) {
                 continue;
             }
             let new = self.new_device(&name, &used, &mut next);
@@ -147,6 +145,58 @@ impl Names {
         }
     }
 
+    /// New beginnings for devices that are matched together: what begins with one of them begins with its image, and nothing else does.
+    fn settle_stems(&mut self) {
+        let stays = |stem: &str| {
+            let mut devices = self.found_devices.iter().filter(|d| device_stays(d));
+            plain_stem(stem) || devices.any(|d| d.starts_with(stem))
+        };
+        let olds: Vec<String> = self.stems.keys().cloned().collect();
+        let mut new: BTreeMap<String, String> = BTreeMap::new();
+        for old in olds.iter().filter(|s| stays(s)) {
+            new.insert(old.clone(), old.clone());
+        }
+        // A beginning of another one sorts before it.
+        for old in olds.iter().filter(|s| !stays(s)) {
+            let begun = new.iter().filter(|(o, _)| old.starts_with(o.as_str()));
+            let parent = begun
+                .max_by_key(|(o, _)| o.len())
+                .map_or("", |(_, n)| n.as_str());
+            // What stands behind keeps room.
+            let most = old.len().max(5).min(14);
+            let apart = |image: &str| {
+                let of = |o: &String, n: &String| {
+                    !old.starts_with(o.as_str())
+                        && (n.starts_with(image) || image.starts_with(n.as_str()))
+                };
+                let kept = |d: &&String| d.starts_with(image);
+                image.len() <= most
+                    && !new.iter().any(|(o, n)| of(o, n))
+                    && !olds.iter().any(|o| {
+                        o.starts_with(image) || o != parent && image.starts_with(o.as_str())
+                    })
+                    && !self.found_devices.iter().any(|d| kept(&d))
+            };
+            let letters = |n: u32| {
+                (b'a'..=b'z')
+                    .chain(b'A'..=b'Z')
+                    .nth(usize::try_from(n).unwrap_or(0))
+            };
+            let image = (0..52 * 52).find_map(|n| {
+                let (a, b) = (letters(n / 52)?, letters(n % 52)?);
+                let image = format!("{parent}x{}{}", char::from(a), char::from(b));
+                apart(&image).then_some(image)
+            });
+            new.insert(old.clone(), image.unwrap_or_else(|| old.clone()));
+        }
+        self.stems = new;
+    }
+
+    /// What the beginning of devices' names is called now.
+    pub fn stem_now<'a>(&'a self, stem: &'a str) -> &'a str {
+        self.stems.get(stem).map_or(stem, String::as_str)
+    }
+
     fn new_device(
         &self,
         name: &str,
@@ -156,18 +206,20 @@ impl Names {
         let stem = self
             .stems
             .iter()
-            .filter(|s| name.starts_with(s.as_str()))
-            .max_by_key(|s| s.len());
+            .filter(|(s, _)| name.starts_with(s.as_str()))
+            .max_by_key(|(s, _)| s.len());
         let made = made_prefix(name);
         let mut base = made.unwrap_or("dev");
-        if let Some(s) = stem
-            && (s.len() > base.len() || made.is_none())
+        if let Some((s, new)) = stem
+            && (s.len() > base.len() || made.is_none() || s != new)
         {
-            base = s;
+            base = new;
         }
+        let held = self.stems.keys();
+        let held = held.filter(|s| name.starts_with(s.as_str())).count();
         let matched = |n: &str| {
             self.stems
-                .iter()
+                .values()
                 .filter(|s| n.starts_with(s.as_str()))
                 .count()
         };
@@ -185,7 +237,7 @@ impl Names {
                     .chain(std::iter::repeat_n(fill, pad))
                     .chain(number.chars())
                     .collect();
-                if matched(&new) != matched(name) {
+                if matched(&new) != held {
                     break;
                 }
                 if new.len() <= 15 && !used.contains(&new) {
@@ -201,7 +253,7 @@ impl Names {
                 format!("{base}{id}").chars().take(len).collect::<String>()
             })
             .take(1000)
-            .find(|new| !used.contains(new) && matched(new) == matched(name))
+            .find(|new| !used.contains(new) && matched(new) == held)
             .unwrap_or_else(|| format!("{base}{}", self.devices.len()))
     }
 
@@ -466,6 +518,11 @@ impl Names {
         self.parts.insert((class, part.to_owned()), new.clone());
         new
     }
+}
+
+/// Whether a device's name tells nothing.
+fn device_stays(name: &str) -> bool {
+    common_device(name) || known(name) || programs_own(name) && made_prefix(name).is_none()
 }
 
 /// Beginnings of new names; a number stands behind.

@@ -244,11 +244,59 @@ fn devices_keep_what_wildcards_hold() {
         "{new}"
     );
     let custom = report.device("acme-storage");
-    assert!(
-        custom.starts_with("acme") && !new.contains("storage"),
-        "{new}"
-    );
+    let (stem, _) = new
+        .rsplit_once("+ -j DROP")
+        .and_then(|(l, _)| l.rsplit_once(' ').map(|(a, b)| (b, a)))
+        .expect("a wildcard");
+    assert!(custom.starts_with(stem) && stem.len() > 2, "{new}");
+    assert!(!new.contains("storage") && !new.contains("acme"), "{new}");
+    assert_eq!(report.left, Vec::<String>::new());
     assert_eq!(report.device("eth0"), "eth0");
+}
+
+#[test]
+fn wildcards_within_wildcards_hold_what_they_held() {
+    let stems = ["acme", "acme-in", "acme-inner", "shop"];
+    let devices = [
+        "acme0",
+        "acme-in7",
+        "acme-inner3",
+        "shop1",
+        "other9",
+        "acme-i",
+    ];
+    let mut text = String::new();
+    for s in stems {
+        text += &format!("-A X -i {s}+ -j DROP\n");
+    }
+    for d in devices {
+        text += &format!("-A X -i {d} -j DROP\n");
+    }
+    let (new, report) = redacted(Kind::IptablesSave, &text);
+    let images: Vec<&str> = new
+        .lines()
+        .filter_map(|l| l.split(' ').nth(3)?.strip_suffix('+'))
+        .collect();
+    assert_eq!(images.len(), stems.len(), "{new}");
+    for d in devices {
+        let image = report.device(d);
+        assert!(image != d && image.len() <= 15, "{new}");
+        for (s, i) in stems.iter().zip(&images) {
+            assert_eq!(d.starts_with(s), image.starts_with(i), "{d} {s}+: {new}");
+        }
+    }
+    assert_eq!(report.left, Vec::<String>::new());
+}
+
+#[test]
+fn a_wildcard_that_holds_a_device_of_every_node_stays_and_is_named() {
+    let text = "-A X -i cilium_h+ -j DROP\n-A X -i cilium_host -j DROP\n";
+    let (new, report) = redacted(Kind::IptablesSave, text);
+    assert_eq!(new, text);
+    assert_eq!(
+        report.left,
+        ["file:1: the beginning of devices' names, which a wildcard holds"]
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! The first bit that may be turned over on the way of an address always is. Its image then lies in a branch in which no address occurs:
 //! no image is an address of the capture.
 
+use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -155,7 +156,7 @@ fn draw(seed: Seed, prefix: u128, depth: u8) -> bool {
 }
 
 /// Bits that must not be turned over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fixed {
     /// Below the first so many bits of the address,
     pub below: u8,
@@ -166,7 +167,7 @@ pub struct Fixed {
 }
 
 /// How an address stands in a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// How many bits of it count.
     pub len: Option<u8>,
@@ -184,7 +185,7 @@ pub struct Addresses {
     v4: Trie,
     v6: Trie,
     seed: Seed,
-    exact: bool,
+    relaxed: HashSet<Demand>,
 }
 
 /// What has a meaning of its own, whose bits stay, and whether everything within stays.
@@ -227,15 +228,59 @@ fn embedded(a: Ipv6Addr) -> Option<Ipv4Addr> {
     (mapped || nat64).then_some(Ipv4Addr::from_bits(low))
 }
 
+/// What asks for bits to stay beyond those of the addresses that occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Demand {
+    /// The ends of a range, and whether addresses are drawn from it.
+    Range(IpAddr, IpAddr, bool),
+    /// A mask with gaps or a translation, and below what it is.
+    Fixed(IpAddr, Fixed),
+}
+
+fn key(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(a) => key4(a),
+        IpAddr::V6(a) => a.to_bits(),
+    }
+}
+
+impl Demand {
+    /// That of a mask with gaps or a translation, at an address.
+    pub fn fixed(ip: IpAddr, fixed: Fixed) -> Self {
+        let below = cut(key(ip), fixed.below);
+        let below = match ip {
+            IpAddr::V4(_) => IpAddr::V4(back4(below)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(below)),
+        };
+        Self::Fixed(below, fixed)
+    }
+
+    /// Whether it may take away what an address could become.
+    pub fn touches(self, ip: IpAddr) -> bool {
+        let near = |end: IpAddr, len: u8| {
+            end.is_ipv4() == ip.is_ipv4() && cut(key(end), len) == cut(key(ip), len)
+        };
+        match self {
+            Self::Range(low, high, _) => near(low, fork(low, high)),
+            Self::Fixed(below, fixed) => near(below, fixed.below),
+        }
+    }
+}
+
 impl Addresses {
-    /// None yet. `exact`: also addresses that do not occur stay within or outside of ranges and of masks with gaps, and are translated
-    /// bit by bit as they were; that leaves less to change.
-    pub fn new(seed: Seed, exact: bool) -> Self {
+    /// Whether a demand was given up.
+    pub fn relaxes(&self, demand: Demand) -> bool {
+        self.relaxed.contains(&demand)
+    }
+
+    /// None yet. Also addresses that do not occur stay within or outside of ranges and of masks with gaps, and are translated
+    /// bit by bit as they were; that leaves less to change. It is not so for the demands that are relaxed.
+    pub fn new(seed: Seed, relaxed: HashSet<Demand>) -> Self {
         let mut me = Self {
             v4: Trie::new(32),
             v6: Trie::new(128),
             seed,
-            exact,
+            relaxed,
         };
         for (a, len, whole) in SPECIAL4 {
             special(&mut me.v4, key4(*a), *len, *whole);
@@ -248,7 +293,10 @@ impl Addresses {
 
     /// Adds an address as it stands somewhere.
     pub fn insert(&mut self, ip: IpAddr, mut shape: Shape) {
-        if !self.exact {
+        if shape
+            .fixed
+            .is_some_and(|f| self.relaxes(Demand::fixed(ip, f)))
+        {
             shape.fixed = None;
         }
         match ip {
@@ -282,6 +330,7 @@ impl Addresses {
 
     /// Adds a range: what lies between its ends must stay there, also what does not occur. `translated`: its addresses are drawn from.
     pub fn insert_range(&mut self, low: IpAddr, high: IpAddr, translated: bool) {
+        let exact = !self.relaxes(Demand::Range(low, high, translated));
         let (trie, a, b) = match (low, high) {
             (IpAddr::V4(a), IpAddr::V4(b)) => (&mut self.v4, key4(a), key4(b)),
             (IpAddr::V6(a), IpAddr::V6(b)) => (&mut self.v6, a.to_bits(), b.to_bits()),
@@ -289,11 +338,11 @@ impl Addresses {
         };
         let fork = fork(low, high);
         let bits = trie.bits;
-        let frozen = if self.exact { FROZEN } else { 0 };
+        let frozen = if exact { FROZEN } else { 0 };
         for (key, len) in [(a, low_len(low, fork)), (b, high_len(high, fork))] {
             trie.insert(key, len, |depth| if depth >= fork { frozen } else { 0 });
         }
-        if translated && fork < bits && self.exact {
+        if translated && fork < bits && exact {
             trie.bound(a, fork, fork);
         }
     }
@@ -402,6 +451,15 @@ pub fn masked(ip: IpAddr, image: IpAddr, mask: u128) -> IpAddr {
         }
         _ => image,
     }
+}
+
+/// Whether what a mask with gaps leaves of an address tells of the site: a bit that is set where addresses are given others.
+pub fn tells(ip: IpAddr, mask: u128) -> bool {
+    let places = match ip {
+        IpAddr::V4(_) => cut(u128::MAX, 24) & !cut(u128::MAX, 8),
+        IpAddr::V6(_) => cut(u128::MAX, 104) & !cut(u128::MAX, 16),
+    };
+    key(ip) & mask & places != 0
 }
 
 /// Whether the address stays what it is by what it means.

@@ -1,5 +1,5 @@
 use super::{Addresses, Fixed, Seed, Shape, range_lens, stays};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 fn ip(text: &str) -> IpAddr {
@@ -12,7 +12,7 @@ fn all(texts: &[&str]) -> Vec<IpAddr> {
 }
 
 fn mapping(list: &[IpAddr], seed: u64) -> Addresses {
-    let mut a = Addresses::new(Seed(seed, 7), true);
+    let mut a = Addresses::new(Seed(seed, 7), HashSet::new());
     for x in list {
         a.insert(*x, Shape::default());
     }
@@ -135,7 +135,7 @@ fn special_addresses_stay() {
 
 #[test]
 fn ranges_keep_what_lies_between_their_ends() {
-    let mut m = Addresses::new(Seed(5, 5), true);
+    let mut m = Addresses::new(Seed(5, 5), HashSet::new());
     m.insert_range(ip("10.1.3.7"), ip("10.1.9.200"), false);
     let f = |t: &str| m.map(ip(t), None).0;
     for (x, within) in [
@@ -155,7 +155,7 @@ fn ranges_keep_what_lies_between_their_ends() {
 
 #[test]
 fn under_a_mask_with_gaps_the_bits_stay() {
-    let mut m = Addresses::new(Seed(5, 5), true);
+    let mut m = Addresses::new(Seed(5, 5), HashSet::new());
     let shape = Shape {
         fixed: Some(Fixed {
             below: 16,
@@ -225,7 +225,7 @@ fn what_holds_an_address_holds_its_image() {
     for round in 0..400 {
         let six = round % 2 == 1;
         let most = if six { 128 } else { 32 };
-        let mut m = Addresses::new(Seed(numbers.next(), numbers.next()), true);
+        let mut m = Addresses::new(Seed(numbers.next(), numbers.next()), HashSet::new());
         let nets: Vec<(IpAddr, u8)> = (0..12)
             .map(|_| {
                 let len = 8 + u8::try_from(numbers.next() % (most - 7)).unwrap_or(0);

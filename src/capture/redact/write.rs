@@ -4,7 +4,7 @@ use super::RedactError;
 use super::collect::{endpoint, network};
 use super::names::Names;
 use super::scan::Handler;
-use super::trie::{self, Addresses, Shape};
+use super::trie::{self, Addresses, Demand, Shape};
 use nfwhy_parsers::recognise::Kind;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,7 +28,9 @@ const NAMED_AFTER: &[&str] = &[
 ];
 
 /// Said where exactness had to be given up.
-const LOOSE: &str = "holds what it held of the addresses that occur, perhaps not of others";
+const LOOSE_RANGE: &str =
+    "a range holds what it held of the addresses that occur, perhaps not of others";
+const LOOSE_MASK: &str = "a mask with gaps, or a translation, may hold or make other addresses";
 
 /// The texts anew.
 pub struct Writer<'f> {
@@ -37,8 +39,6 @@ pub struct Writer<'f> {
     pub images: HashMap<(IpAddr, Option<u8>), (IpAddr, bool)>,
     pub out: String,
     pub left: Vec<String>,
-    /// As [`Addresses::new`] says.
-    pub exact: bool,
     pub crowded: Option<RedactError>,
     pub file: &'f str,
     pub kind: Kind,
@@ -158,12 +158,12 @@ impl Handler for Writer<'_> {
         if let Some(fixed) = shape.fixed
             && !shape.range_end
         {
-            if !self.exact {
-                self.leave(&format!("a mask or translation {LOOSE}"));
+            if self.addresses.relaxes(Demand::fixed(ip, fixed)) {
+                self.leave(LOOSE_MASK);
             }
             let image = self.addresses.map(ip, network(ip, shape)).0;
             let image = trie::masked(ip, image, fixed.mask);
-            if image == ip && !trie::stays(ip, None) {
+            if image == ip && !trie::stays(ip, None) && trie::tells(ip, fixed.mask) {
                 self.leave(&format!(
                     "{ip}: its mask, or what is translated, leaves no bit to change"
                 ));
@@ -184,9 +184,10 @@ impl Handler for Writer<'_> {
         }
     }
 
-    fn range(&mut self, low: IpAddr, high: IpAddr, _translated: bool) {
-        if !self.exact {
-            self.leave(&format!("a range {LOOSE}"));
+    fn range(&mut self, low: IpAddr, high: IpAddr, translated: bool) {
+        let demand = Demand::Range(low, high, translated);
+        if self.addresses.relaxes(demand) {
+            self.leave(LOOSE_RANGE);
         }
         self.ranges.extend([low, high]);
     }
@@ -221,10 +222,11 @@ impl Handler for Writer<'_> {
     }
 
     fn stem(&mut self, stem: &str) {
-        if !super::words::plain_stem(stem) {
+        let new = self.names.stem_now(stem).to_owned();
+        if new == stem && !super::words::plain_stem(stem) {
             self.leave("the beginning of devices' names, which a wildcard holds");
         }
-        self.out += stem;
+        self.out += &new;
     }
 
     fn service(&mut self, text: &str) {
