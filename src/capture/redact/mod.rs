@@ -6,6 +6,7 @@
 mod collect;
 mod lines;
 mod names;
+mod raw;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -17,12 +18,13 @@ use collect::Collector;
 use lines::{Masks, Special, special_line};
 use names::Names;
 use nfwhy_parsers::recognise::Kind;
+use raw::Within;
 use scan::scan;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use thiserror::Error;
-use trie::{Addresses, Seed};
+use trie::{Addresses, Seed, Shape};
 use write::Writer;
 
 /// Why a capture cannot be made ready to be shown.
@@ -89,10 +91,18 @@ fn redact_with(files: &mut [(String, Kind, String)], seed: Seed) -> Result<Repor
         ranges: HashSet::new(),
         names: Names::new(seed),
     };
-    for (_, kind, text) in files.iter() {
+    for (name, kind, text) in files.iter() {
         found.kind = *kind;
         let mut masks = Masks::default();
+        let mut within = Within::new(name, *kind, text);
         for line in text.split_inclusive('\n') {
+            for (_, ip, len) in raw::found(line, *kind, within.line(line)) {
+                let shape = Shape {
+                    len,
+                    ..Shape::default()
+                };
+                found.addresses.insert((ip, shape));
+            }
             lines::declared(&mut found.names, line, *kind);
             scan(line, masks.line(line, *kind), &mut found);
         }
@@ -100,6 +110,7 @@ fn redact_with(files: &mut [(String, Kind, String)], seed: Seed) -> Result<Repor
     found.names.settle();
     let mut out = Writer {
         addresses: found.settle(seed),
+        known: found.addresses.iter().map(|(ip, _)| *ip).collect(),
         names: found.names,
         images: HashMap::new(),
         out: String::new(),
@@ -107,6 +118,7 @@ fn redact_with(files: &mut [(String, Kind, String)], seed: Seed) -> Result<Repor
         crowded: None,
         file: "",
         kind: Kind::Empty,
+        family: None,
         line: 0,
         ranges: Vec::new(),
     };
@@ -116,9 +128,13 @@ fn redact_with(files: &mut [(String, Kind, String)], seed: Seed) -> Result<Repor
         out.kind = *kind;
         out.out = String::with_capacity(text.len());
         let mut masks = Masks::default();
-        for (n, line) in text.split_inclusive('\n').enumerate() {
+        let mut within = Within::new(name, *kind, text);
+        for (n, original) in text.split_inclusive('\n').enumerate() {
             out.line = n + 1;
-            out.note(line, *kind);
+            out.family = within.line(original);
+            out.note(original, *kind);
+            let rewritten = out.rewrite(original, *kind);
+            let line = rewritten.as_deref().unwrap_or(original);
             let facts = masks.line(line, *kind);
             match special_line(line, *kind) {
                 Some(Special::Key(before, device, after)) => {

@@ -468,6 +468,11 @@ impl Names {
         self.digest_of(text, ALL, text.len())
     }
 
+    /// As [`Names::digest`], of hexadecimal digits.
+    pub fn digest_hex(&self, text: &str) -> String {
+        self.digest_of(text, b"0123456789abcdef", text.len())
+    }
+
     fn digest_of(&self, text: &str, letters: &[u8], len: usize) -> String {
         let mut out = String::with_capacity(len);
         let mut state = 0u64;

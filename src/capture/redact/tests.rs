@@ -411,7 +411,7 @@ fn hosts_and_settings_are_replaced() {
 fn what_cannot_be_read_is_named() {
     let (_, report) = redacted(
         Kind::IptablesSave,
-        "-A X -j Y\n-A X -m u32 --u32 \"0xc=0xa010203\" -j DROP\n",
+        "-A X -j Y\n-A X -m u32 --u32 \"0x0>>0x16&0x3c@0x14=0xa010203\" -j DROP\n",
     );
     assert_eq!(
         report.left,

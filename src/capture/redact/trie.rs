@@ -453,13 +453,10 @@ pub fn masked(ip: IpAddr, image: IpAddr, mask: u128) -> IpAddr {
     }
 }
 
-/// Whether what a mask with gaps leaves of an address tells of the site: a bit that is set where addresses are given others.
+/// Whether what a mask with gaps leaves of an address tells of the site: a bit that is set behind those that say what kind it is of.
 pub fn tells(ip: IpAddr, mask: u128) -> bool {
-    let places = match ip {
-        IpAddr::V4(_) => cut(u128::MAX, 24) & !cut(u128::MAX, 8),
-        IpAddr::V6(_) => cut(u128::MAX, 104) & !cut(u128::MAX, 16),
-    };
-    key(ip) & mask & places != 0
+    let kind = if ip.is_ipv4() { 8 } else { 16 };
+    key(ip) & mask & !cut(u128::MAX, kind) != 0
 }
 
 /// Whether the address stays what it is by what it means.

@@ -3,10 +3,11 @@
 use super::RedactError;
 use super::collect::{endpoint, network};
 use super::names::Names;
+use super::raw::{self, Family};
 use super::scan::Handler;
 use super::trie::{self, Addresses, Demand, Shape};
 use nfwhy_parsers::recognise::Kind;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Words of iptables before a chain, set or list.
@@ -36,12 +37,16 @@ const LOOSE_MASK: &str = "a mask with gaps, or a translation, may hold or make o
 pub struct Writer<'f> {
     pub addresses: Addresses,
     pub names: Names,
+    /// Addresses that occur.
+    pub known: HashSet<IpAddr>,
     pub images: HashMap<(IpAddr, Option<u8>), (IpAddr, bool)>,
     pub out: String,
     pub left: Vec<String>,
     pub crowded: Option<RedactError>,
     pub file: &'f str,
     pub kind: Kind,
+    /// The protocol that the lines are about, where it is known.
+    pub family: Option<Family>,
     pub line: usize,
     /// Ends of ranges in this line.
     pub ranges: Vec<IpAddr>,
@@ -55,69 +60,22 @@ impl Writer<'_> {
 
     /// Notes what of the line cannot be read.
     pub fn note(&mut self, line: &str, kind: Kind) {
-        const IN: &[(&[Kind], &str, &str)] = &[
-            (
-                &[Kind::IptablesSave],
-                "--u32 ",
-                "a test of raw words (u32), which may hold an address",
-            ),
-            (
-                &[Kind::IptablesListing],
-                "u32 ",
-                "a test of raw words (u32), which may hold an address",
-            ),
-            (
-                &[Kind::IptablesSave],
-                "--bytecode ",
-                "a BPF program, which may hold an address",
-            ),
-            (
-                &[Kind::IptablesListing],
-                "match bpf ",
-                "a BPF program, which may hold an address",
-            ),
-            (
-                &[Kind::IptablesSave],
-                "--string ",
-                "a string that is searched for",
-            ),
-            (
-                &[Kind::IptablesSave],
-                "--hex-string ",
-                "a string that is searched for",
-            ),
-            (
-                &[Kind::Nft],
-                "@nh,",
-                "raw bits of the network header, which may be an address",
-            ),
-            (
-                &[Kind::Nft],
-                "@ll,",
-                "raw bits of the link header, which may be an address",
-            ),
-            (
-                &[Kind::Nft],
-                "@th,",
-                "raw bits of the transport header, which may be an address",
-            ),
-            (
-                &[Kind::Nft],
-                "@ih,",
-                "raw bits of the payload, which may be an address",
-            ),
-            (
-                &[Kind::Nft],
-                "\"base\": \"",
-                "raw bits of a header, which may be an address",
-            ),
-        ];
         self.ranges.clear();
-        for (kinds, word, what) in IN {
-            if kinds.contains(&kind) && line.contains(word) {
-                self.leave(what);
-            }
+        let known = |ip| self.known.contains(&ip);
+        for what in raw::may_hold(line, kind, self.family, known) {
+            self.leave(what);
         }
+    }
+
+    /// The line with its raw bits replaced, where there are such.
+    pub fn rewrite(&mut self, line: &str, kind: Kind) -> Option<String> {
+        let found = raw::found(line, kind, self.family);
+        let edits = found.into_iter().filter_map(|(at, ip, len)| {
+            let image = self.image(ip, len)?;
+            Some((at, image))
+        });
+        let edits: Vec<_> = edits.collect();
+        raw::rewrite(line, kind, &edits, &self.names)
     }
 
     fn image(&mut self, ip: IpAddr, len: Option<u8>) -> Option<IpAddr> {
