@@ -200,3 +200,22 @@ fn a_pasted_session_answers_as_the_files_do() {
     }
     assert!(compared > 300, "only {compared} answers were compared");
 }
+
+#[test]
+fn of_several_machines_one_is_taken_by_name() {
+    let folder = std::env::temp_dir().join(format!("nfwhy-sessions-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder for the test");
+    let file = folder.join("ticket.txt");
+    let text = "root@n1.example:~# ip route\ndefault via 10.0.0.1 dev ens3\n10.0.0.0/24 dev ens3\nroot@n2:~# ip route\ndefault via 10.9.9.9 dev eth0\n";
+    fs::write(&file, text).expect("a file for the test");
+    let routes = |path: &Path| -> Result<String, String> {
+        let s = Snapshot::read(path).map_err(|e| e.to_string())?;
+        Ok(s.files.iter().map(|f| f.text.clone()).collect())
+    };
+    let of = |name: &str| routes(&file.join(name));
+    assert!(routes(&file).is_ok_and(|t| t.contains("ens3") && !t.contains("eth0")));
+    assert!(of("n1").is_ok_and(|t| t.contains("ens3") && !t.contains("eth0")));
+    assert!(of("n2").is_ok_and(|t| t.contains("eth0") && !t.contains("ens3")));
+    assert!(of("n3").is_err_and(|e| e.contains("it shows n1.example, n2")));
+    fs::remove_dir_all(&folder).expect("the test's folder");
+}

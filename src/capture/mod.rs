@@ -223,6 +223,11 @@ impl Snapshot {
 
     /// Adds a file by its content.
     pub fn add(&mut self, name: String, bytes: Vec<u8>) {
+        self.add_of(name, bytes, None);
+    }
+
+    /// The same; of a session with outputs of several machines, those of one.
+    fn add_of(&mut self, name: String, bytes: Vec<u8>, machine: Option<&str>) {
         if name == manifest::NAME {
             self.skipped
                 .push((name, String::from_utf8_lossy(&bytes).into_owned()));
@@ -231,7 +236,7 @@ impl Snapshot {
         let kind = recognise(&bytes);
         if let Some(session) = std::str::from_utf8(&bytes)
             .ok()
-            .and_then(|text| transcript::read(&name, text, kind, None))
+            .and_then(|text| transcript::read(&name, text, kind, machine))
         {
             self.files.extend(session.files);
             self.remarks.extend(session.remarks);

@@ -136,6 +136,24 @@ fn bytes_of(
     limits: &Limits,
 ) -> Result<Snapshot, CaptureError> {
     let Some(packing) = archive::packing(&bytes) else {
+        if let ([machine], None) = (wanted.inside.as_slice(), &wanted.netns) {
+            let text = String::from_utf8_lossy(&bytes);
+            let machines = super::transcript::machines(&text);
+            if super::transcript::is_machine(&machines, machine) {
+                let mut snapshot = Snapshot::default();
+                snapshot.add_of(name, bytes, Some(machine));
+                return snapshot.finished(path);
+            }
+            if !machines.is_empty() {
+                return Err(CaptureError::NotInBundle {
+                    path: path.to_owned(),
+                    what: format!(
+                        "no output of {machine}; it shows {}",
+                        some_of(machines.iter().map(String::as_str))
+                    ),
+                });
+            }
+        }
         if !wanted.inside.is_empty() || wanted.netns.is_some() {
             return Err(CaptureError::NotInBundle {
                 path: path.to_owned(),

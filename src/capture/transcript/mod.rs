@@ -25,6 +25,21 @@ const MACHINES: usize = 200;
 /// What is read of a file of a known kind to see whether it is a session after all.
 const LOOK: usize = 256 << 10;
 
+/// The machines whose outputs a text holds, the likeliest to be meant first.
+pub(super) fn machines(text: &str) -> Vec<String> {
+    if text.len() > LIMIT {
+        return Vec::new();
+    }
+    let mut hosts = hosts(&transcript::read(text).blocks);
+    hosts.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+    hosts.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Whether one of those is meant by a name.
+pub(super) fn is_machine(machines: &[String], name: &str) -> bool {
+    machines.iter().any(|m| same_host(m, name))
+}
+
 /// Reads the text as a session, if it is one.
 pub(super) fn read(name: &str, text: &str, kind: Kind, node: Option<&str>) -> Option<Snapshot> {
     if text.len() > LIMIT || matches!(kind, Kind::Empty | Kind::Binary) {
@@ -107,22 +122,7 @@ impl<'t> Session<'t> {
                 self.name
             ));
         }
-        let mut hosts: Vec<(String, u64)> = Vec::new();
-        for b in self.blocks.iter().filter(|b| !is_of_the_cluster(b.kind)) {
-            let Some(h) = host_of(b) else { continue };
-            let weight = b.lines.len() as u64 * weight(b.kind);
-            let room = hosts.len() < MACHINES;
-            match hosts.iter_mut().find(|(name, _)| same_host(name, &h)) {
-                Some((name, w)) => {
-                    *w += weight;
-                    if h.len() > name.len() {
-                        *name = h;
-                    }
-                }
-                None if room => hosts.push((h, weight)),
-                None => {}
-            }
-        }
+        let hosts = hosts(&self.blocks);
         let wanted = node.and_then(|n| hosts.iter().find(|(h, _)| same_host(h, n)));
         let best = wanted
             .or_else(|| hosts.iter().max_by_key(|(_, w)| *w))
@@ -135,7 +135,7 @@ impl<'t> Session<'t> {
             .collect();
         if !others.is_empty() {
             self.remarks.push(format!(
-                "{}: outputs of several machines; {host} is the node, those of {} are left out (--node NAME takes another)",
+                "{0}: outputs of several machines; {host} is the node, those of {1} are left out (-s {0}/NAME takes another)",
                 self.name,
                 others.join(", ")
             ));
@@ -354,10 +354,8 @@ impl<'t> Session<'t> {
                     rows.insert(0, (c.line, format!("# {}", c.text)));
                 }
             }
-            Kind::Route => {
-                if of == "6" && first > 1 {
-                    rows.insert(0, (first - 1, "# ip -6 route".to_owned()));
-                }
+            Kind::Route if of == "6" && first > 1 => {
+                rows.insert(0, (first - 1, "# ip -6 route".to_owned()));
             }
             _ => {}
         }
@@ -476,6 +474,27 @@ fn what(kind: Kind) -> &'static str {
 /// Objects of the cluster, whoever printed them.
 fn is_of_the_cluster(kind: Kind) -> bool {
     matches!(kind, Kind::Kube | Kind::KubeTable)
+}
+
+/// Machines by name, each with how much of a node's state is shown of it.
+fn hosts(blocks: &[Block<'_>]) -> Vec<(String, u64)> {
+    let mut hosts: Vec<(String, u64)> = Vec::new();
+    for b in blocks.iter().filter(|b| !is_of_the_cluster(b.kind)) {
+        let Some(h) = host_of(b) else { continue };
+        let weight = b.lines.len() as u64 * weight(b.kind);
+        let room = hosts.len() < MACHINES;
+        match hosts.iter_mut().find(|(name, _)| same_host(name, &h)) {
+            Some((name, w)) => {
+                *w += weight;
+                if h.len() > name.len() {
+                    *name = h;
+                }
+            }
+            None if room => hosts.push((h, weight)),
+            None => {}
+        }
+    }
+    hosts
 }
 
 /// What makes a machine the node in question.
