@@ -16,13 +16,10 @@ use lab::packets::Packets;
 use lab::probe::Probe;
 use lab::run::{knob, say};
 use lab::spec::Spec;
-use lab::{judge, netns, run, sh};
+use lab::{beside, judge, netns, run, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy::capture::manifest::Manifest;
 use nfwhy::capture::{Snapshot, write};
-use nfwhy::node::Node;
-use nfwhy::trace::Outcome;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Why the test cannot run here.
@@ -38,53 +35,6 @@ fn obstacle() -> Option<String> {
     })
 }
 
-/// An end of a packet, without places in files.
-fn end(node: &Node<'_>, o: &Outcome) -> String {
-    let mut text = format!("{} {:?}", o.verdict.name(), o.probability);
-    if let Some(v) = &o.delivered {
-        let _ = write!(text, " {:?} {:?} {} {:?}", v.src, v.sport, v.dst, v.dport);
-    }
-    let dev = o.out.as_ref().map(|o| node.device(o.dev).name.clone());
-    let via = o.out.as_ref().and_then(|o| o.via);
-    let _ = write!(
-        text,
-        " {dev:?} {via:?} {:?} {:?} {:?} {} {:#x}",
-        o.dnat, o.snat, o.client_ip_kept, o.masq_mark, o.mark
-    );
-    for h in o.hits() {
-        let (backend, table, chain, rule) = judge::key(node, h);
-        let _ = write!(text, " {backend:?}/{table}/{chain}/{rule}");
-    }
-    text
-}
-
-fn answers(snapshot: &Snapshot, probes: &[Probe]) -> Vec<Vec<String>> {
-    let node = Node::new(snapshot);
-    let ends = |p: &Probe| match judge::ask(&node, p, None) {
-        Ok(t) => t.outcomes.iter().map(|o| end(&node, o)).collect(),
-        Err(e) => vec![e],
-    };
-    probes.iter().map(ends).collect()
-}
-
-/// A folder for one capture.
-fn scratch(seed: u64, name: &str) -> PathBuf {
-    let path =
-        std::env::temp_dir().join(format!("nfwhy-live-{}-{seed}-{name}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    path
-}
-
-/// The texts of a snapshot, by name.
-fn texts(s: &Snapshot) -> Vec<(String, String)> {
-    let mut all: Vec<_> = s
-        .files
-        .iter()
-        .map(|f| (f.name.clone(), f.text.clone()))
-        .collect();
-    all.sort();
-    all
-}
 
 /// What differs on the node of a seed, and how many packets were asked about.
 fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
@@ -118,42 +68,9 @@ fn side_by_side(seed: u64, spec: &Spec, probes: &[Probe]) -> Vec<String> {
         by_commands.add(name, text.into_bytes());
     }
     let live = Snapshot::from_reading(Reading::of_this_namespace(None));
-    let mut bad = Vec::new();
-    for u in &live.unread {
-        bad.push(format!(
-            "seed {seed}: {} is not readable: {}",
-            u.what, u.why
-        ));
-    }
-    for r in &live.remarks {
-        bad.push(format!("seed {seed}: {r}"));
-    }
-    let said = answers(&by_commands, probes);
-    let mut same = |what: &str, got: &[Vec<String>]| {
-        for ((p, a), b) in probes.iter().zip(&said).zip(got) {
-            if a != b {
-                bad.push(format!(
-                    "seed {seed}, {what}: {p:?}\n  commands {}\n  {what} {}",
-                    a.join("\n    "),
-                    b.join("\n    ")
-                ));
-            }
-        }
-    };
-    same("live", &answers(&live, probes));
-    for name in ["node", "node.tar.gz"] {
-        let path = scratch(seed, name);
-        let manifest = write::manifest(&live, Manifest::default());
-        write::write(&live, &manifest, &path).expect("a folder for temporary files");
-        let back = Snapshot::read(&path).expect("what was just written");
-        same(name, &answers(&back, probes));
-        assert_eq!(texts(&back), texts(&live), "seed {seed}, {name}");
-        if path.is_dir() {
-            std::fs::remove_dir_all(&path).expect("it is there");
-        } else {
-            std::fs::remove_file(&path).expect("it is there");
-        }
-    }
+    let mut bad = beside::differences(seed, &by_commands, &live, probes, |node, p| {
+        judge::ask(node, p, None)
+    });
     bad.extend(redacted::wrong(seed, &live, probes));
     if !bad.is_empty() {
         for (name, snapshot) in [("commands", &by_commands), ("live", &live)] {

@@ -9,26 +9,27 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use super::frame::{ICMP, ICMPV6, SCTP, TCP, UDP, Wire};
 use super::node::{Counters, Node, mac_of};
 use super::places::UPLINK;
 use super::probes::{self, From, Probe, unwrapped};
-use super::record::{Course, Record, Seen};
+use super::record::{Course, Live, Record, Seen};
 use super::scenario::Scenario;
 use super::sh;
 use super::watch::At;
 
 /// Makes the scenarios of these seeds and writes their records.
-pub fn run(seeds: impl Iterator<Item = u64>, mut out: File) {
+pub fn run(seeds: impl Iterator<Item = u64>, test: &str, mut out: File) {
     // No namespace is given up: the end of one may wait for ever for a device that a real server's route still holds, and with it
     // every new one (`cleanup_net`, `netdev_wait_allrefs_any`).
     let mut nodes = Vec::new();
     for seed in seeds {
         let s = Scenario::draw(seed);
         let node = Node::new(&s);
-        let record = scenario(&s, &node);
+        let record = scenario(&s, &node, test);
         nodes.push(node);
         let line = serde_json::to_string(&record).expect("a record is JSON");
         writeln!(out, "{line}").expect("the record goes out");
@@ -36,29 +37,44 @@ pub fn run(seeds: impl Iterator<Item = u64>, mut out: File) {
     out.flush().expect("the last record goes out");
 }
 
-/// What nfwhy reads without any command.
-fn live() -> Vec<(String, String)> {
+/// Set in a copy of this program that reads its namespace: where to.
+pub const READ: &str = "NFWHY_IPVS_READ";
+
+/// Reads the namespace.
+pub fn read(to: &Path) {
     let reading = nfwhy::capture::live::Reading::of_this_namespace(None);
-    let mut out: Vec<(String, String)> = reading
-        .outputs
-        .into_iter()
-        .filter(|o| matches!(o.name, "ipvsadm" | "ipset-save"))
-        .map(|o| (o.name.to_owned(), o.text))
-        .collect();
-    let unread = reading
-        .unread
-        .iter()
-        .map(|u| format!("{}: {}\n", u.what, u.why));
-    out.push(("unread".into(), unread.collect()));
+    let outputs = reading.outputs.into_iter();
     // In one piece: the rest of it would miss services where many namespaces have some.
     let mut piece = vec![0; 1 << 16];
-    let read = File::open("/proc/thread-self/net/ip_vs").and_then(|mut f| f.read(&mut piece));
-    piece.truncate(read.unwrap_or(0));
-    out.push(("ip_vs".into(), String::from_utf8_lossy(&piece).into_owned()));
-    out
+    let said = File::open("/proc/thread-self/net/ip_vs").and_then(|mut f| f.read(&mut piece));
+    piece.truncate(said.unwrap_or(0));
+    let live = Live {
+        outputs: outputs.map(|o| (o.name.to_owned(), o.text)).collect(),
+        unread: reading.unread,
+        remarks: reading.remarks,
+        file: String::from_utf8_lossy(&piece).into_owned(),
+    };
+    let text = serde_json::to_string(&live).expect("a reading is JSON");
+    std::fs::write(to, text).expect("the reading goes out");
 }
 
-fn scenario(s: &Scenario, node: &Node) -> Record {
+/// What nfwhy reads where no command can be found: a process of its own, as the search path is a process's.
+fn live(test: &str) -> Live {
+    let to = std::env::temp_dir().join("reading");
+    let said = std::process::Command::new("/proc/self/exe")
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("PATH", "/nonexistent")
+        .env(READ, &to)
+        .output()
+        .expect("this program runs");
+    let complaint = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "reading: {complaint}");
+    let text = std::fs::read_to_string(&to).expect("the reading");
+    std::fs::remove_file(&to).expect("it is there");
+    serde_json::from_str(&text).expect("a reading is JSON")
+}
+
+fn scenario(s: &Scenario, node: &Node, test: &str) -> Record {
     warm_up(s, node);
     let mut before = Node::counters(s);
     let mut record = Record {
@@ -66,7 +82,8 @@ fn scenario(s: &Scenario, node: &Node) -> Record {
         complaints: node.complaints.clone(),
         files: Node::capture(s),
         listing: sh::must(&["ipvsadm", "-l", "-n"], ""),
-        live: live(),
+        live: live(test),
+        commands: Node::commands(s),
         courses: Vec::new(),
     };
     let tunnels = s.ipvs.iter().any(|l| l.contains(" -i "));

@@ -1,6 +1,14 @@
-//! IPVS and sets as nfwhy reads them beside what the commands of the same machine print.
+//! A node as nfwhy reads it beside what the commands of the same machine print: the records of IPVS and of sets, and the answers to packets.
 
+use super::beside;
+use super::judge::packet;
+use super::probes::{self, Probe};
 use super::record::Record;
+use super::scenario::Scenario;
+use nfwhy::capture::{Snapshot, SourceFile, manifest};
+use nfwhy::node::Node;
+use nfwhy::sim::simulate;
+use nfwhy::trace::Trace;
 use nfwhy_parsers::common::Span;
 use nfwhy_parsers::ipset::{self, IpSet};
 use nfwhy_parsers::ipvs::{self, VirtualService};
@@ -14,28 +22,73 @@ pub struct Live {
     servers: usize,
     members: usize,
     files: usize,
+    packets: usize,
+    replies: usize,
+    /// Packets with an answer that IPVS has a part in.
+    served: usize,
     /// Seeds and what differs.
     pub differing: Vec<String>,
 }
 
 impl Live {
     /// Compares one machine's two readings. Records of an older run have none.
-    pub fn hold(&mut self, record: &Record) {
-        if record.live.is_empty() {
+    pub fn hold(&mut self, s: &Scenario, record: &Record) {
+        if record.live.outputs.is_empty() {
             return;
         }
         self.scenarios += 1;
+        self.records(record);
+        self.answers(s, record);
+    }
+
+    /// Asks both about all packets: those that were sent, replies to them, and others.
+    fn answers(&mut self, s: &Scenario, record: &Record) {
+        let mut by_commands = Snapshot::default();
+        for (name, text) in &record.commands {
+            by_commands.add(name.clone(), text.clone().into_bytes());
+        }
+        let files = record.live.outputs.iter().map(|(name, text)| SourceFile {
+            name: name.clone(),
+            kind: manifest::kind(name).expect("a name of an output"),
+            text: text.clone(),
+            lossy: false,
+        });
+        let live = Snapshot {
+            files: files.collect(),
+            skipped: Vec::new(),
+            unread: record.live.unread.clone(),
+            remarks: record.live.remarks.clone(),
+        };
+        let replies = s.probes.iter().zip(&record.courses).filter_map(|(p, c)| {
+            let reply = probes::reply(p, &c.first, s.tunnelled())?;
+            Some((reply, Some(p.clone())))
+        });
+        let first = s.probes.iter().chain(&s.asked).map(|p| (p.clone(), None));
+        let asked: Vec<Asked> = first.chain(replies).collect();
+        self.packets += asked.len();
+        self.replies += asked.iter().filter(|(_, after)| after.is_some()).count();
+        let node = Node::new(&live);
+        let served = |a: &&Asked| {
+            use nfwhy::trace::StepKind::{Ipvs, IpvsReply};
+            let by_ipvs = |t: Trace| {
+                let mut steps = t.outcomes.iter().flat_map(|o| &o.steps);
+                steps.any(|s| matches!(s.kind, Ipvs { .. } | IpvsReply { .. }))
+            };
+            ask(&node, a).is_ok_and(by_ipvs)
+        };
+        self.served += asked.iter().filter(served).count();
+        let found = beside::differences(record.seed, &by_commands, &live, &asked, ask);
+        self.differing.extend(found);
+    }
+
+    fn records(&mut self, record: &Record) {
         let text = |name: &str| {
-            let found = record.live.iter().chain(&record.files);
+            let found = record.live.outputs.iter().chain(&record.files);
             found
                 .into_iter()
                 .find(|(n, _)| n == name)
                 .map_or("", |(_, t)| t)
         };
-        let unread = text("unread");
-        if !unread.is_empty() {
-            self.differing.push(format!("{}: {unread}", record.seed));
-        }
         let (live, told) = (services(text("ipvsadm")), services(&record.listing));
         self.services += told.len();
         self.servers += told.iter().map(|s| s.servers.len()).sum::<usize>();
@@ -57,7 +110,7 @@ impl Live {
             all.sort();
             all
         };
-        let file = services(text("ip_vs"));
+        let file = services(&record.live.file);
         // A mark without real servers shows no family there.
         let told_there: Vec<_> = told
             .iter()
@@ -67,7 +120,7 @@ impl Live {
         let file: Vec<_> = file.into_iter().filter(|s| !s.servers.is_empty()).collect();
         // Read in more than one piece it leaves services out here, where many namespaces have some (see `file` in the reader).
         let (file_pairs, all_pairs) = (pairs(&file), pairs(&told_there));
-        let whole = text("ip_vs").len() < 2048;
+        let whole = record.live.file.len() < 2048;
         self.files += usize::from(whole);
         if file_pairs.iter().any(|p| !all_pairs.contains(p)) || whole && file_pairs != all_pairs {
             let all = format!("{}: /proc/net/ip_vs {file:#?}\n{told:#?}", record.seed);
@@ -82,6 +135,21 @@ impl Live {
     }
 }
 
+/// A packet, and for a reply the packet it replies to.
+type Asked = (Probe, Option<Probe>);
+
+/// All ends of a packet, or of a reply to what the first end of a packet made.
+fn ask(node: &Node<'_>, (p, after): &Asked) -> Result<Trace, String> {
+    let one = |p: &Probe, conn| {
+        packet(node, p, conn).and_then(|q| simulate(node, &q).map_err(|e| e.to_string()))
+    };
+    let conn = match after {
+        None => None,
+        Some(first) => one(first, None)?.outcomes.into_iter().find_map(|o| o.conn),
+    };
+    one(p, conn)
+}
+
 impl fmt::Display for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for d in self.differing.iter().take(3) {
@@ -89,12 +157,15 @@ impl fmt::Display for Live {
         }
         write!(
             f,
-            "read live: {} scenarios ({} services, {} real servers, {} members of sets; {} whole files), {} differ",
+            "read live: {} scenarios ({} services, {} real servers, {} members of sets; {} whole files; {} packets, {} of them replies, {} that IPVS has a part in), {} differ",
             self.scenarios,
             self.services,
             self.servers,
             self.members,
             self.files,
+            self.packets,
+            self.replies,
+            self.served,
             self.differing.len()
         )
     }

@@ -6,6 +6,8 @@
 //! the same seed, so the records need not say what was sent.
 
 pub mod article;
+#[path = "../lab/beside.rs"]
+pub mod beside;
 pub mod counting;
 #[path = "../lab/frame.rs"]
 #[allow(dead_code)]

@@ -233,6 +233,36 @@ impl Node {
         files
     }
 
+    /// All that a live reading has and a packet's way may depend on, by the ordinary commands.
+    pub fn commands(s: &Scenario) -> Vec<(String, String)> {
+        let mut files = Vec::new();
+        for (name, line) in [
+            ("nft.txt", &["nft", "list", "ruleset"][..]),
+            ("ipset.txt", &["ipset", "save"]),
+            ("ipvsadm.txt", &["ipvsadm", "-l", "-n"]),
+            ("ip-addr.txt", &["ip", "-d", "addr"]),
+            ("ip-route.txt", &["ip", "route", "show", "table", "all"]),
+            (
+                "ip-6-route.txt",
+                &["ip", "-6", "route", "show", "table", "all"],
+            ),
+            ("ip-rule.txt", &["ip", "rule"]),
+            ("ip-6-rule.txt", &["ip", "-6", "rule"]),
+            ("ip-neigh.txt", &["ip", "neigh"]),
+            ("conntrack.txt", &["conntrack", "-L"]),
+            ("conntrack-6.txt", &["conntrack", "-L", "-f", "ipv6"]),
+        ] {
+            files.push((name.to_owned(), sh::must(line, "")));
+        }
+        // It fails at secrets that are not set.
+        let all = sh::run(&["/bin/busybox", "sysctl", "-a"], "");
+        files.push(("sysctl.txt".into(), all.out));
+        let tool = s.tool("save");
+        files.push((format!("{tool}.txt"), sh::must(&[&tool], "")));
+        files.retain(|(_, text)| !text.trim().is_empty());
+        files
+    }
+
     /// Packets counted so far.
     pub fn counters(s: &Scenario) -> Counters {
         let text = sh::must(&[&s.tool("save"), "-c"], "");

@@ -1,5 +1,6 @@
 //! What the guest hands out: one line of JSON for each scenario.
 
+use nfwhy::capture::Unread;
 use serde::{Deserialize, Serialize};
 
 /// A rule that counted: table, chain, index from 0, packets.
@@ -35,6 +36,19 @@ pub struct Course {
     pub hits: Vec<Counted>,
 }
 
+/// A node as nfwhy reads it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Live {
+    /// Names and texts.
+    pub outputs: Vec<(String, String)>,
+    /// What could not be read.
+    pub unread: Vec<Unread>,
+    /// Remarks.
+    pub remarks: Vec<String>,
+    /// `/proc/net/ip_vs` in one piece.
+    pub file: String,
+}
+
 /// A scenario as it went.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -44,9 +58,12 @@ pub struct Record {
     pub complaints: Vec<String>,
     /// The captured files: names and contents.
     pub files: Vec<(String, String)>,
-    /// What nfwhy read itself at that moment: names, texts.
+    /// What nfwhy read itself at that moment.
     #[serde(default)]
-    pub live: Vec<(String, String)>,
+    pub live: Live,
+    /// The same moment by the commands, as far as a packet's way may depend on it: file names and contents.
+    #[serde(default)]
+    pub commands: Vec<(String, String)>,
     /// The same state by the commands: `ipvsadm -l -n`.
     #[serde(default)]
     pub listing: String,

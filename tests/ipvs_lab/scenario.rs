@@ -40,6 +40,8 @@ pub struct Scenario {
     pub saved: bool,
     /// Packets to send.
     pub probes: Vec<Probe>,
+    /// More packets, to ask about and not to send.
+    pub asked: Vec<Probe>,
 }
 
 fn shuffle<T>(r: &mut Prng, of: &mut [T]) {
@@ -98,6 +100,8 @@ impl Scenario {
             kube::rules(r, &settings, &services, marked.as_ref(), &p)
         };
         let probes = probes::draw(r, &p, &services, marked.as_ref(), tunnel);
+        let mut other = Prng::new(!seed);
+        let asked = probes::draw(&mut other, &p, &services, marked.as_ref(), tunnel);
         Self {
             seed,
             nft: r.chance(20),
@@ -113,6 +117,7 @@ impl Scenario {
             settings,
             saved: r.chance(50),
             probes,
+            asked,
             places: p,
         }
     }

@@ -1,6 +1,6 @@
 //! The simulator's answer beside the kernel's.
 
-use nfwhy::node::{NftTable, Node, TableView};
+use nfwhy::node::{NftTable, Node};
 use nfwhy::sim::{Conn, Limits, WhatIf, simulate_what_if};
 use nfwhy::trace::{
     ForkKind, Hook, Origin, Outcome, Packet, Port, Reason, StepKind, TcpFlags, Trace, Verdict,
@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::beside::place;
 use super::frame::{DCCP, ICMP, ICMPV6, TCP, Wire, has_ports};
 use super::netns::DEVICES;
 use super::probe::{From, Observed, Probe};
@@ -99,15 +100,13 @@ pub fn hits(node: &Node<'_>, o: &Outcome) -> Counters {
 
 /// A rule's place as the counters name it.
 pub fn key(node: &Node<'_>, h: &nfwhy::trace::Hit) -> RuleKey {
-    let t = node.netfilter.view(h.table).expect("a hit is of a table");
-    let (backend, table) = match t {
-        TableView::Nft(_) => (Backend::Native, format!("{} {}", t.family(), t.name())),
-        TableView::Xt(x) => match x.backend {
-            ParsedBackend::Legacy => (Backend::Legacy, t.name().to_owned()),
-            ParsedBackend::Nft => (Backend::Nft, t.name().to_owned()),
-        },
+    let (backend, table, chain, rule) = place(node, h);
+    let backend = match backend {
+        None => Backend::Native,
+        Some(ParsedBackend::Legacy) => Backend::Legacy,
+        Some(ParsedBackend::Nft) => Backend::Nft,
     };
-    (backend, table, t.chain_name(h.chain).to_owned(), h.rule)
+    (backend, table, chain, rule)
 }
 
 /// Counters of rules that were counted between two readings.
