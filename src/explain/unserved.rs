@@ -191,6 +191,7 @@ fn served_by_map(t: &NftTable<'_>, addr: IpAddr, list: &mut Vec<Served>) {
     let Some(def) = t.def.sets.get(set) else {
         return;
     };
+    let from = list.len();
     for e in t.elements(set) {
         let [a, proto, port] = e.key.as_slice() else {
             continue;
@@ -222,6 +223,10 @@ fn served_by_map(t: &NftTable<'_>, addr: IpAddr, list: &mut Vec<Served>) {
             },
             service,
         });
+    }
+    // The kernel tells elements in the order of a hash, which is another one in each listing.
+    if let Some(found) = list.get_mut(from..) {
+        found.sort_by_key(|s| (s.proto.0, s.port));
     }
 }
 

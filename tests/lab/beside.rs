@@ -55,7 +55,12 @@ fn without_places(node: &Node<'_>, v: &mut Value) {
                 while let Some(at) = s.find(&head) {
                     let line = &s[at + head.len()..];
                     let digits = line.chars().take_while(char::is_ascii_digit).count();
-                    s.replace_range(at..at + head.len() + digits, "there");
+                    // One line of JSON holds all rules; chain and number follow then.
+                    let rest = line.get(digits..).unwrap_or_default();
+                    let rule = rest.find(')').and_then(|end| rest.get(..=end));
+                    let rule = rule.filter(|r| r.starts_with(" (") && r.contains(", rule "));
+                    let end = at + head.len() + digits + rule.map_or(0, str::len);
+                    s.replace_range(at..end, "there");
                 }
             }
         }
