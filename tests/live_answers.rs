@@ -35,7 +35,6 @@ fn obstacle() -> Option<String> {
     })
 }
 
-
 /// What differs on the node of a seed, and how many packets were asked about.
 fn compare(seed: u64, packets: usize) -> (usize, Vec<String>) {
     let (spec, _, mut r) = if seed.is_multiple_of(3) {

@@ -55,9 +55,9 @@ impl Live {
         });
         let live = Snapshot {
             files: files.collect(),
-            skipped: Vec::new(),
             unread: record.live.unread.clone(),
             remarks: record.live.remarks.clone(),
+            ..Snapshot::default()
         };
         let replies = s.probes.iter().zip(&record.courses).filter_map(|(p, c)| {
             let reply = probes::reply(p, &c.first, s.tunnelled())?;
