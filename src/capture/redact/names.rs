@@ -2,11 +2,13 @@
 
 use super::trie::Seed;
 use super::words::{
-    calico, common_device, everywhere, known, known_name, made_prefix, plain_stem, programs_own,
+    calico, common_device, everywhere, known, known_name, made_prefix, programs_own,
 };
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+
+mod stems;
 
 /// Names found, and after [`Names::settle`] what they become.
 #[derive(Clone, Debug)]
@@ -115,7 +117,7 @@ impl Names {
 
     /// Chooses the new names of devices and MACs.
     pub fn settle(&mut self) {
-        self.settle_stems();
+        self.stems = stems::settled(&self.stems, &self.found_devices, device_stays);
         let mut used: HashSet<String> = self.found_devices.iter().cloned().collect();
         let mut next: HashMap<(String, char), usize> = HashMap::new();
         for name in std::mem::take(&mut self.found_devices) {
@@ -143,53 +145,6 @@ impl Names {
             };
             self.macs.insert(mac, new);
         }
-    }
-
-    /// New beginnings for devices that are matched together: what begins with one of them begins with its image, and nothing else does.
-    fn settle_stems(&mut self) {
-        let stays = |stem: &str| {
-            let mut devices = self.found_devices.iter().filter(|d| device_stays(d));
-            plain_stem(stem) || devices.any(|d| d.starts_with(stem))
-        };
-        let olds: Vec<String> = self.stems.keys().cloned().collect();
-        let mut new: BTreeMap<String, String> = BTreeMap::new();
-        for old in olds.iter().filter(|s| stays(s)) {
-            new.insert(old.clone(), old.clone());
-        }
-        // A beginning of another one sorts before it.
-        for old in olds.iter().filter(|s| !stays(s)) {
-            let begun = new.iter().filter(|(o, _)| old.starts_with(o.as_str()));
-            let parent = begun
-                .max_by_key(|(o, _)| o.len())
-                .map_or("", |(_, n)| n.as_str());
-            // What stands behind keeps room.
-            let most = old.len().max(5).min(14);
-            let apart = |image: &str| {
-                let of = |o: &String, n: &String| {
-                    !old.starts_with(o.as_str())
-                        && (n.starts_with(image) || image.starts_with(n.as_str()))
-                };
-                let kept = |d: &&String| d.starts_with(image);
-                image.len() <= most
-                    && !new.iter().any(|(o, n)| of(o, n))
-                    && !olds.iter().any(|o| {
-                        o.starts_with(image) || o != parent && image.starts_with(o.as_str())
-                    })
-                    && !self.found_devices.iter().any(|d| kept(&d))
-            };
-            let letters = |n: u32| {
-                (b'a'..=b'z')
-                    .chain(b'A'..=b'Z')
-                    .nth(usize::try_from(n).unwrap_or(0))
-            };
-            let image = (0..52 * 52).find_map(|n| {
-                let (a, b) = (letters(n / 52)?, letters(n % 52)?);
-                let image = format!("{parent}x{}{}", char::from(a), char::from(b));
-                apart(&image).then_some(image)
-            });
-            new.insert(old.clone(), image.unwrap_or_else(|| old.clone()));
-        }
-        self.stems = new;
     }
 
     /// What the beginning of devices' names is called now.

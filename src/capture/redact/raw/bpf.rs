@@ -1,4 +1,4 @@
-//! `-m bpf --bytecode`: programs of the classic BPF (include/uapi/linux/bpf_common.h), run at the network header.
+//! `-m bpf --bytecode`: programs of the classic BPF (`include/uapi/linux/bpf_common.h`), run at the network header.
 
 use super::{Family, Part, is_address, number, prefix, touches};
 use std::ops::Range;

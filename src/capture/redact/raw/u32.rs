@@ -1,4 +1,4 @@
-//! `-m u32`: words of a packet, shifted and masked, compared with numbers (`u32_match_it` in net/netfilter/xt_u32.c).
+//! `-m u32`: words of a packet, shifted and masked, compared with numbers (`u32_match_it` in `net/netfilter/xt_u32.c`).
 
 use super::{Family, Part, is_address, number, prefix, touches};
 
