@@ -200,9 +200,9 @@ impl<'l> Gatherer<'l> {
         Ok(())
     }
 
-    /// Whether anything of a node was found.
-    pub fn is_empty(&self) -> bool {
-        !self.kept.values().any(|k| k.node)
+    /// Whether there is anything of a node, or an archive that may hold it.
+    pub fn found_any(&self) -> bool {
+        !self.archives.is_empty() || self.kept.values().any(|k| k.node)
     }
 
     /// The snapshot of the one node that is wanted.

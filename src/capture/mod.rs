@@ -95,10 +95,7 @@ fn subfolders_hint(subfolders: &[String]) -> String {
     if subfolders.is_empty() {
         String::new()
     } else {
-        format!(
-            "; each of its folders is a node of its own: {}",
-            subfolders.join(", ")
-        )
+        format!(" of a node, nor do its folders: {}", subfolders.join(", "))
     }
 }
 

@@ -257,7 +257,7 @@ fn folder(path: &Path, wanted: &Wanted, limits: &Limits) -> Result<Snapshot, Cap
     let mut walk = Walk { limits, entries: 0 };
     walk.folder(path, &mut Vec::new(), &mut gatherer)
         .map_err(|e| unreadable(path, e))?;
-    if gatherer.is_empty() && wanted.netns.is_none() {
+    if !gatherer.found_any() && wanted.netns.is_none() {
         // Nothing anywhere: what is wrong is said of its own files.
         if snapshot.skipped.is_empty() {
             return Err(CaptureError::Empty {
