@@ -7,6 +7,8 @@ mod collectors;
 mod hostile;
 #[path = "bundles/packed.rs"]
 mod packed;
+#[path = "bundles/twice.rs"]
+mod twice;
 
 use packed::Packed;
 use serde_json::Value;

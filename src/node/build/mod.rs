@@ -6,6 +6,7 @@ mod nft;
 mod partial;
 mod routes;
 mod rules;
+mod same;
 mod state;
 
 use super::device::{DevId, Device};
@@ -23,6 +24,7 @@ struct Builder<'a> {
     names: HashMap<String, DevId>,
     warnings: Vec<Warning>,
     table_names: HashMap<TableId, String>,
+    doubts: same::Doubts,
 }
 
 pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
@@ -40,6 +42,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         names: HashMap::new(),
         warnings: Vec::new(),
         table_names: HashMap::new(),
+        doubts: same::Doubts::default(),
     };
     for (name, why) in &snapshot.skipped {
         b.warn(None, 0, format!("{name}: {why}"));
@@ -103,7 +106,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     fib6.names.clone_from(&b.table_names);
     b.captured.neigh = !of(Kind::Neigh).is_empty();
     let mut netfilter = b.netfilter(&of(Kind::IptablesSave), &of(Kind::IptablesListing));
-    netfilter.nft = b.nft(&of(Kind::Nft), &netfilter.tables);
+    netfilter.nft = b.nft(&of(Kind::Nft), &mut netfilter.tables);
     b.twins(&mut netfilter);
     let sets = b.sets(&of(Kind::Ipset));
     let ipvs = b.ipvs(&of(Kind::Ipvs));
@@ -138,6 +141,12 @@ fn owned(c: impl AsRef<str>) -> String {
 }
 
 impl Builder<'_> {
+    pub(super) fn file_name(&self, file: FileId) -> &str {
+        self.files
+            .get(usize::from(file.0))
+            .map_or("", |f| f.name.as_str())
+    }
+
     pub(super) fn warn(&mut self, file: Option<FileId>, line: u32, message: String) {
         self.warnings.push(Warning {
             file,

@@ -2,6 +2,7 @@
 
 use super::super::netfilter::{Netfilter, Table, TableKind};
 use super::super::{FileId, Warning};
+use super::same::told_by_name;
 use super::{Builder, warning_of};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::{self, Backend, Form};
@@ -14,14 +15,20 @@ impl<'a> Builder<'a> {
         listings: &[(FileId, &'a str)],
     ) -> Netfilter<'a> {
         let mut tables: Vec<Table<'a>> = Vec::new();
+        // Those that name their backend first: the others are compared with them.
+        let mut sets = Vec::new();
         for (file, text) in saves {
-            for set in self.take(*file, iptables::save::index_all(text)) {
-                self.add_rule_set(set, *file, &mut tables);
-            }
+            let parsed = self.take(*file, iptables::save::index_all(text));
+            sets.extend(parsed.into_iter().map(|set| (*file, set)));
         }
         for (file, text) in listings {
-            let set = self.take(*file, iptables::listing::index(text));
-            self.add_rule_set(set, *file, &mut tables);
+            let mut set = self.take(*file, iptables::listing::index(text));
+            told_by_name(&mut set, self.file_name(*file));
+            sets.push((*file, set));
+        }
+        sets.sort_by_key(|(_, s)| (s.form != Form::Save, s.backend.is_none()));
+        for (file, set) in sets {
+            self.add_rule_set(set, file, &mut tables);
         }
         tables.sort_by_key(|t| (t.backend, t.family, t.kind));
         for t in &tables {
@@ -66,7 +73,6 @@ impl<'a> Builder<'a> {
         tables: &mut Vec<Table<'a>>,
     ) {
         let family = set.family.unwrap_or(Family::V4);
-        let backend = set.backend.unwrap_or(Backend::Legacy);
         let info = self.files[usize::from(file.0)].clone();
         let version = set.version;
         for t in set.tables {
@@ -92,6 +98,10 @@ impl<'a> Builder<'a> {
                 continue;
             };
             let line = t.line;
+            let backend = match set.backend {
+                Some(b) => b,
+                None => self.backend_of(file, family, kind, tables),
+            };
             let table = Table::new(
                 t,
                 kind,
@@ -119,6 +129,10 @@ impl<'a> Builder<'a> {
                     line,
                     format!("table {} is captured again (also in {other}:{}) and has {} rules instead of {}; the {} is used", kind.name(), tables[old].line, table.rule_count(), tables[old].rule_count(), if keep_old { "first" } else { "last" }),
                 );
+            }
+            let was = tables[old].file;
+            if tables[old].form_is_save() && set.form != Form::Save {
+                self.replaced(file, was);
             }
             if !keep_old {
                 tables[old] = table;

@@ -13,7 +13,7 @@ impl<'a> Builder<'a> {
     pub(super) fn nft(
         &mut self,
         files: &[(FileId, &'a str)],
-        iptables: &[Table<'a>],
+        iptables: &mut [Table<'a>],
     ) -> Vec<NftTable<'a>> {
         let mut tables: Vec<NftTable<'a>> = Vec::new();
         for (file, text) in files {
@@ -40,6 +40,7 @@ impl<'a> Builder<'a> {
                 tables.push(NftTable::new(def, form, *file, text));
             }
         }
+        self.settle_backends(iptables, &tables);
         self.check_nft(&tables, iptables);
         tables
     }
