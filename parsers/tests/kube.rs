@@ -40,6 +40,7 @@ fn a_service_is_read_with_all_that_says_something_of_packets() {
     assert!(s.affinity && !s.listed);
     assert_eq!(s.source_ranges, ["10.0.0.0/8"]);
     assert_eq!(s.health_port, Some(30999));
+    assert_eq!(s.selector, [("app".to_owned(), "front".to_owned())]);
     assert_eq!(
         s.ports,
         [

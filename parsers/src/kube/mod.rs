@@ -152,8 +152,8 @@ pub struct Service {
     pub source_ranges: Vec<String>,
     /// `healthCheckNodePort`.
     pub health_port: Option<u16>,
-    /// It has a selector; the endpoints of one without are written by hand. `None` where the text does not show it.
-    pub selects: Option<bool>,
+    /// Labels of its pods; empty where it has none (its endpoints are then written by hand), or the text does not show them.
+    pub selector: Vec<(String, String)>,
     /// From a table, which shows neither policies nor names of ports.
     pub listed: bool,
 }
@@ -233,6 +233,8 @@ pub struct Pod {
     pub host_network: Option<bool>,
     /// Ports of its containers.
     pub ports: Vec<ContainerPort>,
+    /// Its labels.
+    pub labels: Vec<(String, String)>,
     /// It has ended: another pod may have its address now.
     pub ended: bool,
     /// From a table.

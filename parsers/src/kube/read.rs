@@ -8,6 +8,7 @@ use super::{
 use crate::common::{Diagnostic, Parsed, Span};
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Reads objects as JSON: lists and single ones, several after each other, also of a text that was cut off.
@@ -162,7 +163,7 @@ impl<'a> Reader<'a> {
             affinity: spec.affinity.as_deref() == Some("ClientIP"),
             source_ranges: spec.source_ranges.unwrap_or_default(),
             health_port: spec.health_port.filter(|p| *p != 0),
-            selects: Some(spec.selector.is_some()),
+            selector: spec.selector.unwrap_or_default().into_iter().collect(),
             listed: false,
         });
         Ok(())
@@ -176,7 +177,7 @@ impl<'a> Reader<'a> {
             o.name.clone()
         });
         let service = labels
-            .and_then(|l| l.service.clone())
+            .and_then(|l| l.get("kubernetes.io/service-name").cloned())
             .or(owner)
             .unwrap_or_else(|| without_suffix(&raw.metadata.name.0).to_owned());
         let meta = self.meta(o, raw.metadata);
@@ -245,7 +246,8 @@ impl<'a> Reader<'a> {
     }
 
     fn pod(&mut self, o: Object<'_>, json: &'a str) -> Result<(), Refused> {
-        let raw: RawPod<'a> = serde_json::from_str(json)?;
+        let mut raw: RawPod<'a> = serde_json::from_str(json)?;
+        let labels = raw.metadata.labels.take().unwrap_or_default();
         let meta = self.meta(o, raw.metadata);
         let status = raw.status.unwrap_or_default();
         let mut ips = addresses(Some(
@@ -279,6 +281,7 @@ impl<'a> Reader<'a> {
                     host_port: p.host_port.filter(|p| *p != 0),
                 })
                 .collect(),
+            labels: labels.into_iter().collect(),
             ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             listed: false,
         });
@@ -346,15 +349,9 @@ struct RawMeta<'a> {
     #[serde(borrow)]
     name: Placed<'a>,
     namespace: Option<String>,
-    labels: Option<RawLabels>,
+    labels: Option<BTreeMap<String, String>>,
     #[serde(rename = "ownerReferences")]
     owners: Option<Vec<RawRef>>,
-}
-
-#[derive(Deserialize)]
-struct RawLabels {
-    #[serde(rename = "kubernetes.io/service-name")]
-    service: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -401,7 +398,7 @@ struct RawServiceSpec<'a> {
     source_ranges: Option<Vec<String>>,
     #[serde(rename = "healthCheckNodePort")]
     health_port: Option<u16>,
-    selector: Option<serde::de::IgnoredAny>,
+    selector: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
