@@ -108,8 +108,8 @@ fn commands(kind: Kind) -> &'static [&'static str] {
         Kind::Sysctl => &["sysctl"],
         Kind::Conntrack => &["conntrack"],
         Kind::Programs => &["bpftool net"],
-        // Names: no answer rests on them.
-        Kind::Kube | Kind::KubeTable => &[],
+        // Where a packet is asked for by names.
+        Kind::Kube | Kind::KubeTable => &["kubectl get"],
         other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
     }
 }

@@ -44,6 +44,14 @@ pub enum CaptureError {
         /// Folders in it, which may be the nodes.
         subfolders: Vec<String>,
     },
+    /// Not objects of Kubernetes.
+    #[error(
+        "{path} holds no objects of Kubernetes as `kubectl get svc,endpointslices,pods,nodes -A -o json` prints them, nor its tables"
+    )]
+    NoObjects {
+        /// The path as given.
+        path: PathBuf,
+    },
     /// No file in it is a capture.
     #[error("nothing in {path} is output of a command that nfwhy reads ({files})")]
     NothingRecognised {
@@ -186,6 +194,31 @@ impl Snapshot {
             unread: reading.unread,
             remarks: reading.remarks,
             partial: Vec::new(),
+        }
+    }
+
+    /// Adds a file of Kubernetes' objects.
+    pub fn add_objects(&mut self, path: &Path) -> Result<(), CaptureError> {
+        let unreadable = |source| CaptureError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let bytes = large::read(path, limits::LIMITS.file).map_err(unreadable)?;
+        if !matches!(recognise(&bytes), Kind::Kube | Kind::KubeTable) {
+            let path = path.to_owned();
+            return Err(CaptureError::NoObjects { path });
+        }
+        self.add(path.display().to_string(), bytes);
+        Ok(())
+    }
+
+    /// Drops files of Kubernetes' objects, which are not redacted: they hold more than addresses and names, such as images, variables
+    /// and annotations.
+    pub fn leave_out_objects(&mut self) {
+        let objects = |f: &mut SourceFile| matches!(f.kind, Kind::Kube | Kind::KubeTable);
+        for f in self.files.extract_if(.., objects) {
+            let remark = format!("{} was left out, for it is not redacted", f.name);
+            self.remarks.push(remark);
         }
     }
 

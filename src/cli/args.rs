@@ -14,6 +14,8 @@ Examples:
   The same from a pod, to a UDP Service, and for IPv6:
     nfwhy trace -s node/ 10.244.1.7 10.96.0.10:53/udp
     nfwhy trace -s node/ 2001:db8::7 [fd00:10:96::a]:443
+  By name, with the cluster's objects beside the capture (kubectl get svc,endpointslices,pods,nodes -A -o json > kube.json):
+    nfwhy trace -s node/ --kube kube.json pod/shop/cart-0 svc/shop/front:http
   From the node itself (the kernel chooses the source):
     nfwhy trace -s node/ --from-node 10.96.0.1:443
   Only the verdict, or all of it:
@@ -35,6 +37,7 @@ A snapshot is what nfwhy capture wrote, or a folder with what these print, one f
   ip -6 route show table all, ip rule, ip -6 rule, ip neigh, sysctl -a, conntrack -L
 Or a sosreport, a bundle of calicoctl node diags, a node's logs as Rancher or EKS collect them, any
 .tar, .tar.gz or .tar.xz with such files in it. Of several nodes choose one: -s LOGS.tar.gz/FOLDER.
+For the names of Services and pods: kubectl get svc,endpointslices,pods,nodes -A -o json
 What is missing is named in the answer where it matters.
 
 Exit status: 0 answered, 1 an expectation failed, 2 bad arguments or unreadable input.";
@@ -183,6 +186,10 @@ pub(crate) struct TraceArgs {
     #[arg(short, long, value_name = "PATH", conflicts_with = "pid")]
     pub(crate) snapshot: Option<PathBuf>,
 
+    /// Objects of Kubernetes, for names: the output of `kubectl get svc,endpointslices,pods,nodes -A -o json`, or of `kubectl get`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kube: Vec<PathBuf>,
+
     #[command(flatten)]
     pub(crate) place: Place,
 
@@ -225,11 +232,11 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "STATE")]
     pub(crate) ct_state: Option<String>,
 
-    /// Source: IP, IP:PORT or [IPv6]:PORT
+    /// Source: IP, IP:PORT, [IPv6]:PORT, or pod/NAMESPACE/NAME
     #[arg(value_name = "FROM")]
     pub(crate) from: Option<String>,
 
-    /// Destination: IP:PORT, IP:PORT/udp, or IP alone for ICMP echo
+    /// Destination: IP:PORT, IP:PORT/udp, IP alone for ICMP echo, or svc/NAMESPACE/NAME:PORT
     #[arg(value_name = "TO")]
     pub(crate) to: Option<String>,
 }

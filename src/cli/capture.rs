@@ -4,7 +4,7 @@ use super::Status;
 use super::args::CaptureArgs;
 use crate::capture::live::Reading;
 use crate::capture::manifest::{self, Manifest, utc};
-use crate::capture::{Snapshot, SourceFile, redact, write};
+use crate::capture::{Snapshot, redact, write};
 use crate::render::escape;
 use anyhow::Context;
 use nfwhy_parsers::recognise::Kind;
@@ -76,14 +76,7 @@ pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
 
 /// Replaces addresses and names; what could not be.
 fn redacted(snapshot: &mut Snapshot) -> anyhow::Result<Vec<String>> {
-    // Objects hold more than addresses and names: images, variables, annotations.
-    let objects = |f: &SourceFile| matches!(f.kind, Kind::Kube | Kind::KubeTable);
-    snapshot.remarks.extend(
-        snapshot
-            .files
-            .extract_if(.., |f| objects(f))
-            .map(|f| format!("{} was left out: it is not redacted", f.name)),
-    );
+    snapshot.leave_out_objects();
     let mut files: Vec<_> = snapshot
         .files
         .iter_mut()

@@ -5,9 +5,11 @@ mod args;
 mod capture;
 mod expect;
 mod explain;
+mod names;
 #[cfg(target_os = "linux")]
 mod netns;
 mod packet;
+mod told;
 mod trace;
 
 use crate::capture::Snapshot;
@@ -18,6 +20,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+pub use names::NameError;
 pub use packet::{PacketError, PacketSpec};
 
 /// What the program ends with.

@@ -1,5 +1,7 @@
 //! The packet as asked for, and with its defaults filled in.
 
+use super::names::{self, NameError};
+use super::told;
 use crate::node::Node;
 use crate::sim;
 use crate::trace::{CtState, Origin, Packet, Port, TcpFlags};
@@ -15,6 +17,9 @@ pub enum PacketError {
     /// Not the JSON asked for.
     #[error("not a packet: {0}")]
     Json(#[from] serde_json::Error),
+    /// A name that gives no address.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// Not an address.
     #[error("{what} {text:?} is not an IP address{}", .hint)]
     Address {
@@ -108,7 +113,7 @@ pub enum PacketError {
 /// A number, or text that holds one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-enum Number {
+pub(super) enum Number {
     Int(u64),
     Text(String),
 }
@@ -137,13 +142,13 @@ impl Number {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PacketSpec {
-    src: Option<String>,
-    dst: String,
-    proto: Option<Number>,
-    sport: Option<Number>,
-    dport: Option<Number>,
+    pub(super) src: Option<String>,
+    pub(super) dst: String,
+    pub(super) proto: Option<Number>,
+    pub(super) sport: Option<Number>,
+    pub(super) dport: Option<Number>,
     iif: Option<String>,
-    origin: Option<String>,
+    pub(super) origin: Option<String>,
     mark: Option<Number>,
     ct_state: Option<String>,
     tos: Option<Number>,
@@ -170,22 +175,25 @@ impl PacketSpec {
         iif: Option<&str>,
         local: bool,
     ) -> Result<Self, PacketError> {
-        let (to, proto) = match to.rsplit_once('/') {
-            Some((a, p)) => (a, Some(p)),
-            None => (to, None),
-        };
-        let (dst, dport) = endpoint(to, "destination")?;
         let mut spec = Self {
-            dst: dst.to_string(),
+            dst: to.to_owned(),
             iif: iif.map(str::to_owned),
             origin: local.then(|| "local".to_owned()),
             ..Self::default()
         };
-        if let Some(p) = dport {
-            spec.dport = Some(Number::Int(p.into()));
+        if !names::is_name(to) {
+            let (to, proto) = match to.rsplit_once('/') {
+                Some((a, p)) => (a, Some(p)),
+                None => (to, None),
+            };
+            let (dst, dport) = endpoint(to, "destination")?;
+            spec.dst = dst.to_string();
+            spec.dport = dport.map(|p| Number::Int(p.into()));
+            spec.proto = proto.map(|p| Number::Text(p.to_owned()));
         }
-        spec.proto = proto.map(|p| Number::Text(p.to_owned()));
-        if let Some(from) = from {
+        if let Some(from) = from.filter(|f| names::is_name(f)) {
+            spec.src = Some(from.to_owned());
+        } else if let Some(from) = from {
             let (src, sport) = endpoint(from, "source")?;
             spec.src = Some(src.to_string());
             spec.sport = sport.map(|p| Number::Int(p.into()));
@@ -206,8 +214,15 @@ impl PacketSpec {
         self.iif.as_deref()
     }
 
-    /// Fills in what is left open.
+    /// Fills in what is left open, and addresses for names.
     pub fn resolve(&self, node: &Node<'_>) -> Result<Packet, PacketError> {
+        match names::resolved(self, node)? {
+            Some(spec) => spec.filled_in(node),
+            None => self.filled_in(node),
+        }
+    }
+
+    fn filled_in(&self, node: &Node<'_>) -> Result<Packet, PacketError> {
         let dst = address(&self.dst, "destination")?;
         let src = self
             .src
@@ -309,6 +324,7 @@ impl PacketSpec {
             Proto::ICMP | Proto::ICMPV6 => header + 64,
             _ => header + 16,
         });
+        told::only_objects(node, dst, proto, dport.known())?;
         let origin = self.origin(node, src, dst)?;
         if src.is_none() && origin != Origin::Local {
             return Err(PacketError::NoSource);

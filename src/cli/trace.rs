@@ -18,7 +18,7 @@ use std::path::Path;
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     let expect = args.expect.as_deref().map(Expectation::parse).transpose()?;
     let one = one_packet(args)?;
-    let snapshot = match &args.snapshot {
+    let mut snapshot = match &args.snapshot {
         Some(path) if path == Path::new("-") && args.packets.as_deref() == Some(path) => {
             bail!(
                 "the snapshot and the packets cannot both be standard input: put one of them into a file"
@@ -27,6 +27,9 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
         Some(path) => super::snapshot(path, &args.place)?,
         None => read_live(args, one.as_ref())?,
     };
+    for file in &args.kube {
+        snapshot.add_objects(file)?;
+    }
     let mut node = Node::new(&snapshot);
     render::write_warnings(&mut anstream::stderr().lock(), &node, args.detail)?;
     let mut out = BufWriter::new(anstream::stdout().lock());

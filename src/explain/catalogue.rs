@@ -106,6 +106,9 @@ catalogue! {
     AnswerNotTranslated = "answer-not-translated" Error;
     // Several at once.
     TwoBackends = "two-backends" Warning;
+    KubePortMissing = "kube-port-missing" Error;
+    KubeStalePolicy = "kube-stale-policy" Warning;
+    KubeStaleRules = "kube-stale-rules" Warning;
     BpfProgram = "bpf-program" Warning;
     // What cannot be told.
     Unknown = "unknown" Warning;
@@ -162,7 +165,7 @@ fn distance(typed: &str, code: &str) -> Option<usize> {
 }
 
 /// Letters to add, leave out or change (Levenshtein); of a long text only the beginning counts.
-fn edits(a: &str, b: &str) -> usize {
+pub(crate) fn edits(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(64).collect();
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

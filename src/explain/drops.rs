@@ -246,11 +246,11 @@ enum Meaning {
 
 /// The Service that a refusing rule is about: from its comment, its chain, or the map that it asked.
 fn service_at(node: &Node<'_>, packet: &Packet, hit: Hit) -> Option<String> {
-    comment(node, hit)
-        .and_then(service_in)
-        .map(str::to_owned)
+    super::objects::object_name(node, packet)
+        .or_else(|| comment(node, hit).and_then(service_in).map(str::to_owned))
         .or_else(|| names::service_in_chain(names::chain(node, hit.table, hit.chain)))
         .or_else(|| super::nft::service_of_element(node, packet, hit))
+        .or_else(|| super::objects::asked(node, packet).map(|s| s.name()))
 }
 
 fn meaning(node: &Node<'_>, hit: Hit) -> Meaning {

@@ -89,7 +89,7 @@ fn entry(o: &Outcome) -> Option<Origin> {
 }
 
 /// Whether any nat rule or real server of now names an address.
-fn named_now(node: &Node<'_>, ip: IpAddr) -> bool {
+pub(super) fn named_now(node: &Node<'_>, ip: IpAddr) -> bool {
     let text = ip.to_string();
     let in_rules = node
         .netfilter

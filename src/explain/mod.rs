@@ -7,6 +7,7 @@ mod known;
 pub mod marks;
 pub mod names;
 mod nft;
+pub mod objects;
 pub mod owners;
 mod path;
 pub mod place;
@@ -14,6 +15,7 @@ mod policies;
 mod programs;
 mod reply;
 pub mod source;
+mod stale;
 pub mod story;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ mod tries;
 mod unserved;
 
 pub use catalogue::Code;
+pub(crate) use catalogue::edits;
 pub use nft::service_of_element as service_refused;
 pub use reply::{Answer, answer};
 pub use tries::{Try, tries};
@@ -88,6 +91,13 @@ pub enum Cause {
     },
     /// An eBPF program at a device.
     Program {
+        /// Where it was read.
+        at: Origin,
+    },
+    /// An object of Kubernetes.
+    Object {
+        /// `Service default/ng-svc`.
+        name: String,
         /// Where it was read.
         at: Origin,
     },
@@ -174,6 +184,8 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
     found.extend(source::findings(&case));
     found.extend(known::findings(&case));
     found.extend(programs::findings(&case).map(|f| (Rank::Remark, f)));
+    let stale = stale::findings(&case, &mut found);
+    found.extend(stale);
     // Stable: findings of one rank keep the order in which they were made.
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, f)| f).collect()

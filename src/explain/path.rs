@@ -301,14 +301,20 @@ fn rp_filter(
     f
 }
 
-/// The virtual service as `ipvsadm` prints it.
+/// The virtual service as `ipvsadm` prints it, behind the Service's name where its object was captured.
 pub(super) fn service_name(node: &Node<'_>, service: usize) -> String {
     match node.ipvs.services.get(service).map(|s| s.key) {
-        Some(VirtualKey::Addr { proto, addr, port }) => format!(
-            "{} {}",
-            proto.to_string().to_ascii_uppercase(),
-            names::endpoint(addr, crate::trace::Port::Known(port))
-        ),
+        Some(VirtualKey::Addr { proto, addr, port }) => {
+            let key = format!(
+                "{} {}",
+                proto.to_string().to_ascii_uppercase(),
+                names::endpoint(addr, crate::trace::Port::Known(port))
+            );
+            match node.service_asked(addr, proto, port) {
+                Some(s) => format!("{} ({key})", s.name()),
+                None => key,
+            }
+        }
         Some(VirtualKey::Fwmark { mark, .. }) => format!("FWM {mark}"),
         None => "a virtual service".into(),
     }

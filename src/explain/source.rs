@@ -1,7 +1,8 @@
 //! What becomes of the client's address.
 
 use super::marks::{Provenance, because_of_mark, decider};
-use super::names::{self, device, full_rule, service_of};
+use super::names::{self, device, full_rule};
+use super::objects::service_name;
 use super::owners::{self, Marker, marker};
 use super::story::{Called, rewriter};
 use super::{Case, Cause, Code, Finding, Rank, Severity, place, reply};
@@ -59,13 +60,24 @@ fn seen(case: &Case<'_, '_>, members: &[usize]) -> Vec<String> {
     list
 }
 
-fn who_sees(case: &Case<'_, '_>, members: &[usize]) -> &'static str {
+fn who_sees(case: &Case<'_, '_>, members: &[usize]) -> String {
     let outcomes = || members.iter().filter_map(|i| case.trace.outcomes.get(*i));
     receiver(case.node, outcomes())
 }
 
-/// What to call the receiver of some outcomes.
+/// What to call the receiver of some outcomes: a pod by its name, where all reach the same one.
 pub fn receiver<'o>(
+    node: &Node<'_>,
+    outcomes: impl Iterator<Item = &'o Outcome> + Clone,
+) -> String {
+    let kind = kind_of_receiver(node, outcomes.clone());
+    match super::objects::one_pod(node, outcomes) {
+        Some(pod) if matches!(kind, "the pod" | "the receiver") => format!("the pod {pod}"),
+        _ => kind.to_owned(),
+    }
+}
+
+fn kind_of_receiver<'o>(
     node: &Node<'_>,
     mut outcomes: impl Iterator<Item = &'o Outcome>,
 ) -> &'static str {
@@ -169,7 +181,7 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
         f.advise("as it should be: addresses of pods and containers are not known outside");
         return f;
     }
-    let service = service_of(node, &hits_for_name);
+    let service = service_name(node, &case.trace.packet, &hits_for_name);
     for d in &deciders {
         advise(node, &mut f, marker(node, *d), service.as_deref());
     }

@@ -146,7 +146,7 @@ fn served(node: &Node<'_>, addr: IpAddr) -> Vec<Served> {
                 proto,
                 port,
                 cause: super::path::ipvs(node, at),
-                service: None,
+                service: node.kube.service_by(a, proto, port).map(|s| s.name()),
             });
         }
     }

@@ -5,6 +5,7 @@ mod conntrack;
 mod device;
 mod fib;
 mod ipvs;
+pub mod kube;
 mod netfilter;
 mod nft;
 mod programs;
@@ -15,6 +16,7 @@ pub use conntrack::{CtEntry, CtTuple};
 pub use device::{Addr, DevId, Device};
 pub use fib::{Fib, FibTable, NextHop, PolicyAction, PolicyRule, Route, TableId};
 pub use ipvs::{Forwarding, IpvsState, RealServer, VirtualKey, VirtualService};
+pub use kube::Kube;
 pub use netfilter::{ChainId, Netfilter, Table, TableKind, TableView};
 pub use nft::NftTable;
 pub use programs::Program;
@@ -152,6 +154,8 @@ pub struct Node<'a> {
     pub unread: Vec<crate::capture::Unread>,
     /// eBPF programs at devices.
     pub programs: Vec<Program>,
+    /// What Kubernetes calls things.
+    pub kube: Kube,
     /// What was wrong with the input.
     pub warnings: Vec<Warning>,
 }

@@ -1,7 +1,8 @@
 //! The contract's JSON, schema `nfwhy.trace/1`. A view of its own: the inner types stay free to change.
 
 use super::reason;
-use crate::explain::{Cause, Finding, Severity, names};
+use crate::explain::{Cause, Finding, Severity, names, objects};
+use crate::node::kube::{ServiceAt, Who};
 use crate::node::{Node, Origin as Place};
 use crate::trace::{Hit, Missing, Origin, Outcome, Rewrite, StepKind, Trace, View};
 use serde::Serialize;
@@ -41,6 +42,29 @@ struct PacketView<'a> {
     icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp_code: Option<u8>,
+    /// What Kubernetes calls the sender and the Service, where its objects were captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<NameView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<ServiceView>,
+}
+
+#[derive(Serialize)]
+struct NameView {
+    pod: Option<String>,
+    node: Option<String>,
+    this_node: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct ServiceView {
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    asked_by: &'static str,
+    policy: Option<&'static str>,
+    file: String,
+    line: u32,
 }
 
 #[derive(Serialize)]
@@ -58,6 +82,9 @@ struct OutcomeView {
     client_ip: Option<&'static str>,
     masq_mark: bool,
     out: Option<OutView>,
+    /// What Kubernetes calls the receiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receiver: Option<NameView>,
     mark: String,
     assumptions: Vec<String>,
     hits: Vec<HitView>,
@@ -226,6 +253,8 @@ fn packet<'a>(node: &'a Node<'_>, trace: &Trace) -> PacketView<'a> {
         length: p.length,
         icmp_type: p.icmp.map(|i| i.0),
         icmp_code: p.icmp.map(|i| i.1),
+        sender: objects::sender(node, p).map(called),
+        service: objects::asked(node, p).map(|s| service(node, &s)),
     }
 }
 
@@ -260,9 +289,29 @@ fn outcome(node: &Node<'_>, o: &Outcome) -> OutcomeView {
             dev: node.device(x.dev).name.clone(),
             via: x.via,
         }),
+        receiver: objects::receiver(node, o).map(called),
         mark: format!("{:#x}", o.mark),
         assumptions: o.assumptions.clone(),
         hits: o.hits().map(|h| hit(node, *h)).collect(),
+    }
+}
+
+fn called(w: Who) -> NameView {
+    NameView {
+        pod: w.pod,
+        node: w.node,
+        this_node: w.here,
+    }
+}
+
+fn service(node: &Node<'_>, s: &ServiceAt<'_>) -> ServiceView {
+    ServiceView {
+        name: s.name(),
+        kind: s.service.kind.name(),
+        asked_by: s.kind.name(),
+        policy: objects::policy(s).map(|(_, p)| p.name()),
+        file: node.file_name(s.at.file).to_owned(),
+        line: s.at.line,
     }
 }
 
@@ -354,6 +403,10 @@ fn cause(node: &Node<'_>, c: &Cause) -> Value {
         }
         Cause::Conntrack { at } => {
             m.insert("conntrack".into(), json!(line_text(node, *at)));
+            *at
+        }
+        Cause::Object { name, at } => {
+            m.insert("object".into(), json!(name));
             *at
         }
         Cause::Program { at } => {

@@ -1,5 +1,6 @@
 //! A snapshot's files into a [`Node`]: the same thing captured twice is one thing, the richer form counts.
 
+mod kube;
 mod links;
 mod netfilter;
 mod nft;
@@ -114,7 +115,8 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     let sysctls = b.sysctls(&of(Kind::Sysctl));
     let conntrack = b.conntrack(&of(Kind::Conntrack));
     let programs = b.programs(&of(Kind::Programs));
-    Node {
+    let kube = b.kube(&of(Kind::Kube), &of(Kind::KubeTable));
+    let mut node = Node {
         files: b.files,
         captured: b.captured,
         in_part,
@@ -128,8 +130,11 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         conntrack,
         unread: snapshot.unread.clone(),
         programs,
+        kube,
         warnings: b.warnings,
-    }
+    };
+    node.kube.this_node = node.find_this_node();
+    node
 }
 
 fn file_id(i: usize) -> FileId {

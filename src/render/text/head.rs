@@ -4,7 +4,8 @@ use super::groups::{Class, shares};
 use super::paint::{Label, Line, Paper};
 use super::{Answer, MARGIN};
 use crate::explain::Code;
-use crate::explain::names::{self, device, endpoint, service_of};
+use crate::explain::names::{self, device, endpoint};
+use crate::explain::objects;
 use crate::explain::source::receiver;
 use crate::trace::{Origin, Outcome, Packet, StepKind};
 use std::fmt::Write as _;
@@ -41,7 +42,7 @@ pub(super) fn packet<W: Write>(
     paper.line(&line)?;
     let service = answer.trace.outcomes.iter().take(64).find_map(|o| {
         let hits: Vec<_> = o.hits().copied().collect();
-        service_of(answer.node, &hits).or_else(|| {
+        objects::service_name(answer.node, p, &hits).or_else(|| {
             // Maps refuse without a rule that names the Service.
             let crate::trace::Reason::Rule(hit) = o.reason else {
                 return None;
@@ -49,12 +50,16 @@ pub(super) fn packet<W: Write>(
             crate::explain::service_refused(answer.node, p, hit)
         })
     });
+    if let Some(who) = objects::sender(answer.node, p) {
+        let text = objects::called(&who);
+        paper.prose((Label::Heading, "from"), (Label::Plain, &text), MARGIN)?;
+    }
     if let Some(s) = service {
-        let line = Line::new()
-            .add(Label::Heading, "service")
-            .to(MARGIN)
-            .add(Label::Plain, &s);
-        paper.line(&line)?;
+        let text = match objects::asked(answer.node, p) {
+            Some(o) => format!("{s}, {}", objects::described(&o, p.dst)),
+            None => s,
+        };
+        paper.prose((Label::Heading, "service"), (Label::Plain, &text), MARGIN)?;
     }
     Ok(())
 }
@@ -127,8 +132,8 @@ fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
     if let Some(f) = first.filter(|f| f.code == Code::AnswerDropped) {
         return ("one-way", Label::Bad, f.title.clone());
     }
-    if let Some(f) = first.filter(|f| f.code == Code::Unserved) {
-        return (f.code.name(), Label::Bad, f.title.clone());
+    if let Some(f) = first.filter(|f| matches!(f.code, Code::Unserved | Code::KubePortMissing)) {
+        return (Code::Unserved.name(), Label::Bad, f.title.clone());
     }
     let Some(class) = classes.first().copied() else {
         return ("unknown", Label::Unsure, "the packet has no outcome".into());

@@ -3,8 +3,10 @@
 use super::fate::fate;
 use super::groups::{letter, shares};
 use super::paint::{Label, Line, Paper, columns};
-use super::{Answer, Detail};
+use super::{Answer, Detail, MARGIN};
 use crate::explain::names::{destination, device, endpoint};
+use crate::explain::objects;
+use crate::node::kube::Who;
 use crate::render::escape;
 use crate::trace::{Outcome, Port, StepKind};
 use std::io::{self, Write};
@@ -19,8 +21,34 @@ struct Row {
     dev: String,
     sees: String,
     fate: String,
+    /// What Kubernetes calls the receiver.
+    who: Option<Who>,
     /// Outcomes it stands for.
     count: usize,
+}
+
+/// Forms of a receiver's name, the longest first.
+const FORMS: [fn(&Who) -> String; 4] = [
+    |w| match &w.node {
+        Some(n) => format!("{} on {n}", pod(w)),
+        None => pod(w).to_owned(),
+    },
+    |w| match &w.node {
+        Some(n) => format!("{} on {n}", bare(w)),
+        None => bare(w).to_owned(),
+    },
+    |w| pod(w).to_owned(),
+    |w| bare(w).to_owned(),
+];
+
+/// `default/web-1`; empty for what is no pod.
+fn pod(w: &Who) -> &str {
+    w.pod.as_deref().unwrap_or_default()
+}
+
+/// `web-1`.
+fn bare(w: &Who) -> &str {
+    pod(w).rsplit('/').next().unwrap_or_default()
 }
 
 /// Writes the table: one line per receiver, those that end alike under one letter.
@@ -83,9 +111,20 @@ pub(super) fn outcomes<W: Write>(
     } else {
         2
     };
-    let head = Line::new()
-        .to(left)
-        .add(Label::Faint, heads[0])
+    let fates = wide(|r| &r.fate, "fate", usize::MAX);
+    let room = (paper.width).saturating_sub(left + a + b + c + 6 + fates + 2);
+    let names = names(&shown, room);
+    // Where the names do not fit beside the addresses they stand below.
+    let n = match &names {
+        Some((_, n)) => n + 2,
+        None => 0,
+    };
+    let mut head = Line::new().to(left).add(Label::Faint, heads[0]);
+    if n > 0 {
+        head = head.to(left + a + 2).add(Label::Faint, "pod");
+    }
+    let a = a + n;
+    let head = head
         .to(left + a + 2)
         .add(Label::Faint, heads[1])
         .to(left + a + b + 4)
@@ -93,7 +132,7 @@ pub(super) fn outcomes<W: Write>(
         .to(left + a + b + c + 6)
         .add(Label::Faint, "fate");
     paper.line(&head)?;
-    for r in &shown {
+    for (i, r) in shown.iter().enumerate() {
         let mut line = Line::new().to(2);
         if several && r.head {
             line = line
@@ -101,9 +140,12 @@ pub(super) fn outcomes<W: Write>(
                 .add(Label::Plain, "  ")
                 .add(Label::Plain, shares.get(r.group).map_or("", String::as_str));
         }
+        let line = line.to(left).add_cut(Label::Plain, &r.dst, a - n);
+        let line = match names.as_ref().and_then(|(list, _)| list.get(i)) {
+            Some(name) => line.to(left + a - n + 2).add(Label::Plain, name),
+            None => line,
+        };
         let line = line
-            .to(left)
-            .add_cut(Label::Plain, &r.dst, a)
             .to(left + a + 2)
             .add_cut(Label::Plain, &r.dev, b)
             .to(left + a + b + 4)
@@ -118,7 +160,55 @@ pub(super) fn outcomes<W: Write>(
             .add(Label::Faint, &format!("and {hidden} more alike"));
         paper.line(&line)?;
     }
+    if names.is_none() {
+        below(paper, &shown)?;
+    }
     Ok(())
+}
+
+/// The receivers' names in the longest form that fits, and their width; `None` where none does, or there are no names.
+fn names(shown: &[&Row], room: usize) -> Option<(Vec<String>, usize)> {
+    let named = |r: &&Row| r.who.as_ref().is_some_and(|w| w.pod.is_some());
+    if !shown.iter().any(named) {
+        return None;
+    }
+    FORMS.iter().find_map(|form| {
+        let list: Vec<String> = shown
+            .iter()
+            .map(|r| match &r.who {
+                Some(w) if w.pod.is_some() => form(w),
+                _ => String::new(),
+            })
+            .collect();
+        let width = list.iter().map(|n| columns(&escape(n))).max().unwrap_or(0);
+        (width.max(columns("pod")) <= room).then_some((list, width.max(columns("pod"))))
+    })
+}
+
+/// Names that stand below the table.
+const BELOW: usize = 4;
+
+fn below<W: Write>(paper: &mut Paper<'_, W>, shown: &[&Row]) -> io::Result<()> {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for r in shown {
+        let Some(w) = r.who.as_ref().filter(|w| w.pod.is_some()) else {
+            continue;
+        };
+        if !lines.iter().any(|(dst, _)| *dst == r.dst) {
+            lines.push((&r.dst, objects::called(w)));
+        }
+    }
+    let width = lines.iter().map(|(d, _)| columns(d)).max().unwrap_or(0);
+    for (i, (dst, name)) in lines.iter().take(BELOW).enumerate() {
+        let line = Line::new()
+            .add(Label::Heading, if i == 0 { "pods" } else { "" })
+            .to(MARGIN)
+            .add(Label::Plain, dst)
+            .to(MARGIN + width + 2)
+            .add(Label::Plain, name);
+        paper.line(&line)?;
+    }
+    super::more(paper, lines.len(), BELOW)
 }
 
 /// Every group's first line before further lines of any.
@@ -172,6 +262,7 @@ fn row(answer: &Answer<'_, '_, '_>, group: usize, o: &Outcome) -> Row {
             None => "-".into(),
         },
         fate: fate(node, o),
+        who: objects::receiver(node, o),
         count: 1,
     }
 }

@@ -244,6 +244,11 @@ fn cause(
         | Cause::Conntrack { at }
         | Cause::Program { at } => (node.place(*at), text_at(*at), String::new()),
         Cause::Set { name, at } => (node.place(*at), format!("set {name}"), String::new()),
+        Cause::Object { name, at } => (
+            node.place(*at),
+            format!("{name}: {}", text_at(*at).trim_end_matches(',')),
+            String::new(),
+        ),
     }
 }
 
