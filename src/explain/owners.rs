@@ -1,197 +1,73 @@
 //! Whose rule it is, by the names programs give to their chains and comments; and which setting changes it.
+//!
+//! The names are data, in `owners/`: a program is added there.
+
+mod claim;
+mod products;
+mod table;
+
+pub use claim::{Claim, of_cause, of_device, of_mark, of_mark_here, of_rule_in_full, of_set};
+pub use products::Owner;
 
 use super::names;
 use super::story::rule;
 use crate::node::Node;
 use crate::trace::Hit;
 use nfwhy_parsers::iptables::Target;
-
-/// A program that writes rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// Its name.
-    pub name: &'static str,
-    /// What makes it not rewrite a source, where there is such a thing.
-    pub masquerade: Option<&'static str>,
-}
-
-/// Where a pattern is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum In {
-    /// The chain's name begins with it.
-    Chain,
-    /// The rule's comment contains it.
-    Comment,
-    /// The table's name is it; tables of nftables have names of their own.
-    Table,
-}
-
-const fn owner(name: &'static str, masquerade: &'static str) -> Owner {
-    Owner {
-        name,
-        masquerade: Some(masquerade),
-    }
-}
-
-const fn plain(name: &'static str) -> Owner {
-    Owner {
-        name,
-        masquerade: None,
-    }
-}
-
-const KUBE_PROXY: Owner = plain("kube-proxy");
-const FLANNEL: Owner = owner(
-    "flannel",
-    // flannel-io/flannel#745 (0.8.0) and #1167 (what an upgrade leaves behind).
-    "flannel: rules of a release before 0.8, which an upgrade leaves behind, masquerade what later ones return: delete them; or --ip-masq=false",
-);
-const FLANNEL_NFT: Owner = owner(
-    "flannel",
-    // flannel-io/flannel, pkg/trafficmngr/nftables/nftables.go.
-    "flannel masquerades what pods send out of its Network (net-conf.json): --ip-masq=false, if what is outside knows the way to the pods",
-);
-const CALICO: Owner = owner(
-    "Calico",
-    "Calico: natOutgoing of the IPPool, or an IPPool (disabled: true) that covers the other side so that it is not masqueraded",
-);
-const IP_MASQ_AGENT: Owner = owner(
-    "ip-masq-agent",
-    "ip-masq-agent: list the pod and node CIDRs under nonMasqueradeCIDRs in its ConfigMap",
-);
-const PORTMAP: Owner = owner(
-    "the portmap plugin",
-    "portmap (hostPort): masqAll: false in the CNI configuration; only a pod's own subnet and localhost are then masqueraded",
-);
-const DOCKER: Owner = owner(
-    "Docker",
-    "Docker: --ip-masq=false, or com.docker.network.bridge.enable_ip_masquerade=false on the network",
-);
-const AWS: Owner = owner(
-    "Amazon VPC CNI",
-    "Amazon VPC CNI: AWS_VPC_K8S_CNI_EXTERNALSNAT=true, or AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS with the other side's CIDR",
-);
-const BRIDGE: Owner = owner(
-    "the CNI plugin's ipMasq",
-    "ipMasq: false in the CNI configuration of the network",
-);
-const KINDNET: Owner = owner(
-    "kindnet",
-    // kubernetes-sigs/kind, images/kindnetd: the list is the cluster's pod subnets, and kubernetes-sigs/kind#3287 (more of
-    // them) was not merged.
-    "kindnet returns for the cluster's podSubnet only (networking.podSubnet of the kind configuration)",
-);
-const CILIUM: Owner = owner(
-    "Cilium",
-    "Cilium: ipv4NativeRoutingCIDR with the other side's range, or enableIPv4Masquerade: false",
-);
-const WEAVE: Owner = owner("Weave Net", "Weave Net: NO_MASQ_LOCAL=1");
-const ANTREA: Owner = owner(
-    "Antrea",
-    "Antrea: noSNAT: true in antrea-agent.conf (noEncap only)",
-);
-const KUBE_ROUTER: Owner = owner(
-    "kube-router",
-    "kube-router: --enable-pod-egress=false for what leaves the cluster, the annotation kube-router.io/service.local for Services",
-);
-const LIBVIRT: Owner = owner(
-    "libvirt",
-    "libvirt: <forward mode='route'/> in the network's XML",
-);
-const TAILSCALE: Owner = owner("Tailscale", "Tailscale: --snat-subnet-routes=false");
-const FIREWALLD: Owner = owner("firewalld", "firewalld: --remove-masquerade in the zone");
-
-/// More special patterns stand before the general ones.
-const PATTERNS: &[(In, &str, Owner)] = &[
-    (In::Chain, "KUBE-ROUTER-", KUBE_ROUTER),
-    (In::Chain, "KUBE-POD-FW-", KUBE_ROUTER),
-    (In::Chain, "KUBE-NWPLCY-", KUBE_ROUTER),
-    (In::Chain, "KIND-MASQ-AGENT", KINDNET),
-    (In::Chain, "IP-MASQ", IP_MASQ_AGENT),
-    (In::Chain, "KUBE-", KUBE_PROXY),
-    (In::Chain, "cali", CALICO),
-    (In::Chain, "FLANNEL-", FLANNEL),
-    (In::Chain, "CNI-HOSTPORT-", PORTMAP),
-    (In::Chain, "CNI-DN-", PORTMAP),
-    (In::Chain, "CNI-SN-", PORTMAP),
-    (In::Chain, "CNI-FORWARD", plain("the CNI firewall plugin")),
-    (In::Chain, "CNI-ADMIN", plain("the CNI firewall plugin")),
-    (In::Chain, "CNI-", BRIDGE),
-    (In::Chain, "AWS-", AWS),
-    (In::Chain, "DOCKER", DOCKER),
-    (In::Chain, "CILIUM_", CILIUM),
-    (In::Chain, "OLD_CILIUM_", CILIUM),
-    (In::Chain, "WEAVE", WEAVE),
-    (In::Chain, "ANTREA-", ANTREA),
-    (In::Chain, "AZURE-NPM", plain("Azure NPM")),
-    (In::Chain, "OVN-KUBE-", plain("OVN-Kubernetes")),
-    (In::Chain, "OPENSHIFT-", plain("OpenShift SDN")),
-    (In::Chain, "NETAVARK", plain("Podman (netavark)")),
-    (In::Chain, "ISTIO_", plain("Istio")),
-    (In::Chain, "PROXY_INIT", plain("Linkerd")),
-    (In::Chain, "LIBVIRT_", LIBVIRT),
-    (In::Chain, "ts-", TAILSCALE),
-    (In::Chain, "f2b-", plain("fail2ban")),
-    (In::Chain, "ufw", plain("ufw")),
-    (In::Chain, "POST_", FIREWALLD),
-    (In::Chain, "FWDI_", FIREWALLD),
-    (In::Chain, "IN_", FIREWALLD),
-    (In::Table, "kube-proxy", KUBE_PROXY),
-    (In::Table, "calico", CALICO),
-    (In::Table, "flannel-ipv4", FLANNEL_NFT),
-    (In::Table, "flannel-ipv6", FLANNEL_NFT),
-    (In::Table, "cni_hostport", PORTMAP),
-    (In::Table, "cni_plugins_masquerade", BRIDGE),
-    (In::Table, "kindnet-ipmasq", KINDNET),
-    (In::Table, "kindnet-network-policies", plain("kindnet")),
-    (
-        In::Table,
-        "kube-network-policies",
-        plain("kube-network-policies"),
-    ),
-    (In::Table, "docker-bridges", DOCKER),
-    (In::Table, "ovn-kubernetes", plain("OVN-Kubernetes")),
-    (In::Table, "netavark", plain("Podman (netavark)")),
-    (In::Table, "libvirt_network", LIBVIRT),
-    (In::Table, "firewalld", FIREWALLD),
-    (In::Comment, "flanneld", FLANNEL),
-    (In::Comment, "ip-masq-agent", IP_MASQ_AGENT),
-    (In::Comment, "kind-masq-agent", KINDNET),
-    (In::Comment, "cali:", CALICO),
-    (In::Comment, "AWS", AWS),
-    (In::Comment, "cilium", CILIUM),
-    (In::Comment, "kubernetes", KUBE_PROXY),
-    (In::Comment, "CNI", BRIDGE),
-    (In::Comment, "name: \"", BRIDGE),
-];
+use products::{DOCKER, FLANNEL};
+use table::{In, PATTERNS};
 
 /// The owner of a chain, by its name.
 pub fn of_chain(name: &str) -> Option<Owner> {
-    find(In::Chain, name)
+    find(In::Chain, name).map(|c| c.owner)
 }
 
-fn find(place: In, text: &str) -> Option<Owner> {
+/// The pattern that fits a name, the longest where several do.
+fn find(place: In, text: &str) -> Option<Claim> {
+    let length = |pattern: &str| match (place, pattern.strip_suffix('*')) {
+        (In::Comment, _) => text.contains(pattern).then_some(pattern.len()),
+        (_, Some(prefix)) => text.starts_with(prefix).then_some(prefix.len()),
+        // A whole name fits better than its own beginning.
+        (_, None) => (text == pattern).then_some(pattern.len() + 1),
+    };
     PATTERNS
         .iter()
-        .find(|(p, pattern, _)| {
-            *p == place
-                && match place {
-                    In::Chain => text.starts_with(pattern),
-                    In::Comment => text.contains(pattern),
-                    In::Table => text == *pattern,
-                }
+        .filter(|(p, ..)| *p == place)
+        .filter_map(|(_, pattern, owner, meaning)| {
+            Some((
+                length(pattern)?,
+                Claim {
+                    owner: *owner,
+                    meaning,
+                },
+            ))
         })
-        .map(|(_, _, o)| *o)
+        // Of two that fit equally the earlier counts.
+        .reduce(|a, b| if b.0 > a.0 { b } else { a })
+        .map(|(_, claim)| claim)
 }
 
 /// The owner of a rule: by its chain, its comment, or its shape.
 pub fn of_rule(node: &Node<'_>, hit: Hit) -> Option<Owner> {
+    by_name(node, hit)
+        .map(|c| c.owner)
+        .or_else(|| by_shape(node, hit))
+}
+
+/// What table, chain or comment of a rule say.
+fn by_name(node: &Node<'_>, hit: Hit) -> Option<Claim> {
+    let chain = names::chain(node, hit.table, hit.chain);
     let native = node.netfilter.nft(hit.table);
     native
-        .and_then(|t| find(In::Table, &t.def.name))
-        .or_else(|| of_chain(names::chain(node, hit.table, hit.chain)))
+        .and_then(|t| {
+            let named = find(In::Table, &format!("{} {chain}", t.def.name))?;
+            // Calico's chains keep their names behind that of the table they would be in: `filter-cali-tw-…`.
+            let inner = chain.split_once('-').and_then(|(_, c)| find(In::Chain, c));
+            let inner = inner.filter(|c| named.meaning.is_empty() && c.owner == named.owner);
+            Some(inner.unwrap_or(named))
+        })
+        .or_else(|| find(In::Chain, chain))
         .or_else(|| names::comment(node, hit).and_then(|c| find(In::Comment, c)))
-        .or_else(|| by_shape(node, hit))
 }
 
 /// flannel before 0.20 wrote bare rules into POSTROUTING: `! -s POD_NET -d POD_NET -j MASQUERADE`
@@ -294,7 +170,8 @@ pub fn marker(node: &Node<'_>, hit: Hit) -> Marker {
 
 #[cfg(test)]
 mod tests {
-    use super::{In, PATTERNS, find, of_chain};
+    use super::table::{In, MARKS, PATTERNS};
+    use super::{find, of_chain};
 
     #[test]
     fn chains_have_owners() {
@@ -307,24 +184,76 @@ mod tests {
             ("CNI-HOSTPORT-MASQ", Some("the portmap plugin")),
             ("CNI-4c2a", Some("the CNI plugin's ipMasq")),
             ("AWS-SNAT-CHAIN-0", Some("Amazon VPC CNI")),
+            ("NETAVARK-HOSTPORT-DNAT", Some("Podman (netavark)")),
             ("POSTROUTING", None),
         ] {
             assert_eq!(of_chain(chain).map(|o| o.name), owner, "{chain}");
         }
-        assert_eq!(
-            find(In::Comment, "AWS SNAT CHAIN").map(|o| o.name),
-            Some("Amazon VPC CNI")
-        );
     }
 
     #[test]
-    fn no_pattern_is_hidden_by_an_earlier_one() {
-        for (i, (place, pattern, _)) in PATTERNS.iter().enumerate() {
-            let hidden = PATTERNS
+    fn the_longest_pattern_tells_the_meaning() {
+        for (place, text, meaning) in [
+            (In::Chain, "KUBE-MARK-MASQ", "masquerade mark"),
+            (In::Chain, "KUBE-SVC-ABC", "endpoints of a Service"),
+            (In::Chain, "KUBE-NODEPORTS", "NodePorts"),
+            (In::Chain, "KUBE-FW-ABC", "loadBalancerSourceRanges"),
+            (In::Chain, "CNI-DN-0ffd", "hostPorts of one pod"),
+            (
+                In::Table,
+                "kube-proxy masquerading",
+                "masquerade of marked packets",
+            ),
+            (
+                In::Table,
+                "kube-proxy service-ULMVA6XW-ns1/svc1/tcp/p80",
+                "endpoints of a Service",
+            ),
+            (In::Table, "flannel-ipv4 postrtg", "masquerade of pods"),
+            (
+                In::Set,
+                "KUBE-NODE-PORT-LOCAL-TCP",
+                "NodePorts, policy Local",
+            ),
+            (In::Set, "cali40masq-ipam-pools", "IPPools with natOutgoing"),
+            (In::Device, "br-3f2a", "bridge of containers"),
+            (In::Device, "br-ex", "bridge to outside"),
+            (In::Comment, "AWS, SNAT", "SNAT of what leaves the VPC"),
+        ] {
+            assert_eq!(
+                find(place, text).map(|c| c.meaning),
+                Some(meaning),
+                "{text}"
+            );
+        }
+        assert_eq!(find(In::Device, "eth0"), None);
+        assert_eq!(find(In::Chain, "KUBE"), None);
+    }
+
+    /// A pattern that says nothing new, or stands twice, is a mistake in the table.
+    #[test]
+    fn every_pattern_is_found_by_its_own_name() {
+        for (place, pattern, owner, meaning) in PATTERNS {
+            let found = find(*place, &pattern.replace('*', "~"));
+            let found = found.map(|c| (c.owner.name, c.meaning));
+            assert_eq!(found, Some((owner.name, *meaning)), "{pattern}");
+            assert!(meaning.len() <= 40 && !meaning.ends_with('.'), "{meaning}");
+        }
+    }
+
+    #[test]
+    fn marks_lie_within_their_masks_and_stand_once() {
+        for (i, (value, mask, owner, meaning)) in MARKS.iter().enumerate() {
+            assert!(
+                value & mask == *value && *value != 0,
+                "{value:#x}/{mask:#x}"
+            );
+            assert!(!meaning.is_empty(), "{value:#x}");
+            let twice = MARKS
                 .iter()
-                .take(i)
-                .any(|(p, earlier, _)| p == place && pattern.starts_with(earlier));
-            assert!(!hidden, "{pattern}");
+                .skip(i + 1)
+                .any(|(v, m, o, _)| (v, m, o) == (value, mask, owner));
+            assert!(!twice, "{value:#x} of {}", owner.name);
         }
     }
 }

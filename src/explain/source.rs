@@ -224,7 +224,16 @@ fn lost_title(
         return format!("{head} because {} set mark {bits:#x}", names::list(&who, 3));
     }
     if bits != 0 && arrived != 0 {
-        return format!("{head} because the packet came with mark {arrived:#x}");
+        let used: Vec<String> = owners::of_mark_here(node, arrived)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let used = if used.is_empty() {
+            String::new()
+        } else {
+            format!(" (used here by {})", names::list(&used, 3))
+        };
+        return format!("{head} because the packet came with mark {arrived:#x}{used}");
     }
     let masq_mark = members
         .iter()

@@ -1,10 +1,11 @@
 //! The contract's JSON, schema `nfwhy.trace/1`. A view of its own: the inner types stay free to change.
 
 use super::reason;
+use crate::explain::owners::{self, Claim};
 use crate::explain::{Cause, Finding, Severity, names, objects};
 use crate::node::kube::{ServiceAt, Who};
 use crate::node::{Node, Origin as Place};
-use crate::trace::{Hit, Missing, Origin, Outcome, Rewrite, StepKind, Trace, View};
+use crate::trace::{Effect, Hit, Missing, Origin, Outcome, Rewrite, StepKind, Trace, View};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -124,6 +125,25 @@ struct HitView {
     handle: Option<u64>,
     file: String,
     line: u32,
+    /// Of rules that decide something: whose they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<OwnerView>,
+}
+
+#[derive(Serialize)]
+struct OwnerView {
+    product: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    meaning: &'static str,
+}
+
+impl From<Claim> for OwnerView {
+    fn from(c: Claim) -> Self {
+        Self {
+            product: c.owner.name,
+            meaning: c.meaning,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -292,7 +312,14 @@ fn outcome(node: &Node<'_>, o: &Outcome) -> OutcomeView {
         receiver: objects::receiver(node, o).map(called),
         mark: format!("{:#x}", o.mark),
         assumptions: o.assumptions.clone(),
-        hits: o.hits().map(|h| hit(node, *h)).collect(),
+        hits: o
+            .steps
+            .iter()
+            .filter_map(|s| match &s.kind {
+                StepKind::Hit { hit: h, effect, .. } => Some(hit(node, *h, effect)),
+                _ => None,
+            })
+            .collect(),
     }
 }
 
@@ -333,7 +360,7 @@ fn rewrite(r: &Rewrite) -> RewriteView {
     }
 }
 
-fn hit(node: &Node<'_>, h: Hit) -> HitView {
+fn hit(node: &Node<'_>, h: Hit, effect: &Effect) -> HitView {
     let Some(t) = node.netfilter.view(h.table) else {
         return HitView::default();
     };
@@ -347,6 +374,21 @@ fn hit(node: &Node<'_>, h: Hit) -> HitView {
         handle: t.handle(h.chain, h.rule),
         file: node.file_name(at.file).to_owned(),
         line: at.line,
+        owner: decides(effect)
+            .then(|| owners::of_rule_in_full(node, h))
+            .flatten()
+            .map(OwnerView::from),
+    }
+}
+
+/// Whether a rule did more than lead on to others.
+fn decides(effect: &Effect) -> bool {
+    match effect {
+        Effect::None | Effect::Jump | Effect::Return => false,
+        Effect::Mark { old, new } | Effect::ConnMark { old, new } => old != new,
+        Effect::Nat { .. } | Effect::Accept | Effect::Drop | Effect::Reject | Effect::Notrack => {
+            true
+        }
     }
 }
 
@@ -417,6 +459,9 @@ fn cause(node: &Node<'_>, c: &Cause) -> Value {
     if at.line > 0 {
         m.insert("file".into(), json!(node.file_name(at.file)));
         m.insert("line".into(), json!(at.line));
+    }
+    if let Some(claim) = owners::of_cause(node, c) {
+        m.insert("owner".into(), json!(OwnerView::from(claim)));
     }
     Value::Object(m)
 }

@@ -141,6 +141,7 @@ why      the pod sees 192.0.2.10, not 203.0.113.7: nat KUBE-POSTROUTING:3 (kube-
          source because nat KUBE-EXT-W:1 set mark 0x4000
   iptables-save.txt:16  -A KUBE-EXT-W -j KUBE-MARK-MASQ                   [1] mark 0x0 -> 0x4000
   iptables-save.txt:22  -A KUBE-POSTROUTING -j MASQUERADE --random-fully  [2] because [1] set 0x4000
+  [1] kube-proxy: masquerade mark; [2] kube-proxy: masquerade of marked packets
   A: veth7 has no address, so the first global one in device order: 192.0.2.10 of eth0
   (ip-addr.txt:6)
   B: 192.0.2.10 of eth0, on the subnet of the next hop 192.0.2.11 (ip-addr.txt:6)

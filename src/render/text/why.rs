@@ -5,6 +5,7 @@ use super::paint::{Label, Line, Paper, columns};
 use super::{Answer, Detail, MARGIN, rule};
 use crate::explain::marks::{because_of_mark, only_marks};
 use crate::explain::names;
+use crate::explain::owners::{self, Claim};
 use crate::explain::source::how_chosen;
 use crate::explain::story::{Called, last_of, rule as rule_of};
 use crate::explain::{self, Cause, Code, Finding, Severity, Try};
@@ -153,6 +154,20 @@ pub(super) fn why<W: Write>(
     let causes = shown(answer, f);
     let lines: Vec<(String, String, String)> =
         causes.iter().map(|c| cause(answer, &stories, c)).collect();
+    let claims: Vec<Option<Claim>> = causes
+        .iter()
+        .map(|c| owners::of_cause(answer.node, c))
+        .collect();
+    cause_lines(paper, &lines, &claims)?;
+    addresses(paper, answer)
+}
+
+/// Writes lines of place, rule and note, and behind them whose each is.
+fn cause_lines<W: Write>(
+    paper: &mut Paper<'_, W>,
+    lines: &[(String, String, String)],
+    claims: &[Option<Claim>],
+) -> io::Result<()> {
     let widest = lines
         .iter()
         .map(|(p, ..)| columns(&escape(p)))
@@ -179,18 +194,50 @@ pub(super) fn why<W: Write>(
         })
         .collect();
     let column = texts.iter().map(|t| columns(t)).max().unwrap_or(0) + widest + 4 + 2;
-    for ((place, _, note), text) in lines.iter().zip(&texts) {
+    // Owners stand behind the notes where all of them fit there, else together on a line of their own: a rule is not cut for them.
+    let behind = column + if notes == 0 { 0 } else { notes + 2 };
+    let beside = claims
+        .iter()
+        .flatten()
+        .all(|c| behind + columns(&c.to_string()) + 2 <= width);
+    for (((place, _, note), text), claim) in lines.iter().zip(&texts).zip(claims) {
         let last = width.saturating_sub(columns(&escape(note)));
-        let line = Line::new()
+        let mut line = Line::new()
             .to(2)
             .add_cut(Label::Place, place, widest)
             .to(widest + 4)
             .add(Label::Rule, text)
             .to(column.min(last))
             .add(Label::Effect, note);
+        if let Some(c) = claim.filter(|_| beside) {
+            line = line.to(behind).add(Label::Faint, &format!("({c})"));
+        }
         paper.line(&line)?;
     }
-    addresses(paper, answer)
+    if beside {
+        return Ok(());
+    }
+    let list = claim_list(lines, claims);
+    paper.prose((Label::Plain, ""), (Label::Faint, &list), 2)
+}
+
+/// `[1] and [3] kube-proxy: one endpoint; [2] Calico`.
+fn claim_list(lines: &[(String, String, String)], claims: &[Option<Claim>]) -> String {
+    let mut groups: Vec<(Claim, Vec<String>)> = Vec::new();
+    for ((place, _, note), claim) in lines.iter().zip(claims) {
+        let Some(claim) = claim else { continue };
+        let number = note.split(' ').next().filter(|n| n.starts_with('['));
+        let name = number.unwrap_or(place).to_owned();
+        match groups.iter_mut().find(|(c, _)| c == claim) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((*claim, vec![name])),
+        }
+    }
+    groups
+        .iter()
+        .map(|(claim, names)| format!("{} {claim}", names::list(names, 5)))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Place, the line itself, a note.
