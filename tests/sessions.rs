@@ -173,6 +173,9 @@ fn session(snapshot: &Snapshot, shape: &Shape) -> Option<String> {
 fn a_pasted_session_answers_as_the_files_do() {
     let mut compared = 0;
     for folder in folders() {
+        if folder.join("session.txt").is_file() {
+            continue;
+        }
         let whole = Snapshot::read(&folder).expect("a snapshot");
         let packets = packets(&folder);
         let expected = answers(&whole, &packets);

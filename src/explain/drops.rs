@@ -10,7 +10,16 @@ use nfwhy_parsers::iptables::Target;
 
 pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
     let mut list: Vec<(Rank, Finding, Vec<usize>)> = Vec::new();
+    let told = case
+        .trace
+        .outcomes
+        .iter()
+        .any(|o| o.verdict != Verdict::Unknown);
     for (i, (outcome, story)) in case.outcomes().enumerate() {
+        // A server was chosen, and only the way to it is not known: the verdict says so.
+        if told && outcome.verdict == Verdict::Unknown && outcome.dnat.is_some() {
+            continue;
+        }
         let Some(f) = failure(case.node, &case.trace.packet, outcome, story) else {
             continue;
         };

@@ -188,10 +188,11 @@ fn untold(answer: &Answer<'_, '_, '_>) -> Option<String> {
         }
     }
     let why = why?;
-    Some(format!(
-        "of {} it cannot be told: {why}",
-        names::list(&servers, 4)
-    ))
+    let servers = names::list(&servers, 4);
+    Some(match why.strip_prefix("where it goes is not known: ") {
+        Some(why) => format!("where packets to {servers} go is not known: {why}"),
+        None => format!("of {servers} it cannot be told: {why}"),
+    })
 }
 
 fn label(class: Class) -> Label {
