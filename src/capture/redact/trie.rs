@@ -453,12 +453,6 @@ pub fn masked(ip: IpAddr, image: IpAddr, mask: u128) -> IpAddr {
     }
 }
 
-/// Whether what a mask with gaps leaves of an address tells of the site: a bit that is set behind those that say what kind it is of.
-pub fn tells(ip: IpAddr, mask: u128) -> bool {
-    let kind = if ip.is_ipv4() { 8 } else { 16 };
-    key(ip) & mask & !cut(u128::MAX, kind) != 0
-}
-
 /// Whether the address stays what it is by what it means.
 pub fn stays(ip: IpAddr, len: Option<u8>) -> bool {
     match ip {

@@ -121,7 +121,7 @@ impl Handler for Writer<'_> {
             }
             let image = self.addresses.map(ip, network(ip, shape)).0;
             let image = trie::masked(ip, image, fixed.mask);
-            if image == ip && !trie::stays(ip, None) && trie::tells(ip, fixed.mask) {
+            if image == ip && !trie::stays(ip, None) {
                 self.leave(&format!(
                     "{ip}: its mask, or what is translated, leaves no bit to change"
                 ));
