@@ -6,7 +6,7 @@
 use super::attr::Numbers as _;
 use super::sockopt;
 use super::xt::{Decoder, SetNames, text};
-use super::{Reading, xt};
+use super::{Reading, fallback, xt};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::recognise::Kind;
 use nix::errno::Errno;
@@ -51,10 +51,13 @@ pub(super) fn read(reading: &mut Reading) {
         let sets = SetNames::default();
         let mut decoder = Decoder::new(family, &sets);
         match family_text(family, name, &mut decoder) {
-            Ok(text) => reading.put(name, name, Kind::IptablesSave, text),
+            Ok(mut text) => {
+                let remarks = fallback::rules(&mut text, &decoder, name, name);
+                reading.put(name, name, Kind::IptablesSave, text);
+                reading.remarks.extend(remarks);
+            }
             Err(e) => reading.cannot(what, &e, name),
         }
-        reading.remarks.extend(decoder.remarks(name));
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod attr;
 mod conntrack;
+mod fallback;
 mod ipset;
 mod iptables_nft;
 mod ipvs;

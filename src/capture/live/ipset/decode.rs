@@ -16,9 +16,19 @@ const ATTR_ADT: u16 = 8;
 pub(super) struct Said {
     /// The lines.
     pub text: String,
-    /// Sets that are left out because their type, or a member, is not understood: name and type. A set without one of its members
-    /// would be another.
-    pub unknown: Vec<(String, String)>,
+    /// Sets that are left out because their type, or a member, is not understood. A set without one of its members would be another.
+    pub unknown: Vec<Unknown>,
+}
+
+/// A set that is left out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unknown {
+    pub name: String,
+    pub type_name: String,
+    /// How many members it has.
+    pub members: usize,
+    /// Where in the text it would stand.
+    pub at: usize,
 }
 
 /// The set that the messages are at.
@@ -30,6 +40,18 @@ struct Current<'a> {
     shape: Option<Shape>,
     /// Where its text begins.
     start: usize,
+    members: usize,
+}
+
+impl Current<'_> {
+    fn unknown(&self) -> Unknown {
+        Unknown {
+            name: self.name.clone(),
+            type_name: self.type_name.clone(),
+            members: self.members,
+            at: self.start,
+        }
+    }
 }
 
 /// Prints the messages of a dump. A set may span several of them; only the first has its header (`ip_set_dump_do` in
@@ -56,12 +78,16 @@ pub(super) fn save<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Said {
         };
         if let Some(kind) = kind {
             let type_name = kind.text();
+            let shape = Shape::of(&type_name);
+            #[cfg(test)]
+            let shape = shape.filter(|_| super::super::fallback::tests::WITHOUT.get() != type_name);
             let set = Current {
                 raw_name: name,
                 name: name.text(),
-                shape: Shape::of(&type_name),
+                shape,
                 type_name,
                 start: said.text.len(),
+                members: 0,
             };
             if set.shape.is_some() {
                 create(
@@ -72,14 +98,21 @@ pub(super) fn save<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Said {
                     header.unwrap_or_default(),
                 );
             } else {
-                said.unknown.push((set.name.clone(), set.type_name.clone()));
+                said.unknown.push(set.unknown());
             }
             current = Some(set);
         }
         let Some(set) = current.as_mut().filter(|s| s.raw_name == name) else {
             continue;
         };
-        let (Some(shape), Some(members)) = (&set.shape, members) else {
+        let Some(members) = members else {
+            continue;
+        };
+        set.members += attrs(members).count();
+        let Some(shape) = &set.shape else {
+            if let Some(u) = said.unknown.last_mut() {
+                u.members = set.members;
+            }
             continue;
         };
         let whole = attrs(members).all(|(_, member)| {
@@ -90,7 +123,7 @@ pub(super) fn save<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Said {
         });
         if !whole {
             said.text.truncate(set.start);
-            said.unknown.push((set.name.clone(), set.type_name.clone()));
+            said.unknown.push(set.unknown());
             set.shape = None;
         }
     }

@@ -7,7 +7,7 @@ mod tests;
 
 use super::attr::{Numbers as _, attrs, find};
 use super::socket::{Messages, Refusal, Request, Socket, nfnetlink};
-use super::{Reading, has_module};
+use super::{Reading, fallback, has_module};
 use nfwhy_parsers::recognise::Kind;
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
@@ -33,11 +33,24 @@ const COMMAND: &str = "ipset save";
 pub(super) fn read(reading: &mut Reading) {
     match dump(0) {
         Ok(messages) => {
-            let said = decode::save(messages.iter().flat_map(Messages::iter).map(|(_, b)| b));
-            for (name, type_name) in said.unknown {
-                let what = format!("ipset {name}");
-                let why = format!("its type `{type_name}` or one of its members is not known");
-                reading.cannot(&what, &why, COMMAND);
+            let mut said = decode::save(messages.iter().flat_map(Messages::iter).map(|(_, b)| b));
+            // From the last on, so that places before it stay.
+            for u in said.unknown.iter().rev() {
+                let set = format!("ipset {} of type `{}`", u.name, u.type_name);
+                match fallback::set(&u.name, &u.type_name, u.members) {
+                    Ok(text) => {
+                        said.text.insert_str(u.at, &text);
+                        let remark = format!("{set} is as `{COMMAND}` prints it");
+                        reading.remarks.push(remark);
+                    }
+                    Err(e) => {
+                        let why = format!(
+                            "its type `{}` or one of its members is not known ({e})",
+                            u.type_name
+                        );
+                        reading.cannot(&format!("ipset {}", u.name), &why, COMMAND);
+                    }
+                }
             }
             reading.put("ipset-save", COMMAND, Kind::Ipset, said.text);
         }

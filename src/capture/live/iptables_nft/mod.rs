@@ -9,9 +9,9 @@ mod lift;
 mod ports;
 mod registers;
 
-use super::Reading;
 use super::nf_tables::read::{Chain, Rule, Ruleset, Table};
 use super::xt::{self, Decoder, SetNames};
+use super::{Reading, fallback};
 use lift::Lifter;
 use nfwhy_parsers::Family;
 use nfwhy_parsers::recognise::Kind;
@@ -19,15 +19,16 @@ use std::fmt::Display;
 
 /// Prints the tables of both families.
 pub(super) fn read(ruleset: &Ruleset<'_>, reading: &mut Reading) {
-    for (family, name) in [
-        (Family::V4, "iptables-save"),
-        (Family::V6, "ip6tables-save"),
+    for (family, name, program) in [
+        (Family::V4, "iptables-save", "iptables-nft-save"),
+        (Family::V6, "ip6tables-save", "ip6tables-nft-save"),
     ] {
         let sets = SetNames::default();
         let mut decoder = Decoder::new(family, &sets);
-        let text = text(ruleset, family, &mut decoder);
+        let mut text = text(ruleset, family, &mut decoder);
+        let remarks = fallback::rules(&mut text, &decoder, name, program);
         reading.put(name, name, Kind::IptablesSave, text);
-        reading.remarks.extend(decoder.remarks(name));
+        reading.remarks.extend(remarks);
     }
 }
 

@@ -48,7 +48,7 @@ fn decode(family: Family, name: &str, bytes: &[u8]) -> Option<String> {
     let (info, entries) = bytes.split_at_checked(INFO)?;
     let mut out = String::new();
     Table::parse(family, info, entries)?.print(name, "x", &mut out, &mut decoder)?;
-    assert_eq!(decoder.remarks("").count(), 0);
+    assert_eq!(decoder.undecoded().count(), 0);
     Some(out)
 }
 

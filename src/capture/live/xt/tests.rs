@@ -136,7 +136,7 @@ fn what_is_not_known_stays_opaque_and_is_remarked_on() {
         " -m layer7 --revision 0 --size 24 -m tcp --revision 9 --size 16 -m set --revision 4 --size 48 \
          -j MARK --revision 2 --size 4"
     );
-    assert_eq!(decoder.remarks("x").count(), 4);
+    assert_eq!(decoder.undecoded().count(), 4);
     let line = format!("*filter\n:F - [0:0]\n-A F{out}\nCOMMIT\n");
     let sets = nfwhy_parsers::iptables::save::index_all(&line).value;
     let at = sets[0].tables[0]
