@@ -198,3 +198,102 @@ fn reading_changes_nothing() {
         assert_eq!(state(), before);
     });
 }
+
+/// The files of a capture but for what it says of itself.
+fn files(folder: &Path) -> Vec<(String, String)> {
+    let name = |p: &Path| {
+        p.file_name()
+            .expect("a file")
+            .to_string_lossy()
+            .into_owned()
+    };
+    let all = fs::read_dir(folder)
+        .expect("a capture")
+        .map(|e| e.expect("a file").path());
+    let mut all: Vec<_> = all
+        .filter(|p| name(p) != "manifest.json")
+        .map(|p| (name(&p), fs::read_to_string(&p).expect("a text")))
+        .collect();
+    all.sort();
+    all
+}
+
+/// Nothing in a folder but the program, and the libraries that it was linked with.
+fn jail(scratch: &Scratch) {
+    let program = scratch.0.join("nfwhy").display().to_string();
+    // A program that is all in one file has none.
+    for word in run(&["ldd", &program])
+        .unwrap_or_default()
+        .split_whitespace()
+    {
+        if let Some(inside) = word.strip_prefix('/') {
+            let to = scratch.0.join(inside);
+            fs::create_dir_all(to.parent().expect("a folder")).expect("our own");
+            fs::copy(word, to).expect("a library");
+        }
+    }
+}
+
+#[test]
+fn a_folder_without_procfs_is_no_obstacle_to_root() {
+    in_a_namespace(|| {
+        make();
+        let scratch = Scratch::new("jail");
+        jail(&scratch);
+        let folder = scratch.0.display().to_string();
+        let inside = |words: &[&str]| {
+            let mut line = vec!["chroot", &folder];
+            line.extend(words);
+            let out = Command::new(line[0]).args(&line[1..]).output();
+            let out = out.expect("chroot runs");
+            let said = String::from_utf8_lossy(&out.stderr).into_owned();
+            (out.status.code(), said)
+        };
+        let out = scratch.nfwhy(0, &["capture", "-o", "outside"]);
+        assert_eq!(out.status.code(), Some(0));
+        let outside = files(&scratch.0.join("outside"));
+        let text = |name: &str| outside.iter().find(|(n, _)| n == name).map(|(_, t)| t);
+        let rules = text("iptables-legacy-save").expect("rules of iptables-legacy");
+        assert!(rules.contains("--dport 80 -j DROP"), "{rules}");
+        assert!(text("sysctl").is_some_and(|t| t.contains("net.ipv4.conf.lo.")));
+
+        let (before, mounts) = (state(), fs::read("/proc/thread-self/mountinfo"));
+        let (status, said) = inside(&["/nfwhy", "capture", "-o", "/inside"]);
+        if said.contains("no mount of its own") {
+            // A kernel before 5.2, or a sandbox that refuses it.
+            let _ = writeln!(std::io::stderr(), "skipped: {said}");
+            return;
+        }
+        assert_eq!(status, Some(0), "{said}");
+        assert_eq!(files(&scratch.0.join("inside")), outside);
+        assert_eq!(state(), before);
+        let now = fs::read("/proc/thread-self/mountinfo").expect("procfs");
+        assert_eq!(now, mounts.expect("procfs"), "no mount is left");
+
+        // Who may not mount is told what cannot be read.
+        let user = format!("--userspec={NOBODY}:{NOBODY}");
+        let said = Command::new("chroot")
+            .args([&*user, &folder, "/nfwhy", "trace", PACKET[0], PACKET[1]])
+            .output()
+            .expect("chroot runs");
+        assert_eq!(said.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains("/proc is not mounted here"), "{said}");
+
+        // Another namespace's files are those of that namespace.
+        unshare(CloneFlags::CLONE_NEWNS).expect("root may");
+        must(&["mount", "--make-rprivate", "/"]);
+        let handle = scratch.0.join("ns");
+        fs::write(&handle, "").expect("our own");
+        let handle = handle.display().to_string();
+        must(&["mount", "--bind", "/proc/self/ns/net", &handle]);
+        unshare(CloneFlags::CLONE_NEWNET).expect("root may");
+        let (status, said) = inside(&["/nfwhy", "capture", "--netns", "/ns", "-o", "/entered"]);
+        assert_eq!(status, Some(0), "{said}");
+        assert_eq!(files(&scratch.0.join("entered")), outside);
+        let (status, said) = inside(&["/nfwhy", "capture", "-o", "/empty"]);
+        assert_eq!(status, Some(0), "{said}");
+        assert_ne!(files(&scratch.0.join("empty")), outside);
+        must(&["umount", &handle]);
+    });
+}

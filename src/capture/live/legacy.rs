@@ -6,7 +6,7 @@
 use super::attr::Numbers as _;
 use super::sockopt;
 use super::xt::{Decoder, SetNames, text};
-use super::{Reading, fallback, xt};
+use super::{Reading, fallback, procfs, xt};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::recognise::Kind;
 use nix::errno::Errno;
@@ -15,7 +15,6 @@ use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use thiserror::Error;
 
 /// Why a table could not be read.
@@ -23,7 +22,7 @@ use thiserror::Error;
 enum Fault {
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("/proc is not mounted here")]
+    #[error("/proc is not mounted here, and no mount of its own can be had")]
     NoProc,
     #[error("table {0}: {why}", why = .1.desc())]
     Table(String, Errno),
@@ -63,13 +62,13 @@ pub(super) fn read(reading: &mut Reading) {
 
 fn family_text(family: Family, name: &str, decoder: &mut Decoder<'_>) -> Result<String, Fault> {
     let names = match family {
-        Family::V4 => "/proc/thread-self/net/ip_tables_names",
-        Family::V6 => "/proc/thread-self/net/ip6_tables_names",
+        Family::V4 => "thread-self/net/ip_tables_names",
+        Family::V6 => "thread-self/net/ip6_tables_names",
     };
-    let names = match fs::read_to_string(names) {
+    let names = match fs::read_to_string(procfs::path(names)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             // Without procfs nothing tells which tables there are, and asking for one would make it.
-            return if Path::new("/proc/thread-self/net").exists() {
+            return if procfs::path("thread-self/net").exists() {
                 // `ip_tables` is not loaded, so there is no table.
                 Ok(String::new())
             } else {

@@ -13,6 +13,7 @@ mod iptables_nft;
 mod ipvs;
 mod legacy;
 mod nf_tables;
+mod procfs;
 mod programs;
 mod route;
 mod socket;
@@ -54,6 +55,10 @@ impl Reading {
     /// Reads the network namespace of the calling thread; of the flows that conntrack knows those that can matter to packets with these
     /// sources and destinations, or all.
     pub fn of_this_namespace(packets: Option<&[(IpAddr, IpAddr)]>) -> Self {
+        procfs::with(|| Self::of_this_thread(packets))
+    }
+
+    fn of_this_thread(packets: Option<&[(IpAddr, IpAddr)]>) -> Self {
         let mut reading = Self::default();
         route::read(&mut reading);
         sysctl::read(&mut reading);
@@ -97,7 +102,7 @@ impl Reading {
 /// `symbol` is one of its functions: a module that is built in and has no parameters shows nowhere but among the kernel's symbols.
 fn has_module(name: &str, symbol: &str) -> bool {
     // A kernel without modules cannot load any. Where procfs is not mounted nothing tells, and the kernel is asked.
-    let Ok(loaded) = std::fs::read_to_string("/proc/modules") else {
+    let Ok(loaded) = std::fs::read_to_string(procfs::path("modules")) else {
         return true;
     };
     let first_word = |line: &str, word: &str| line.split(' ').next() == Some(word);
@@ -106,7 +111,7 @@ fn has_module(name: &str, symbol: &str) -> bool {
     {
         return true;
     }
-    std::fs::read_to_string("/proc/kallsyms").is_ok_and(|symbols| {
+    std::fs::read_to_string(procfs::path("kallsyms")).is_ok_and(|symbols| {
         symbols
             .lines()
             .any(|l| l.split(' ').nth(2).is_some_and(|s| first_word(s, symbol)))

@@ -3,7 +3,7 @@
 //! `/proc/sys/net` shows the namespace of the task that reads (`net_ctl_header_lookup` in `net/sysctl_net.c` takes
 //! `current->nsproxy`), so that a thread that entered another namespace reads that one's, by the same path.
 
-use super::Reading;
+use super::{Reading, procfs};
 use nfwhy_parsers::recognise::Kind;
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// What is read of `/proc/sys/net`.
 const PARTS: [&str; 4] = ["ipv4", "ipv6", "netfilter", "bridge"];
-const ROOT: &str = "/proc/sys/net";
+const ROOT: &str = "sys/net";
 /// Settings that `sysctl -a` leaves out unless asked (procps, `DEPRECATED`): others of the same meaning stand beside them.
 const DEPRECATED: [&str; 2] = ["base_reachable_time", "retrans_time"];
 /// How deep the tree is followed; the kernel's own is five deep.
@@ -20,8 +20,8 @@ const DEPTH: usize = 8;
 
 pub(super) fn read(reading: &mut Reading) {
     let mut found = Found::default();
-    let root = Path::new(ROOT);
-    if let Err(e) = fs::read_dir(root) {
+    let root = procfs::path(ROOT);
+    if let Err(e) = fs::read_dir(&root) {
         reading.cannot("settings", &e, "sysctl -a");
         return;
     }

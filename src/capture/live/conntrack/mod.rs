@@ -5,7 +5,7 @@ mod decode;
 mod tests;
 
 use super::socket::{Messages, Refusal, Request, Socket, nfnetlink};
-use super::{Reading, has_module};
+use super::{Reading, has_module, procfs};
 use nfwhy_parsers::recognise::Kind;
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
@@ -93,7 +93,7 @@ fn dump() -> Result<Option<Messages>, Refusal> {
 fn without_netlink(why: Refusal) -> Option<String> {
     match why {
         Refusal::Os(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EINVAL) => {
-            std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").ok()
+            std::fs::read_to_string(procfs::path("thread-self/net/nf_conntrack")).ok()
         }
         _ => None,
     }

@@ -8,7 +8,7 @@ mod tests;
 
 use super::attr::{Numbers as _, attrs};
 use super::socket::{Refusal, Request, Socket};
-use super::{Reading, has_module};
+use super::{Reading, has_module, procfs};
 use decode::{Server, Service};
 use nfwhy_parsers::recognise::Kind;
 use nix::errno::Errno;
@@ -67,7 +67,7 @@ const PIECE: usize = 4096;
 
 /// The file of the thread's own namespace, in the largest pieces that there are. (`std::fs::read` begins with 32 bytes.)
 fn file() -> Option<String> {
-    let mut file = std::fs::File::open("/proc/thread-self/net/ip_vs").ok()?;
+    let mut file = std::fs::File::open(procfs::path("thread-self/net/ip_vs")).ok()?;
     let mut all = Vec::new();
     let mut piece = vec![0; 16 * PIECE];
     loop {
