@@ -9,6 +9,7 @@ use nix::unistd::fchdir;
 use std::cell::Cell;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 thread_local! {
     /// Whether the thread's working directory is a procfs of its own.
@@ -38,7 +39,7 @@ pub(super) fn with<T: Send>(read: impl Fn() -> T + Sync) -> T {
             DETACHED.set(true);
             Some(read())
         });
-        match detached.map(|t| t.join()) {
+        match detached.map(ScopedJoinHandle::join) {
             Ok(Ok(Some(read))) => read,
             Ok(Ok(None)) | Err(_) => read(),
             Ok(Err(panic)) => std::panic::resume_unwind(panic),

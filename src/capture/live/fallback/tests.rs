@@ -2,6 +2,7 @@ use super::super::Reading;
 use super::{fill, is_set};
 use nix::sched::{CloneFlags, unshare};
 use std::cell::Cell;
+use std::io::Write as _;
 use std::process::Command;
 
 thread_local! {
@@ -170,6 +171,7 @@ fn a_node_with_an_unknown_match_reads_as_one_with_a_known_one() {
         assert!(u.why.contains("cannot be run"), "{}", u.why);
     });
     if !ran {
-        eprintln!("skipped: no namespace, or iptables and ipset are not installed");
+        let why = "no namespace, or iptables and ipset are not installed";
+        let _ = writeln!(std::io::stderr(), "skipped: {why}");
     }
 }
