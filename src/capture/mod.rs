@@ -29,12 +29,12 @@ pub const STDIN: &str = "standard input";
 #[derive(Debug, Error)]
 pub enum CaptureError {
     /// The path cannot be opened.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {why}")]
     Unreadable {
         /// The path as given.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said, or which limit it is beyond.
+        why: io::Error,
     },
     /// A folder without any file of its own.
     #[error("{path} holds no files{}", subfolders_hint(.subfolders))]
@@ -53,7 +53,9 @@ pub enum CaptureError {
         path: PathBuf,
     },
     /// No file in it is a capture.
-    #[error("nothing in {path} is output of a command that nfwhy reads ({files})")]
+    #[error(
+        "nothing in {path} is output of a command that nfwhy reads ({files}); nfwhy trace --help lists them"
+    )]
     NothingRecognised {
         /// The path as given.
         path: PathBuf,
@@ -199,9 +201,9 @@ impl Snapshot {
 
     /// Adds a file of Kubernetes' objects.
     pub fn add_objects(&mut self, path: &Path) -> Result<(), CaptureError> {
-        let unreadable = |source| CaptureError::Unreadable {
+        let unreadable = |why| CaptureError::Unreadable {
             path: path.to_owned(),
-            source,
+            why,
         };
         let bytes = large::read(path, limits::LIMITS.file).map_err(unreadable)?;
         if !matches!(recognise(&bytes), Kind::Kube | Kind::KubeTable) {

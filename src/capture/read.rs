@@ -4,6 +4,7 @@ use super::archive::{self, Entry, Packing, shown};
 use super::bundle::{Gatherer, Wanted, some_of};
 use super::limits::{LIMITS, Limits, human};
 use super::{CaptureError, Snapshot, UNKNOWN, is_beside_the_capture, large};
+use nfwhy_parsers::recognise::Kind;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -87,16 +88,14 @@ impl Snapshot {
             "uname",
         ];
         self.settle();
-        if !self.files.is_empty() {
+        if self.files.iter().any(|f| f.kind != Kind::Empty) {
             self.skipped
                 .retain(|(name, why)| why != UNKNOWN || !BESIDE.contains(&name.as_str()));
             return Ok(self);
         }
-        let files: Vec<String> = self
-            .skipped
-            .iter()
-            .map(|(n, why)| format!("{n}: {why}"))
-            .collect();
+        let empty = self.files.iter().map(|f| format!("{}: empty", f.name));
+        let skipped = self.skipped.iter().map(|(n, why)| format!("{n}: {why}"));
+        let files: Vec<String> = empty.chain(skipped).collect();
         Err(CaptureError::NothingRecognised {
             path: path.to_owned(),
             files: some_of(files.iter().map(String::as_str)),
@@ -104,10 +103,10 @@ impl Snapshot {
     }
 }
 
-fn unreadable(path: &Path, source: io::Error) -> CaptureError {
+fn unreadable(path: &Path, why: io::Error) -> CaptureError {
     CaptureError::Unreadable {
         path: path.to_owned(),
-        source,
+        why,
     }
 }
 
@@ -157,7 +156,7 @@ fn bytes_of(
         if !wanted.inside.is_empty() || wanted.netns.is_some() {
             return Err(CaptureError::NotInBundle {
                 path: path.to_owned(),
-                what: "nothing of its own: it is no archive".into(),
+                what: "nothing else: it is a file and no archive".into(),
             });
         }
         let mut snapshot = Snapshot::default();
@@ -168,6 +167,20 @@ fn bytes_of(
         return snapshot.finished(path);
     };
     unpack(path, &name, &bytes, packing, wanted, limits)
+}
+
+/// What the unpackers say of an archive that is not whole is said in their terms.
+fn damaged(e: io::Error) -> io::Error {
+    match e.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            io::Error::new(e.kind(), format!("the archive is cut or damaged ({e})"))
+        }
+        // The crate tar has no kind for these.
+        io::ErrorKind::Other if ["archive", "EOF"].iter().any(|w| e.to_string().contains(w)) => {
+            io::Error::other(format!("the archive is cut or damaged ({e})"))
+        }
+        _ => e,
+    }
 }
 
 fn too_large(limit: u64) -> io::Error {
@@ -200,7 +213,7 @@ fn unpack(
             Ok(())
         }
     });
-    done.map_err(|e| unreadable(path, e))?;
+    done.map_err(|e| unreadable(path, damaged(e)))?;
     if let Some(bytes) = single {
         // `iptables-save.gz`, or an archive within: that is not followed.
         let mut snapshot = Snapshot::default();

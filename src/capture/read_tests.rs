@@ -58,7 +58,7 @@ fn skips(read: Result<Snapshot, CaptureError>, name: &str, says: &str) {
 fn a_folder_of_very_many_files_is_no_snapshot() {
     let limits = Limits { own: 3, ..LIMITS };
     let f = Folder::new("many")
-        .with("a", b"")
+        .with("a", ROUTES)
         .with("b", b"")
         .with("c", b"");
     assert!(f.read(&limits).is_ok());

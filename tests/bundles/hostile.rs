@@ -98,6 +98,36 @@ fn names_in_an_archive_reach_no_terminal_raw() {
 }
 
 #[test]
+fn what_is_wrong_is_said_once_and_in_words() {
+    let f = Folder::new();
+    let text = f.write("ip-route.txt", b"default via 10.0.0.1 dev eth0\n");
+    let letter = f.write("letter/letter.txt", b"Dear colleague,\n");
+    let blank = f.write("blank/ipset.txt", b"\n");
+    let other = f.write("a.tar.bz2", b"BZh91AY&SY");
+    for (path, says) in [
+        (
+            "/no/such",
+            "error: cannot read /no/such: No such file or directory (os error 2)\n",
+        ),
+        (
+            &format!("{text}/node1"),
+            "ip-route.txt holds nothing else: it is a file and no archive\n",
+        ),
+        (
+            &letter,
+            "(letter.txt: not output of a command that nfwhy knows; it was not used); nfwhy trace --help lists them\n",
+        ),
+        (&blank, "(ipset.txt: empty)"),
+        (
+            &other,
+            "a.tar.bz2: it is packed by bzip2, which is not read; unpack it and give the folder\n",
+        ),
+    ] {
+        fails(path, &[says]);
+    }
+}
+
+#[test]
 fn an_archive_cut_anywhere_is_an_error_and_not_part_of_a_node() {
     let mut p = Packed::default();
     for file in ["ip-addr.txt", "ip-route.txt", "iptables-save.txt"] {
@@ -113,6 +143,7 @@ fn an_archive_cut_anywhere_is_an_error_and_not_part_of_a_node() {
             &whole[..whole.len() * part / 10],
         );
         assert_eq!(ran.code, 2, "{part}: {}", ran.out);
-        assert!(ran.err.contains("standard input"), "{}", ran.err);
+        let says = "cannot read standard input: the archive is cut or damaged";
+        assert!(ran.err.contains(says), "{}", ran.err);
     }
 }
