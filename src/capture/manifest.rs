@@ -36,6 +36,20 @@ pub struct Manifest {
     pub unread: Vec<Unread>,
     /// Remarks on what was read.
     pub remarks: Vec<String>,
+    /// Files that do not show all of what they are about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_part: Vec<Part>,
+}
+
+/// A file that does not show all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name.
+    pub file: String,
+    /// Where that is seen.
+    pub line: u32,
+    /// How.
+    pub why: String,
 }
 
 /// A file of a capture.

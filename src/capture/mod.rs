@@ -249,8 +249,44 @@ impl Snapshot {
             }
         }
         self.files.sort_by(|a, b| a.name.cmp(&b.name));
+        for p in m.in_part {
+            let of = |f: &&SourceFile| f.name == p.file;
+            if let Some(f) = self.files.iter().find(of) {
+                self.partial.push(Partial {
+                    kind: f.kind,
+                    file: p.file,
+                    line: p.line,
+                    why: p.why,
+                });
+            }
+        }
         self.unread = m.unread;
         self.remarks.extend(m.remarks);
+    }
+
+    /// Gives each file a name of its own: what a session holds bears the session's.
+    pub fn name_apart(&mut self) {
+        let names: Vec<String> = self.files.iter().map(|f| f.name.clone()).collect();
+        let mut taken: std::collections::HashSet<String> = names.iter().cloned().collect();
+        for f in &mut self.files {
+            if names.iter().filter(|n| **n == f.name).count() < 2 {
+                continue;
+            }
+            let stem = f.name.strip_suffix(".txt").unwrap_or(&f.name).to_owned();
+            let kind = format!("{:?}", f.kind).to_ascii_lowercase();
+            let mut name = format!("{stem}-{kind}.txt");
+            let mut n = 2;
+            while !taken.insert(name.clone()) {
+                name = format!("{stem}-{kind}-{n}.txt");
+                n += 1;
+            }
+            for p in &mut self.partial {
+                if p.kind == f.kind && p.file == f.name {
+                    p.file.clone_from(&name);
+                }
+            }
+            f.name = name;
+        }
     }
 
     /// Adds a file by its content.

@@ -1,7 +1,7 @@
 //! A capture as a folder or an archive.
 
 use super::Snapshot;
-use super::manifest::{self, Listed, Manifest};
+use super::manifest::{self, Listed, Manifest, Part};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -24,6 +24,15 @@ pub fn manifest(snapshot: &Snapshot, mut m: Manifest) -> Manifest {
         .collect();
     m.unread.clone_from(&snapshot.unread);
     m.remarks.clone_from(&snapshot.remarks);
+    m.in_part = snapshot
+        .partial
+        .iter()
+        .map(|p| Part {
+            file: p.file.clone(),
+            line: p.line,
+            why: p.why.clone(),
+        })
+        .collect();
     m
 }
 

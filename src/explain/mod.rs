@@ -27,7 +27,7 @@ mod unserved;
 pub use catalogue::Code;
 pub(crate) use catalogue::edits;
 pub use nft::service_of_element as service_refused;
-pub use reply::{Answer, answer};
+pub use reply::{Answer, Fate, answer, fate};
 pub use tries::{Try, tries};
 
 use crate::node::{ChainId, Node, Origin};

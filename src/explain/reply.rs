@@ -19,6 +19,89 @@ pub enum Answer {
     },
 }
 
+/// What becomes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// The client gets it from the address and port it asked.
+    Ok,
+    /// It does not come back through this node, and where it ends is not known from what was captured.
+    BypassesNode,
+    /// The client gets it from an address or port it did not ask.
+    WrongAddress,
+    /// What becomes of it cannot be told.
+    Unknown,
+    /// This node drops it.
+    Dropped,
+    /// This node refuses it.
+    Rejected,
+}
+
+impl Fate {
+    /// The contract's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::BypassesNode => "bypasses-node",
+            Self::WrongAddress => "wrong-address",
+            Self::Unknown => "unknown",
+            Self::Dropped => "dropped",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// What becomes of one outcome of an answer to `asked`.
+    fn of(asked: &Packet, o: &Outcome) -> Self {
+        match o.verdict {
+            Verdict::Dropped => Self::Dropped,
+            Verdict::Rejected => Self::Rejected,
+            Verdict::Queued | Verdict::Unknown => Self::Unknown,
+            Verdict::Forwarded | Verdict::Local => {
+                let from = o.delivered.map(|d| (d.src, d.sport));
+                let port = match from {
+                    // Where a port was drawn on the way there, it is translated back with the address.
+                    Some((_, p)) => {
+                        p == asked.dport || p.known().is_none() || asked.dport.known().is_none()
+                    }
+                    None => false,
+                };
+                if port && from.is_some_and(|(src, _)| src == Some(asked.dst)) {
+                    Self::Ok
+                } else {
+                    Self::WrongAddress
+                }
+            }
+        }
+    }
+}
+
+/// What becomes of an answer, and the outcome of it that shows it.
+pub fn fate<'r>(asked: &Packet, reply: &'r Trace) -> (Fate, Option<&'r Outcome>) {
+    let shown = reply.expected();
+    let all: &[Outcome] = if shown.outcomes.len() == reply.outcomes.len() {
+        &reply.outcomes
+    } else {
+        // Those to be expected stand first.
+        reply
+            .outcomes
+            .get(..shown.outcomes.len())
+            .unwrap_or(&reply.outcomes)
+    };
+    let mut fates: Vec<(Fate, &Outcome)> = all.iter().map(|o| (Fate::of(asked, o), o)).collect();
+    fates.sort_by_key(|(f, _)| *f);
+    let (Some((best, first)), Some((worst, last))) = (fates.first(), fates.last()) else {
+        return (Fate::Unknown, None);
+    };
+    if best == worst {
+        return (*best, Some(first));
+    }
+    // Both ends are possible: which, rests on chance or on what is not known.
+    if fates.iter().all(|(_, o)| o.probability.is_some()) {
+        (*worst, Some(last))
+    } else {
+        (Fate::Unknown, Some(last))
+    }
+}
+
 /// Bounds of one answer: it has few forks.
 const LIMITS: Limits = Limits {
     branches: 64,

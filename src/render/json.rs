@@ -2,7 +2,7 @@
 
 use super::reason;
 use crate::explain::owners::{self, Claim};
-use crate::explain::{Cause, Finding, Severity, names, objects};
+use crate::explain::{self, Cause, Fate, Finding, Severity, names, objects};
 use crate::node::kube::{ServiceAt, Who};
 use crate::node::{Node, Origin as Place};
 use crate::trace::{Effect, Hit, Missing, Origin, Outcome, Rewrite, StepKind, Trace, View};
@@ -88,6 +88,17 @@ struct OutcomeView {
     receiver: Option<NameView>,
     mark: String,
     assumptions: Vec<String>,
+    hits: Vec<HitView>,
+    reply: Option<ReplyView>,
+}
+
+/// What becomes of the receiver's answer.
+#[derive(Serialize)]
+struct ReplyView {
+    verdict: &'static str,
+    reason: String,
+    delivered: Option<Delivered>,
+    via: Option<OutView>,
     hits: Vec<HitView>,
 }
 
@@ -182,6 +193,7 @@ pub fn write(
     let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
     for o in &trace.outcomes {
         let mut v = outcome(node, o);
+        let replies = outcomes.len() < REPLIES;
         let p = v.probability.take();
         let mut key = serde_json::to_vec(&v)?;
         key.push(u8::from(p.is_some()));
@@ -190,6 +202,9 @@ pub fn write(
             x.probability = x.probability.zip(p).map(|(a, b)| a + b);
         } else {
             v.probability = p;
+            if replies {
+                v.reply = reply(node, trace, o);
+            }
             outcomes.push(v);
         }
     }
@@ -206,6 +221,36 @@ pub fn write(
             .collect(),
     };
     write_line(out, &answer)
+}
+
+/// Answers are followed for so many outcomes.
+const REPLIES: usize = 128;
+
+fn reply(node: &Node<'_>, trace: &Trace, o: &Outcome) -> Option<ReplyView> {
+    match explain::answer(node, trace, o)? {
+        explain::Answer::Elsewhere { from } => Some(ReplyView {
+            verdict: Fate::BypassesNode.name(),
+            reason: format!("{from} answers the client directly, not through this node"),
+            delivered: None,
+            via: None,
+            hits: Vec::new(),
+        }),
+        explain::Answer::Here(back) => {
+            let (fate, o) = explain::fate(&trace.packet, &back);
+            let view = o.map(|o| outcome(node, o));
+            let (reason, delivered, via, hits) = match view {
+                Some(v) => (v.reason, v.delivered, v.out, v.hits),
+                None => (String::from("it has no outcome"), None, None, Vec::new()),
+            };
+            Some(ReplyView {
+                verdict: fate.name(),
+                reason,
+                delivered,
+                via,
+                hits,
+            })
+        }
+    }
 }
 
 /// JSON escapes what is below U+0020 on its own; what else a terminal would act on is escaped here.
@@ -320,6 +365,7 @@ fn outcome(node: &Node<'_>, o: &Outcome) -> OutcomeView {
                 _ => None,
             })
             .collect(),
+        reply: None,
     }
 }
 
