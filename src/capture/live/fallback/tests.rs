@@ -91,8 +91,8 @@ fn in_a_node(f: impl FnOnce() + Send) -> bool {
         "iptables-legacy -A INPUT -p tcp -m length --length 40:60 -j DROP",
         "ip6tables-legacy -t mangle -A FORWARD -m length --length 7 -j ACCEPT",
         "iptables-nft -A FORWARD -i lo -m length --length 9 -j ACCEPT",
-        "ipset create S hash:mac",
-        "ipset add S 02:00:00:00:00:01",
+        "ipset create S hash:net",
+        "ipset add S 192.0.2.0/24",
     ];
     std::thread::scope(|scope| {
         let inside = scope.spawn(|| {
@@ -154,13 +154,13 @@ fn a_node_with_an_unknown_match_reads_as_one_with_a_known_one() {
             opaque.remarks
         );
         PATH.set(EVERYWHERE);
-        WITHOUT.set("hash:mac");
+        WITHOUT.set("hash:net");
         let filled = Reading::of_this_namespace(None);
         assert_eq!(texts(&filled), texts(&known));
         assert!(filled.unread.is_empty(), "{:?}", filled.unread);
         assert_eq!(
             filled.remarks,
-            ["ipset S of type `hash:mac` is as `ipset save` prints it"]
+            ["ipset S of type `hash:net` is as `ipset save` prints it"]
         );
         PATH.set(NOWHERE);
         let opaque = Reading::of_this_namespace(None);
