@@ -1,4 +1,4 @@
-//! Archives: tar, plain or through gzip or xz. Nothing is written to a disk.
+//! Archives: tar, plain or through gzip or xz, and zip. Nothing is written to a disk.
 
 use super::limits::{Limits, human};
 use super::xz::Xz;
@@ -15,6 +15,8 @@ pub(super) enum Packing {
     Gzip,
     /// `.tar.xz`, or one file through xz.
     Xz,
+    /// `.zip`.
+    Zip,
     /// A packing that is known and not read.
     Foreign(&'static str),
 }
@@ -24,7 +26,6 @@ pub(super) fn packing(bytes: &[u8]) -> Option<Packing> {
     const FOREIGN: &[(&[u8], &str)] = &[
         (b"BZh", "bzip2"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"PK\x03\x04", "zip"),
         (b"7z\xbc\xaf\x27\x1c", "7z"),
         (b"\x04\x22\x4d\x18", "lz4"),
         (b"Rar!\x1a\x07", "rar"),
@@ -34,6 +35,9 @@ pub(super) fn packing(bytes: &[u8]) -> Option<Packing> {
     }
     if bytes.starts_with(b"\xfd7zXZ\0") {
         return Some(Packing::Xz);
+    }
+    if bytes.starts_with(b"PK\x03\x04") {
+        return Some(Packing::Zip);
     }
     if is_tar(bytes) {
         return Some(Packing::Tar);
@@ -66,6 +70,7 @@ pub(super) fn entries(
         Packing::Tar => tar(bytes, limits, visit),
         Packing::Gzip => packed(MultiGzDecoder::new(bytes), limits, visit),
         Packing::Xz => packed(Xz::new(bytes, limits.dictionary), limits, visit),
+        Packing::Zip => super::zip::entries(bytes, limits, visit),
         Packing::Foreign(name) => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("it is packed by {name}, which is not read; unpack it and give the folder"),
@@ -105,10 +110,7 @@ fn tar(
         let mut entry = entry?;
         number += 1;
         if number > limits.entries {
-            return Err(io::Error::other(format!(
-                "it holds more than {} files and folders",
-                limits.entries
-            )));
+            return Err(too_many(limits));
         }
         let kind = entry.header().entry_type();
         let size = entry.size();
@@ -157,6 +159,14 @@ fn tar(
     Ok(())
 }
 
+/// The limit of their number.
+pub(super) fn too_many(limits: &Limits) -> io::Error {
+    io::Error::other(format!(
+        "it holds more than {} files and folders",
+        limits.entries
+    ))
+}
+
 fn link_of(header: &Header) -> Option<Vec<u8>> {
     header.link_name_bytes().map(std::borrow::Cow::into_owned)
 }
@@ -169,7 +179,7 @@ fn unterminated(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// The parts of a path; nothing for one that leads out of the archive. It would lead nowhere, but it names nothing in it either.
-fn path(bytes: &[u8]) -> Option<Vec<String>> {
+pub(super) fn path(bytes: &[u8]) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(bytes);
     let parts: Vec<String> = text
         .split('/')
@@ -185,10 +195,10 @@ pub(super) fn shown(name: &str) -> String {
 }
 
 /// A reader that fails, and does not merely end, at its limit.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-    limit: u64,
+pub(super) struct Bounded<R> {
+    pub inner: R,
+    pub left: u64,
+    pub limit: u64,
 }
 
 impl<R: Read> Read for Bounded<R> {

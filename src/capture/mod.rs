@@ -14,6 +14,7 @@ pub mod redact;
 mod transcript;
 pub mod write;
 mod xz;
+mod zip;
 
 use manifest::Manifest;
 use nfwhy_parsers::recognise::{Kind, recognise};

@@ -36,7 +36,7 @@ A snapshot is what nfwhy capture wrote, or a folder with what these print, one f
   iptables-save, ip6tables-save, ipset save, ipvsadm -ln, ip -d addr, ip route show table all,
   ip -6 route show table all, ip rule, ip -6 rule, ip neigh, sysctl -a, conntrack -L
 Or a sosreport, a bundle of calicoctl node diags, a node's logs as Rancher or EKS collect them, any
-.tar, .tar.gz or .tar.xz with such files in it. Of several nodes choose one: -s LOGS.tar.gz/FOLDER.
+.tar, .tar.gz, .tar.xz or .zip with such files. Of several nodes choose one: -s LOGS.tar.gz/FOLDER.
 For the names of Services and pods: kubectl get svc,endpointslices,pods,nodes -A -o json
 What is missing is named in the answer where it matters.
 
