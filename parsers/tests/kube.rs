@@ -284,3 +284,63 @@ c      Ready    <none>   4d    v1.30.1
     assert_eq!(parsed.value.nodes.len(), 2);
     assert_eq!(parsed.diagnostics.len(), 1);
 }
+
+const ARTICLE: &str = "\
+kubectl -n stacklight get svc  alertmanager
+NAME           TYPE           CLUSTER-IP       EXTERNAL-IP   PORT(S)         AGE
+alertmanager   LoadBalancer   10.232.100.189   10.80.8.102   443:30358/TCP   42d
+
+selector
+
+ selector:
+    app.kubernetes.io/instance: alertmanager
+    app.kubernetes.io/name: iam-proxy
+
+kubectl get pod -A -l app.kubernetes.io/name=iam-proxy,app.kubernetes.io/instance=alertmanager -o wide
+NAMESPACE    NAME                 READY   STATUS    RESTARTS   AGE   IP                NODE           NOMINATED NODE   READINESS GATES
+stacklight   alertmanager-d9czm   1/1     Running   0          42d   192.168.105.143   stacklight-1   <none>           <none>
+
+ports
+
+  - name: https
+    nodePort: 30358
+    port: 443
+    protocol: TCP
+    targetPort: https
+
+kubectl get pod -A -l app.kubernetes.io/name=iam-proxy,app.kubernetes.io/instance=alertmanager -o yaml \\
+    | yq '.items[].spec.containers[].ports'
+- containerPort: 4180
+  name: https
+  protocol: TCP
+# kubectl patch svc alertmanager  -p '{\"spec\":{\"externalTrafficPolicy\":\"Local\"}}'
+";
+
+#[test]
+fn pieces_around_tables_are_taken_where_it_is_plain_whose_they_are() {
+    let all = rows(ARTICLE);
+    let s = &all.services[0];
+    assert_eq!(s.meta.full(), "stacklight/alertmanager");
+    assert_eq!(s.ports[0].name, "https");
+    assert_eq!(s.ports[0].target, Some(TargetPort::Name("https".into())));
+    assert_eq!(s.selector.len(), 2);
+    assert_eq!(s.external_policy, Some(Policy::Local));
+    assert_eq!(s.external_policy_line, 28);
+    let p = &all.pods[0];
+    assert_eq!(p.labels.len(), 2);
+    let ports: Vec<_> = p.ports.iter().map(|p| (p.name.as_str(), p.port)).collect();
+    assert_eq!(ports, [("https", 4180)]);
+    // With two Services a piece without a name or a NodePort may be either's.
+    let two = ARTICLE.replace(
+        "\n\nselector\n",
+        "\nother          ClusterIP      10.232.100.190   <none>        443/TCP         42d\n\nselector\n",
+    );
+    let all = rows(&two.replace("    nodePort: 30358\n", ""));
+    assert_eq!(all.services.len(), 2);
+    // The selector stands below a command that names the first one.
+    let selectors: Vec<usize> = all.services.iter().map(|s| s.selector.len()).collect();
+    assert_eq!(selectors, [2, 0]);
+    assert!(all.services.iter().all(|s| s.ports[0].target.is_none()));
+    assert_eq!(all.services[0].external_policy, Some(Policy::Local));
+    assert_eq!(all.services[1].external_policy, None);
+}

@@ -3,6 +3,8 @@
 //! Only what says something about packets is kept. Objects are read one by one, so that a damaged one does not take the others with
 //! it, and a list of any length needs no more memory than its records.
 
+mod pasted;
+mod raw;
 mod read;
 mod scan;
 mod table;

@@ -1,5 +1,6 @@
 //! What `kubectl get` prints for people: rows below a header, columns where the header has them.
 
+use super::pasted::{Command, Pasted};
 use super::read::without_suffix;
 use super::{
     Endpoint, EndpointPort, KubeNode, Meta, Objects, Pod, Service, ServicePort, ServiceType, Slice,
@@ -27,18 +28,24 @@ pub fn is_header(line: &str) -> bool {
 /// Reads tables as `kubectl get svc`, `get pods`, `get nodes`, `get endpoints` and `get endpointslices` print them, with or without
 /// `-A` and `-o wide`, several after each other.
 ///
-/// Lines around them are passed over. Of a line that shows the command (`kubectl -n shop get svc`) the namespace is taken for the table
-/// below it.
+/// Of lines around them those are used that say more of the objects and leave no doubt of which: the namespace and the selector
+/// (`-n shop`, `-l app=web`) of the command above, pieces of YAML (`ports:`, `selector:`, `containerPort:`), a patched policy.
 pub fn table(text: &str) -> Parsed<Objects> {
     let mut out = Parsed::<Objects>::default();
     let mut header: Option<Header<'_>> = None;
-    let mut namespace = "";
+    let mut command = Command::default();
+    let mut pasted = Pasted::default();
+    let mut pods = 0;
     for line in Lines::new(text) {
         let t = line.text.trim_end();
-        if let Some(ns) = command(t) {
-            (header, namespace) = (None, ns);
+        if let Some(c) = Command::read(t) {
+            pasted.listed(pods, out.value.pods.len(), &command);
+            pods = out.value.pods.len();
+            pasted.command(&line, &command, &c);
+            (header, command) = (None, c);
         } else if t.trim().is_empty() || prompt(t).is_some() {
             header = None;
+            pasted.line(&line, &command);
         } else if let Some(h) = Header::read(t) {
             header = Some(h);
         } else if let Some(h) = &header
@@ -52,46 +59,26 @@ pub fn table(text: &str) -> Parsed<Objects> {
                 ));
                 continue;
             }
-            let Some(cells) = h.cells(t) else {
+            let read = h.cells(t).and_then(|cells| {
+                let row = Row {
+                    header: h,
+                    cells,
+                    line,
+                    namespace: command.namespace,
+                };
+                row.read(listed, &mut out.value)
+            });
+            if read.is_none() {
                 header = None;
-                continue;
-            };
-            let row = Row {
-                header: h,
-                cells,
-                line,
-                namespace,
-            };
-            if row.read(listed, &mut out.value).is_none() {
-                header = None;
+                pasted.line(&line, &command);
             }
+        } else {
+            pasted.line(&line, &command);
         }
     }
+    pasted.listed(pods, out.value.pods.len(), &command);
+    pasted.apply(&command, &mut out.value);
     out
-}
-
-/// The namespace of a command line; empty where it names none.
-fn command(line: &str) -> Option<&str> {
-    let mut words = line.split_ascii_whitespace().skip_while(|w| {
-        let tool = w.rsplit('/').next().unwrap_or(w);
-        !matches!(tool, "kubectl" | "oc" | "k" | "k3s")
-    });
-    words.next()?;
-    let words: Vec<&str> = words.take(64).collect();
-    if !words.contains(&"get") {
-        return None;
-    }
-    let named = words.iter().zip(words.iter().skip(1));
-    let mut spaced = named
-        .filter(|(k, _)| matches!(**k, "-n" | "--namespace"))
-        .map(|(_, v)| *v);
-    let joined = || {
-        words.iter().find_map(|w| {
-            w.strip_prefix("--namespace=")
-                .or_else(|| w.strip_prefix("-n="))
-        })
-    };
-    Some(spaced.next().or_else(joined).unwrap_or(""))
 }
 
 /// The names of columns, which may be of two words.
