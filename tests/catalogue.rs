@@ -152,6 +152,27 @@ const CASES: &[(Code, Case, Case)] = &[
         ),
         ("legacy-and-nft", "pod to a ClusterIP without endpoints"),
     ),
+    (
+        Code::KubePortMissing,
+        ("kube-stale", "a Service that no rule takes"),
+        (
+            "kube-stale",
+            "internal policy Local: the endpoint elsewhere is rightly not there",
+        ),
+    ),
+    (
+        Code::KubeStalePolicy,
+        ("kube-stale", "policy Local, masqueraded all the same"),
+        ("kube-stale", "policy Local, and so are the rules"),
+    ),
+    (
+        Code::KubeStaleRules,
+        ("kube-stale", "a pod that has gone is still an endpoint"),
+        (
+            "kube-stale",
+            "session affinity, and the endpoints are those of the rules",
+        ),
+    ),
 ];
 
 /// Codes that have no case yet. A code with a case must not stand here, and none is to stay.

@@ -412,3 +412,47 @@ fn ipvs_findings_name_the_service() {
         "{stale:?}"
     );
 }
+
+/// What is said around tables belongs to them, so the whole of a pasted session is read for it.
+#[test]
+fn a_pasted_session_gives_services_pods_and_their_ports() {
+    let session = "\
+root@a:~# kubectl -n mon get svc alert
+NAME    TYPE           CLUSTER-IP     EXTERNAL-IP   PORT(S)         AGE
+alert   LoadBalancer   10.96.100.18   192.0.2.10    443:30358/TCP   42d
+root@a:~# kubectl get pod -A -l app=proxy -o wide
+NAMESPACE   NAME      READY   STATUS    RESTARTS   AGE   IP            NODE   NOMINATED NODE   READINESS GATES
+mon         proxy-a   1/1     Running   0          42d   10.244.1.14   n1     <none>           <none>
+root@a:~# kubectl -n mon get svc alert -o yaml
+spec:
+  ports:
+  - name: https
+    nodePort: 30358
+    port: 443
+    protocol: TCP
+    targetPort: web
+  selector:
+    app: proxy
+root@a:~# kubectl get pod -A -l app=proxy -o yaml | yq '.items[].spec.containers[].ports'
+- containerPort: 4180
+  name: web
+  protocol: TCP
+";
+    let dir = std::env::temp_dir().join(format!("nfwhy-session-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a folder");
+    let file = dir.join("ticket.txt");
+    fs::write(&file, session).expect("a file");
+    let err = refused(&[
+        "-s",
+        file.to_str().expect("a path"),
+        "198.51.100.1",
+        "svc/mon/alert",
+    ]);
+    fs::remove_dir_all(&dir).expect("removed");
+    for part in [
+        "mon/alert:https is tcp 443 at 192.0.2.10",
+        "targetPort web: mon/proxy-a 10.244.1.14 port 4180 on n1",
+    ] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}

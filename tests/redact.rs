@@ -359,6 +359,10 @@ fn the_parsers_files_keep_their_kind_and_tell_no_address() {
             }
             let bytes = fs::read(&path).expect("a file");
             let kind = recognise(&bytes);
+            // A redacted capture leaves them out.
+            if matches!(kind, Kind::Kube | Kind::KubeTable) {
+                continue;
+            }
             let Ok(text) = String::from_utf8(bytes) else {
                 continue;
             };

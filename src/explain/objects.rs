@@ -57,14 +57,14 @@ pub fn described(s: &ServiceAt<'_>, dst: IpAddr) -> String {
 /// What is not written is `Cluster` (`SetDefaults_Service` in kubernetes' pkg/apis/core/v1/defaults.go), but nobody asks for the
 /// internal one then.
 pub fn policy(s: &ServiceAt<'_>) -> Option<(&'static str, Policy)> {
-    if s.service.listed {
-        return None;
-    }
     if s.kind == AddressKind::Cluster {
         let local = s.service.internal_policy == Some(Policy::Local);
         return local.then_some(("internalTrafficPolicy", Policy::Local));
     }
-    let p = s.service.external_policy.unwrap_or(Policy::Cluster);
+    let p = match s.service.external_policy {
+        None if s.service.listed => return None,
+        p => p.unwrap_or(Policy::Cluster),
+    };
     Some(("externalTrafficPolicy", p))
 }
 

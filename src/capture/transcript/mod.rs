@@ -58,7 +58,24 @@ pub(super) fn read(name: &str, text: &str, kind: Kind, node: Option<&str>) -> Op
     if t.blocks.is_empty() {
         return None;
     }
-    Some(Session::new(name, t, node).into_snapshot())
+    let mut snapshot = Session::new(name, t, node).into_snapshot();
+    whole_for_tables(name, text, &mut snapshot);
+    Some(snapshot)
+}
+
+/// What is said of Services and pods around tables belongs to them: pieces of YAML, selectors in commands. So the parser of tables
+/// gets the whole text.
+fn whole_for_tables(name: &str, text: &str, snapshot: &mut Snapshot) {
+    let before = snapshot.files.len();
+    snapshot.files.retain(|f| f.kind != Kind::KubeTable);
+    if snapshot.files.len() < before {
+        snapshot.files.push(SourceFile {
+            name: name.to_owned(),
+            kind: Kind::KubeTable,
+            text: text.to_owned(),
+            lossy: false,
+        });
+    }
 }
 
 /// Prompts with outputs below, or outputs of several commands.
