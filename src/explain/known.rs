@@ -273,15 +273,12 @@ fn undecided(case: &Case<'_, '_>) -> bool {
 
 /// What the answer rests on and was not captured.
 fn depends(case: &Case<'_, '_>) -> Option<Finding> {
-    let mut missing: Vec<_> = case
-        .trace
-        .outcomes
+    let lacks = super::missing::ranked(case.trace);
+    let missing: Vec<_> = lacks
         .iter()
-        .filter(|o| o.probability.is_none())
-        .flat_map(|o| o.missing.iter())
+        .filter(|l| l.matters())
+        .map(|l| l.missing)
         .collect();
-    missing.sort();
-    missing.dedup();
     if missing.is_empty() {
         return None;
     }

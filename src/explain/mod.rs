@@ -5,6 +5,7 @@ pub mod catalogue;
 mod drops;
 mod known;
 pub mod marks;
+pub mod missing;
 pub mod names;
 mod nft;
 pub mod objects;

@@ -2,10 +2,10 @@
 
 use super::reason;
 use crate::explain::owners::{self, Claim};
-use crate::explain::{self, Cause, Fate, Finding, Severity, names, objects};
+use crate::explain::{self, Cause, Fate, Finding, Severity, missing, names, objects};
 use crate::node::kube::{ServiceAt, Who};
 use crate::node::{Node, Origin as Place};
-use crate::trace::{Effect, Hit, Missing, Origin, Outcome, Rewrite, StepKind, Trace, View};
+use crate::trace::{Effect, Hit, Origin, Outcome, Rewrite, StepKind, Trace, View};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -170,6 +170,8 @@ struct FindingView {
 struct MissingView {
     what: String,
     command: String,
+    /// The share of the answer that differs by it; what settles most comes first.
+    settles: f64,
 }
 
 /// Ten digits are more than the kernel's 31 bits hold and hide the noise of binary fractions.
@@ -213,10 +215,13 @@ pub fn write(
         packet: packet(node, trace),
         outcomes,
         findings: findings.iter().map(|f| finding(node, f)).collect(),
-        missing: missing(trace)
-            .map(|m| MissingView {
-                what: m.what.clone(),
-                command: m.command.clone(),
+        missing: missing::ranked(trace)
+            .into_iter()
+            .map(|l| MissingView {
+                what: l.missing.what.clone(),
+                command: l.missing.command.clone(),
+                // Four digits are more than such a measure is worth.
+                settles: (l.decides.max(l.changes) * 1e4).round() / 1e4,
             })
             .collect(),
     };
@@ -285,16 +290,6 @@ fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 /// One line for a packet that has no answer.
 pub fn write_error(out: &mut impl Write, error: &str) -> io::Result<()> {
     write_line(out, &json!({ "error": error }))
-}
-
-/// What was not captured and matters to any outcome, each once.
-pub fn missing(trace: &Trace) -> impl Iterator<Item = &Missing> {
-    let mut seen = std::collections::HashSet::new();
-    trace
-        .outcomes
-        .iter()
-        .flat_map(|o| &o.missing)
-        .filter(move |m| seen.insert(*m))
 }
 
 fn packet<'a>(node: &'a Node<'_>, trace: &Trace) -> PacketView<'a> {

@@ -5,8 +5,8 @@ use super::conntrack::{Conn, Ct};
 use super::hooks::Hooks;
 use crate::node::{DevId, Node, TableKind, TableView};
 use crate::trace::{
-    Effect, ForkKind, Hit, Miss, Missing, NatKind, Origin, Out, Outcome, Packet, Port, Reason,
-    Rewrite, Step, StepKind, TcpFlags, Verdict, View,
+    Branch, Effect, ForkKind, Hit, Miss, Missing, NatKind, Origin, Out, Outcome, Packet, Port,
+    Reason, Rewrite, Step, StepKind, TcpFlags, Verdict, View,
 };
 use nfwhy_parsers::common::bits;
 use nfwhy_parsers::nft::Form;
@@ -84,6 +84,9 @@ pub(super) struct Run<'s, 'n> {
     pub steps: Vec<Step>,
     pub assumptions: Vec<String>,
     pub missing: Vec<Missing>,
+    /// What is missing for the fork that comes next.
+    pub wanted: Vec<usize>,
+    pub branches: Vec<Branch>,
     pub facts: HashMap<String, bool>,
     pub probability: Option<f64>,
     /// No unknown was taken for what it is not to be expected to be.
@@ -157,6 +160,8 @@ impl<'s, 'n> Run<'s, 'n> {
             steps: Vec::new(),
             assumptions: Vec::new(),
             missing: Vec::new(),
+            wanted: Vec::new(),
+            branches: Vec::new(),
             facts: HashMap::new(),
             probability: Some(1.0),
             expected: true,
@@ -222,6 +227,7 @@ impl<'s, 'n> Run<'s, 'n> {
             mark,
             assumptions: self.assumptions,
             missing: self.missing,
+            branches: self.branches,
             steps,
             tested: self.tested,
             conn,
@@ -245,6 +251,8 @@ impl<'s, 'n> Run<'s, 'n> {
 
     pub(super) fn step(&mut self, kind: StepKind) {
         let view = self.view();
+        // What was wanted for something that did not fork is wanted for its own sake.
+        self.wanted.clear();
         self.steps.push(Step { view, kind });
     }
 
@@ -264,9 +272,12 @@ impl<'s, 'n> Run<'s, 'n> {
             what: what.into(),
             command: command.into(),
         };
-        if !self.missing.contains(&m) {
+        let at = self.missing.iter().position(|o| *o == m);
+        let at = at.unwrap_or_else(|| {
             self.missing.push(m);
-        }
+            self.missing.len() - 1
+        });
+        self.wanted.push(at);
     }
 
     /// Where a rule stands, as `file:line`.
@@ -289,6 +300,7 @@ impl<'s, 'n> Run<'s, 'n> {
     pub(super) fn taint(&mut self, assumption: impl Into<String>, what: &str, command: &str) {
         self.assume(assumption);
         self.lacks(what, command);
+        self.wanted.clear();
         self.probability = None;
     }
 
@@ -306,6 +318,11 @@ impl<'s, 'n> Run<'s, 'n> {
         let total: f64 = weights.iter().sum();
         let p = weights[taken] / total;
         self.probability = self.probability.map(|q| q * p);
+        self.branches.push(Branch {
+            taken,
+            probability: Some(p),
+            told_by: Vec::new(),
+        });
         self.step(StepKind::Fork {
             what,
             taken,
@@ -323,6 +340,7 @@ impl<'s, 'n> Run<'s, 'n> {
         if_yes: &str,
         if_no: &str,
     ) -> bool {
+        let told_by = std::mem::take(&mut self.wanted);
         if let Some(known) = self.facts.get(fact) {
             return *known;
         }
@@ -330,6 +348,11 @@ impl<'s, 'n> Run<'s, 'n> {
         let likely = convention.map_or(likely, |(side, _)| side);
         let taken = self.choices.choose(2);
         let yes = (taken == 0) == likely;
+        self.branches.push(Branch {
+            taken,
+            probability: None,
+            told_by,
+        });
         self.facts.insert(fact.to_owned(), yes);
         self.probability = None;
         let assumption = if yes { if_yes } else { if_no };

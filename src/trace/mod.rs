@@ -190,6 +190,8 @@ pub struct Outcome {
     pub assumptions: Vec<String>,
     /// What was not captured and matters here.
     pub missing: Vec<Missing>,
+    /// The branches taken, in order. Outcomes that agree up to a fork fork there over the same.
+    pub branches: Vec<Branch>,
     /// What happened, in order.
     pub steps: Vec<Step>,
     /// Rules whose matches were evaluated.
@@ -198,6 +200,17 @@ pub struct Outcome {
     pub conn: Option<crate::sim::Conn>,
     /// Rules that were tested and did not match, in order; only where asked for.
     pub misses: Vec<Miss>,
+}
+
+/// One branch taken on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    /// Which of them, from 0.
+    pub taken: usize,
+    /// Its probability; `None` where the fork is over an unknown.
+    pub probability: Option<f64>,
+    /// What would tell, as indices into the outcome's `missing`.
+    pub told_by: Vec<usize>,
 }
 
 /// A rule that was tested and did not match.

@@ -16,7 +16,7 @@ mod why;
 pub use minimal::minimal;
 
 use crate::explain::story::{Called, story};
-use crate::explain::{Code, Finding, Severity, tries};
+use crate::explain::{Code, Finding, Severity, missing, tries};
 use crate::node::Node;
 use crate::trace::{Hit, Trace};
 use groups::{Group, groups};
@@ -194,12 +194,17 @@ fn resting<W: Write>(
         let line = Line::new().to(MARGIN).add(Label::Faint, &text);
         paper.line(&line)?;
     }
-    let missing = missing(all);
+    let missing = missing::commands(all);
     if missing.is_empty() {
+        let nothing = if all.outcomes.iter().all(|o| o.missing.is_empty()) {
+            "nothing on these paths"
+        } else {
+            "nothing that would change what becomes of the packet"
+        };
         let line = Line::new()
             .add(Label::Heading, "unknown")
             .to(MARGIN)
-            .add(Label::Faint, "nothing on these paths");
+            .add(Label::Faint, nothing);
         return paper.line(&line);
     }
     for (i, (command, what)) in missing.iter().take(limit).enumerate() {
@@ -219,25 +224,6 @@ fn worth_trying(findings: &[Finding]) -> bool {
         );
         !other && f.severity != Severity::Info
     })
-}
-
-/// Commands, each with what it would show.
-fn missing(trace: &Trace) -> Vec<(&str, Vec<String>)> {
-    let mut all: Vec<_> = trace
-        .outcomes
-        .iter()
-        .flat_map(|o| o.missing.iter())
-        .collect();
-    all.sort();
-    all.dedup();
-    let mut list: Vec<(&str, Vec<String>)> = Vec::new();
-    for m in all {
-        match list.iter_mut().find(|(c, _)| *c == m.command) {
-            Some((_, what)) => what.push(m.what.clone()),
-            None => list.push((&m.command, vec![m.what.clone()])),
-        }
-    }
-    list
 }
 
 /// `and 4 more`, where a list was cut.
