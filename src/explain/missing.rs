@@ -129,7 +129,7 @@ impl<'t> Tree<'t> {
             let decides = weight * self.apart(a, b, End::decided_alike);
             let mut changes = weight * self.apart(a, b, |x, y| x == y);
             // Sides whose shares agree may still be told apart by another question within them.
-            if changes == 0.0 && !self.same_ends(&sides) {
+            if changes == 0.0 && !self.same_ends(&sides, depth + 1) {
                 changes = f64::MIN_POSITIVE;
             }
             for m in fork.told_by.iter().filter_map(|m| first.missing.get(*m)) {
@@ -185,14 +185,24 @@ impl<'t> Tree<'t> {
         if apart < 1e-9 { 0.0 } else { apart }
     }
 
-    /// Whether the outcomes of both sides end alike one by one.
-    fn same_ends(&self, sides: &[(usize, f64, Vec<usize>)]) -> bool {
-        let ends = |list: &[usize]| -> Vec<End> {
+    /// Whether both sides ask the same from `depth` on, and end alike for the same answers.
+    fn same_ends(&self, sides: &[(usize, f64, Vec<usize>)], depth: usize) -> bool {
+        type Answers = Vec<(u64, usize)>;
+        let ends = |list: &[usize]| -> Vec<(Answers, End)> {
             let own = list.iter().filter_map(|i| self.outcomes.get(*i));
-            own.map(End::of).collect()
+            let mut ends: Vec<(Answers, End)> = own
+                .map(|o| {
+                    let later = o.branches.get(depth..).unwrap_or_default();
+                    let mut answers: Answers = later.iter().map(|b| (b.over, b.taken)).collect();
+                    answers.sort_unstable();
+                    (answers, End::of(o))
+                })
+                .collect();
+            ends.sort_by(|a, b| a.0.cmp(&b.0));
+            ends
         };
         match sides {
-            [(_, _, a), (_, _, b)] => a.len() != b.len() || ends(a) == ends(b),
+            [(_, _, a), (_, _, b)] => ends(a) == ends(b),
             _ => true,
         }
     }

@@ -12,6 +12,7 @@ use nfwhy_parsers::common::bits;
 use nfwhy_parsers::nft::Form;
 use nfwhy_parsers::{Family, Proto};
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 /// The packet as it is now (the fields of an skb that matter here).
@@ -319,6 +320,7 @@ impl<'s, 'n> Run<'s, 'n> {
         let p = weights[taken] / total;
         self.probability = self.probability.map(|q| q * p);
         self.branches.push(Branch {
+            over: 0,
             taken,
             probability: Some(p),
             told_by: Vec::new(),
@@ -348,8 +350,11 @@ impl<'s, 'n> Run<'s, 'n> {
         let likely = convention.map_or(likely, |(side, _)| side);
         let taken = self.choices.choose(2);
         let yes = (taken == 0) == likely;
+        let mut over = std::hash::DefaultHasher::new();
+        fact.hash(&mut over);
         self.branches.push(Branch {
-            taken,
+            over: over.finish(),
+            taken: usize::from(!yes),
             probability: None,
             told_by,
         });

@@ -205,7 +205,9 @@ pub struct Outcome {
 /// One branch taken on the way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Branch {
-    /// Which of them, from 0.
+    /// What the fork is over: equal for the same question; 0 where it is chance.
+    pub over: u64,
+    /// Which of them, from 0; of a question 0 is yes.
     pub taken: usize,
     /// Its probability; `None` where the fork is over an unknown.
     pub probability: Option<f64>,
