@@ -177,9 +177,6 @@ const CASES: &[(Code, Case, Case)] = &[
 
 /// Codes that have no case yet. A code with a case must not stand here, and none is to stay.
 const LACKING: &[Code] = &[
-    Code::KubePortMissing,
-    Code::KubeStalePolicy,
-    Code::KubeStaleRules,
     Code::RejectedByRule,
     Code::Queued,
     Code::NoRoute,
