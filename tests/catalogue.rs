@@ -92,8 +92,14 @@ const CASES: &[(Code, Case, Case)] = &[
     ),
     (
         Code::MarkedForDrop,
-        ("ipvs-etp-cluster", "pod with a forged source"),
-        ("ipvs-etp-cluster", "pod to the outside world"),
+        (
+            "azure-npm-marks",
+            "contrast: pod that the policy does not admit, dropped by NPM's own mark",
+        ),
+        (
+            "azure-npm-marks",
+            "contrast: outside client to the hostPort, no mark is needed",
+        ),
     ),
     (
         Code::DroppedByPolicy,
@@ -147,10 +153,429 @@ const CASES: &[(Code, Case, Case)] = &[
     (
         Code::TwoBackends,
         (
-            "legacy-and-nft",
-            "pod to a ClusterIP that both copies have: the endpoints of iptables-legacy",
+            "two-backends-stale",
+            "contrast: a Service that both copies send to the same pod",
         ),
-        ("legacy-and-nft", "pod to a ClusterIP without endpoints"),
+        (
+            "two-backends-stale",
+            "pod of another node to the ClusterIP: the older copy in iptables-legacy sends it to a pod that is gone",
+        ),
+    ),
+    (
+        Code::MarkClash,
+        (
+            "tailscale-calico-marks",
+            "tailnet peer to a host of the subnet that this node routes for",
+        ),
+        (
+            "tailscale-calico-marks",
+            "contrast: host of the subnet to a pod, which needs no mark",
+        ),
+    ),
+    (
+        Code::TwoRuleSets,
+        (
+            "two-backends-stale",
+            "pod of another node to the ClusterIP: the older copy in iptables-legacy sends it to a pod that is gone",
+        ),
+        (
+            "two-backends-stale",
+            "contrast: a Service that both copies send to the same pod",
+        ),
+    ),
+    (
+        Code::LeftoverMode,
+        (
+            "ipvs-leftovers",
+            "pod to a ClusterIP that the older rules translate before IPVS is asked",
+        ),
+        (
+            "ipvs-leftovers",
+            "contrast: pod to a ClusterIP of which the older rules know nothing",
+        ),
+    ),
+    (
+        Code::HostportBeforeService,
+        (
+            "hostport-before-service",
+            "outside client to the Service's external address: the hostPort pod gets it",
+        ),
+        (
+            "hostport-before-service",
+            "contrast: outside client to the node's own address, which no Service has",
+        ),
+    ),
+    (
+        Code::ServiceBeforeHostport,
+        (
+            "hostport-after-service",
+            "outside client to the Service's external address: the Service takes it, and the hostPort pod gets nothing there",
+        ),
+        (
+            "hostport-after-service",
+            "contrast: the hostPort at the node's own address",
+        ),
+    ),
+    (
+        Code::PortOfAnyAddress,
+        (
+            "ovn-nodeport-any-address",
+            "pod to a host outside at a port that some Service has as nodePort",
+        ),
+        (
+            "ovn-nodeport-any-address",
+            "contrast: pod to a host outside at a nodePort whose rule asks for local addresses",
+        ),
+    ),
+    (
+        Code::DuplicateDnat,
+        (
+            "portmap-left-behind",
+            "outside client to the hostPort: the rule of the deleted pod stands first",
+        ),
+        (
+            "portmap-left-behind",
+            "contrast: outside client to another hostPort",
+        ),
+    ),
+    (
+        Code::HandedToOvn,
+        (
+            "ovn-local-policy",
+            "outside client to the load balancer address, policy Local: handed to OVN's 169.254.169.3",
+        ),
+        (
+            "ovn-local-policy",
+            "contrast: a Service with policy Cluster, translated to its ClusterIP",
+        ),
+    ),
+    (
+        Code::VirtualSource,
+        (
+            "ipvs-no-cluster-cidr",
+            "the node itself to a ClusterIP, endpoint on another node: the source is the ClusterIP",
+        ),
+        (
+            "ipvs-no-cluster-cidr",
+            "contrast: the node itself to a ClusterIP, endpoint on this node",
+        ),
+    ),
+    (
+        Code::StrictArpOff,
+        (
+            "ipvs-leftovers",
+            "outside client to the load balancer address: every node answers ARP for it",
+        ),
+        (
+            "ipvs-no-cluster-cidr",
+            "contrast: outside client to the load balancer address, with arp_ignore = 1",
+        ),
+    ),
+    (
+        Code::AnswerByAnotherDevice,
+        (
+            "two-cards",
+            "the same client to the NodePort at that address, policy Local",
+        ),
+        ("two-cards", "contrast: client within the second network"),
+    ),
+    (
+        Code::DroppedInvalid,
+        (
+            "calico-refusals",
+            "an answer whose request went another way: INVALID",
+        ),
+        ("calico-refusals", "contrast: the port that it admits"),
+    ),
+    (
+        Code::SpoofedSource,
+        (
+            "calico-refusals",
+            "a pod that sends with another's address: Calico's reverse path filter in raw",
+        ),
+        ("calico-refusals", "contrast: the pod with its own address"),
+    ),
+    (
+        Code::NoNeighbour,
+        (
+            "stale-neighbour",
+            "outside client to the NodePort of a Service whose endpoint is gone",
+        ),
+        (
+            "stale-neighbour",
+            "contrast: outside client to the NodePort of the other Service",
+        ),
+    ),
+    (
+        Code::RejectedByRule,
+        (
+            "other-refusals",
+            "pod to a port that no NetworkPolicy admits (kube-router)",
+        ),
+        ("other-refusals", "contrast: the port that is admitted"),
+    ),
+    (
+        Code::Unreachable,
+        (
+            "other-refusals",
+            "ClusterIP whose endpoint's network has an unreachable route",
+        ),
+        ("other-refusals", "ClusterIP without endpoints"),
+    ),
+    (
+        Code::ForwardingOff,
+        ("forwarding-off", "outside client to the NodePort"),
+        (
+            "forwarding-off",
+            "contrast: the node itself to its NodePort, which is not forwarding",
+        ),
+    ),
+    (
+        Code::IpvsUntracked,
+        (
+            "ipvs-no-conntrack",
+            "outside client to the NodePort, endpoint on another node: marked, and not masqueraded",
+        ),
+        (
+            "ipvs-no-conntrack",
+            "contrast: outside client straight to a pod",
+        ),
+    ),
+    (
+        Code::AddressOfAnotherNode,
+        (
+            "ipvs-refusals",
+            "pod to another node's kubelet, whose address a Service has as its external one",
+        ),
+        (
+            "ipvs-refusals",
+            "contrast: pod to a Service's address that is no node's, at a port without Service",
+        ),
+    ),
+    (
+        Code::IpvsNoRealServer,
+        (
+            "ipvs-refusals",
+            "pod to a ClusterIP whose virtual service is empty",
+        ),
+        (
+            "ipvs-refusals",
+            "contrast: pod to a ClusterIP with a real server",
+        ),
+    ),
+    (
+        Code::IpvsUnreachable,
+        (
+            "ipvs-refusals",
+            "pod to a ClusterIP whose real server has no way",
+        ),
+        (
+            "ipvs-refusals",
+            "contrast: pod to a ClusterIP with a real server",
+        ),
+    ),
+    (
+        Code::AnswerDropped,
+        (
+            "docker-forward-drop",
+            "outside client to the NodePort, pod on another node: the answer is dropped",
+        ),
+        (
+            "docker-forward-drop",
+            "contrast: outside client straight to a port that is accepted in both directions",
+        ),
+    ),
+    (
+        Code::NoRoute,
+        (
+            "kernel-refusals",
+            "to an address of which this node has no route",
+        ),
+        (
+            "kernel-refusals",
+            "contrast: to a network that it has a route to",
+        ),
+    ),
+    (
+        Code::Prohibit,
+        ("kernel-refusals", "to a network whose route is prohibit"),
+        (
+            "kernel-refusals",
+            "contrast: to a network that it has a route to",
+        ),
+    ),
+    (
+        Code::Ttl,
+        ("kernel-refusals", "a packet whose TTL ends here"),
+        (
+            "kernel-refusals",
+            "contrast: to a network that it has a route to",
+        ),
+    ),
+    (
+        Code::TooBig,
+        ("kernel-refusals", "a packet larger than the way out takes"),
+        (
+            "kernel-refusals",
+            "contrast: a small packet on the same way",
+        ),
+    ),
+    (
+        Code::Queued,
+        (
+            "kernel-refusals",
+            "a name server's packet, handed to a program by NFQUEUE",
+        ),
+        (
+            "kernel-refusals",
+            "contrast: to a network that it has a route to",
+        ),
+    ),
+    (
+        Code::NoSuchSource,
+        (
+            "kernel-refusals",
+            "the node itself with an address that it does not have",
+        ),
+        (
+            "kernel-refusals",
+            "contrast: the node itself with its own address",
+        ),
+    ),
+    (
+        Code::NoRedirectAddress,
+        (
+            "kernel-refusals",
+            "redirected at a device that has no address",
+        ),
+        (
+            "kernel-refusals",
+            "contrast: redirected at a device that has one",
+        ),
+    ),
+    (
+        Code::StaleConntrack,
+        (
+            "known-connections",
+            "pod to the name server, a connection that names an endpoint which is gone",
+        ),
+        (
+            "known-connections",
+            "contrast: the same pod from a new port",
+        ),
+    ),
+    (
+        Code::KnownConnection,
+        (
+            "known-connections",
+            "pod to the Service, a connection that stays with its endpoint",
+        ),
+        (
+            "known-connections",
+            "contrast: the same pod from a new port",
+        ),
+    ),
+    (
+        Code::Answer,
+        (
+            "known-connections",
+            "the endpoint's answer to a client of the NodePort",
+        ),
+        ("known-connections", "contrast: the endpoint speaks first"),
+    ),
+    (
+        Code::Unknown,
+        (
+            "sets-not-captured",
+            "pod to a host outside: whether it is masqueraded is in a set that was not captured",
+        ),
+        (
+            "sets-not-captured",
+            "contrast: outside client to the node itself: no set is asked",
+        ),
+    ),
+    (
+        Code::ForeignAddress,
+        (
+            "old-external-ips",
+            "outside client to the external IP, policy Local: masqueraded all the same, and with the other card's address",
+        ),
+        (
+            "old-external-ips",
+            "contrast: pod to a host outside at another port",
+        ),
+    ),
+    (
+        Code::NoMasqueradeAddress,
+        (
+            "no-address",
+            "masqueraded where no device has a global address",
+        ),
+        ("no-address", "contrast: a port that is not masqueraded"),
+    ),
+    (
+        Code::BpfProgram,
+        (
+            "no-address",
+            "masqueraded where no device has a global address",
+        ),
+        ("no-address", "contrast: in by the device without a program"),
+    ),
+    (
+        Code::IpvsLoopback,
+        (
+            "ipvs-odd-sources",
+            "the node itself from a loopback address to a ClusterIP, real server elsewhere",
+        ),
+        (
+            "ipvs-odd-sources",
+            "contrast: the node itself with its own address",
+        ),
+    ),
+    (
+        Code::ConnectionClash,
+        (
+            "known-connections",
+            "a second pod to a peer that wants port 500: the first one's connection has the address and port",
+        ),
+        (
+            "known-connections",
+            "contrast: the second pod to another peer",
+        ),
+    ),
+    (
+        Code::AnswerNotTranslated,
+        (
+            "stateless-rewrite",
+            "client to an address that a rule rewrites without conntrack: the answer keeps the pod's address",
+        ),
+        ("stateless-rewrite", "contrast: client straight to the pod"),
+    ),
+    (
+        Code::BeyondScope,
+        (
+            "kube-ipv6",
+            "outside client with a link-local source straight to a pod: not forwarded",
+        ),
+        ("kube-ipv6", "outside client to a ClusterIP"),
+    ),
+    (
+        Code::KubeStaleRules,
+        ("kube-stale", "a pod that has gone is still an endpoint"),
+        ("kube-stale", "policy Local, and so are the rules"),
+    ),
+    (
+        Code::KubeStalePolicy,
+        ("kube-stale", "policy Local, masqueraded all the same"),
+        ("kube-stale", "policy Local, and so are the rules"),
+    ),
+    (
+        Code::KubePortMissing,
+        ("kube-stale", "a Service that no rule takes"),
+        (
+            "kube-stale",
+            "session affinity, and the endpoints are those of the rules",
+        ),
     ),
     (
         Code::KubePortMissing,
@@ -176,34 +601,7 @@ const CASES: &[(Code, Case, Case)] = &[
 ];
 
 /// Codes that have no case yet. A code with a case must not stand here, and none is to stay.
-const LACKING: &[Code] = &[
-    Code::RejectedByRule,
-    Code::Queued,
-    Code::NoRoute,
-    Code::Unreachable,
-    Code::Prohibit,
-    Code::ForwardingOff,
-    Code::Ttl,
-    Code::TooBig,
-    Code::NoSuchSource,
-    Code::BeyondScope,
-    Code::NoMasqueradeAddress,
-    Code::NoRedirectAddress,
-    Code::IpvsNoRealServer,
-    Code::IpvsUnreachable,
-    Code::IpvsLoopback,
-    Code::IpvsNotAsked,
-    Code::IpvsUntracked,
-    Code::KnownConnection,
-    Code::StaleConntrack,
-    Code::ConnectionClash,
-    Code::MasqueradeElsewhere,
-    Code::Answer,
-    Code::AnswerDropped,
-    Code::AnswerNotTranslated,
-    Code::BpfProgram,
-    Code::Unknown,
-];
+const LACKING: &[Code] = &[Code::IpvsNotAsked, Code::MasqueradeElsewhere];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

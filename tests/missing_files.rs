@@ -207,6 +207,10 @@ fn a_missing_file_never_gives_another_certain_answer() {
             if file.kind == Kind::Nft && part.files.iter().any(|f| f.kind == Kind::IptablesSave) {
                 continue;
             }
+            // A packet is the first of its connection where nothing says otherwise: without the table it is another packet.
+            if file.kind == Kind::Conntrack {
+                continue;
+            }
             let mut node = Node::new(&part);
             for dev in flows.iter().filter_map(|f| f.iif.as_deref()) {
                 node.assume_device(dev);

@@ -27,6 +27,11 @@ struct Flow {
     /// Version of the kernel that confirmed it.
     #[serde(rename = "kernel")]
     _kernel: Option<String>,
+    /// Code of the first finding.
+    finding: Option<String>,
+    /// Codes that no finding may have.
+    #[serde(default)]
+    no_finding: Vec<String>,
     #[serde(default)]
     expect: Expect,
 }
@@ -167,17 +172,65 @@ fn differences(e: &Expect, answer: &Value) -> Vec<String> {
         let Some(rule) = rule.as_integer() else {
             continue;
         };
-        let hit = outcomes.iter().any(|o| {
-            o["hits"].as_array().is_some_and(|hits| {
+        let among = |hits: &Value| {
+            hits.as_array().is_some_and(|hits| {
                 hits.iter().any(|h| {
                     h["table"] == table.as_str()
                         && h["chain"] == chain.as_str()
                         && h["rule"] == rule
                 })
             })
-        });
+        };
+        // By the packet itself or by its answer.
+        let hit = outcomes
+            .iter()
+            .any(|o| among(&o["hits"]) || among(&o["reply"]["hits"]));
         if !hit {
             bad.push(format!("{table} {chain}:{rule} was not hit"));
+        }
+    }
+    bad
+}
+
+/// What of the findings is not as the flow says.
+fn wrong_findings(flow: &Flow, answer: &Value) -> Vec<String> {
+    let codes: Vec<&str> = answer["findings"]
+        .as_array()
+        .expect("an array of findings")
+        .iter()
+        .filter_map(|f| text(f, "/code"))
+        .collect();
+    let mut bad = Vec::new();
+    if let Some(want) = &flow.finding
+        && codes.first() != Some(&want.as_str())
+    {
+        bad.push(format!("findings {codes:?}; the first should be {want}"));
+    }
+    for code in &flow.no_finding {
+        if codes.contains(&code.as_str()) {
+            bad.push(format!("findings {codes:?}; {code} should not be there"));
+        }
+    }
+    // Rules that decided belong to the first finding's causes.
+    if flow.finding.is_some() {
+        let causes = answer.pointer("/findings/0/causes");
+        let causes = causes
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        for (table, chain, rule) in flow.expect.decided_by.iter().flatten() {
+            let named = causes.iter().any(|c| {
+                c["table"] == table.as_str()
+                    && c["chain"] == chain.as_str()
+                    && rule
+                        .as_integer()
+                        .map_or(!c["policy"].is_null(), |n| c["rule"] == n)
+            });
+            if !named {
+                bad.push(format!(
+                    "the first finding does not name {table} {chain}:{rule}"
+                ));
+            }
         }
     }
     bad
@@ -232,7 +285,9 @@ fn every_flow_of_every_snapshot_ends_as_expected() {
         for flow in &flows.flow {
             flows_seen += 1;
             let (_, answer, _) = traced(&node, flow);
-            for d in differences(&flow.expect, &answer) {
+            let mut all = differences(&flow.expect, &answer);
+            all.extend(wrong_findings(flow, &answer));
+            for d in all {
                 bad.push(format!("{}: {}: {d}", folder.display(), flow.name));
             }
         }

@@ -31,8 +31,13 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
                 if let Some((certain, f)) = lost_answer(case, &reply, s) {
                     let sure = certain && o.probability.is_some();
                     add(if sure { Rank::Fails } else { Rank::MayFail }, f);
-                } else if let Some(f) = not_undone(case, &reply) {
-                    add(Rank::Remark, f);
+                } else {
+                    if let Some(f) = not_undone(case, &reply) {
+                        add(Rank::Fails, f);
+                    }
+                    if let Some((rank, f)) = super::way_out::finding(case, o, &reply) {
+                        add(rank, f);
+                    }
                 }
             }
             Some(Answer::Elsewhere { from }) => elsewhere.push(from),
@@ -80,6 +85,19 @@ fn lost_answer(case: &Case<'_, '_>, reply: &Trace, request: &[Called]) -> Option
         .find(|c| Some(c.hit.table) == table && c.effect == Effect::Accept && !c.outer);
     if let Some(c) = passed {
         f.blame_rules([c.hit]);
+        if no_rule_for_answers(case.node, c) {
+            let mark = if super::marks::looks_at_mark(case.node, c.hit) {
+                " for its mark"
+            } else {
+                ""
+            };
+            f.title = format!(
+                "{}; {} accepted the request{mark}, and {} has no rule for RELATED,ESTABLISHED",
+                f.title,
+                full_rule(case.node, c.hit),
+                names::chain(case.node, c.hit.table, c.hit.chain)
+            );
+        }
         f.advise(format!(
             "the request passed by {}, which the answer does not match: accept `-m conntrack --ctstate RELATED,ESTABLISHED`",
             full_rule(case.node, c.hit)
@@ -92,6 +110,26 @@ fn lost_answer(case: &Case<'_, '_>, reply: &Trace, request: &[Called]) -> Option
         }
     }
     Some((certain, f))
+}
+
+/// Whether the chain that accepted a request accepts no answers as such.
+fn no_rule_for_answers(node: &crate::node::Node<'_>, c: &Called) -> bool {
+    use nfwhy_parsers::iptables::Match;
+    use nfwhy_parsers::iptables::matches::CtStates;
+    let Some(t) = node.netfilter.tables.get(c.hit.table) else {
+        return false;
+    };
+    let established = |s: CtStates| s.0 & CtStates::ESTABLISHED != 0;
+    !t.rules(c.hit.chain).iter().any(|r| {
+        r.matches.iter().any(|m| match m {
+            Match::State(n) => !n.not && established(n.value),
+            Match::Conntrack(k) => k
+                .state
+                .as_ref()
+                .is_some_and(|n| !n.not && established(n.value)),
+            _ => false,
+        })
+    })
 }
 
 /// The answer leaves with another source than the client asked.

@@ -74,9 +74,26 @@ catalogue! {
     MarkedForDrop = "marked-for-drop" Error;
     DroppedByPolicy = "dropped-by-policy" Error;
     Queued = "queued" Info;
+    DroppedInvalid = "dropped-invalid" Error;
+    SpoofedSource = "spoofed-source" Error;
+    // Who else has a say in it.
+    MarkClash = "mark-clash" Error;
+    TwoRuleSets = "two-rule-sets" Error;
+    LeftoverMode = "leftover-mode" Error;
+    HostportBeforeService = "hostport-before-service" Error;
+    ServiceBeforeHostport = "service-before-hostport" Info;
+    PortOfAnyAddress = "port-of-any-address" Error;
+    DuplicateDnat = "duplicate-dnat" Warning;
+    HandedToOvn = "handed-to-ovn" Warning;
+    // Addresses that many nodes hold.
+    AddressOfAnotherNode = "address-of-another-node" Error;
+    VirtualSource = "virtual-source" Error;
+    ForeignAddress = "foreign-address" Info;
+    StrictArpOff = "strict-arp-off" Warning;
     // What the kernel refuses.
     NoRoute = "no-route" Error;
     Blackhole = "blackhole" Error;
+    NoNeighbour = "no-neighbour" Error;
     Unreachable = "unreachable" Error;
     Prohibit = "prohibit" Error;
     ForwardingOff = "forwarding-off" Error;
@@ -104,6 +121,7 @@ catalogue! {
     AnswerDropped = "answer-dropped" Error;
     AnswerElsewhere = "answer-elsewhere" Warning;
     AnswerNotTranslated = "answer-not-translated" Error;
+    AnswerByAnotherDevice = "answer-by-another-device" Warning;
     // Several at once.
     TwoBackends = "two-backends" Warning;
     KubePortMissing = "kube-port-missing" Error;

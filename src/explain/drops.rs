@@ -127,7 +127,10 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
         "dropped"
     };
     let mark = last_of(story, hit)
-        .filter(|_| !super::nft::asks_way_back(node, hit))
+        .filter(|_| {
+            let own = matches!(meaning(node, hit), Meaning::WrongWay | Meaning::Invalid);
+            !own && !super::nft::asks_way_back(node, hit)
+        })
         .and_then(|i| because_of_mark(node, story, i));
     let setters: Vec<&Called> = mark
         .iter()
@@ -136,7 +139,15 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
     let mut f = if let Some(first) = setters.first() {
         let by = marks::decider(node, first);
         let bits = mark.as_ref().map_or(0, |m| m.bits);
-        let why = names::remark(node, by).map_or_else(String::new, |c| format!(" ({c})"));
+        let mut why = names::remark(node, by).map_or_else(String::new, |c| format!(" ({c})"));
+        if meaning(node, by) == Meaning::NoLocalEndpoints
+            && let Some(more) = super::here::clause(node, by)
+        {
+            why = format!("{why}, {more}");
+        }
+        if let Some(more) = catch_all(node, packet, by) {
+            why = more;
+        }
         let mut f = Finding::new(
             Code::MarkedForDrop,
             format!(
@@ -189,8 +200,11 @@ fn plain_rule(
         Meaning::NoLocalEndpoints => (
             Code::NoLocalEndpoints,
             format!(
-                "{done}: {service} has no endpoint on this node and its {} is Local ({at})",
-                policy_name(node, packet, hit)
+                "{done}: {service} has no endpoint on this node and its {} is Local ({at}){}",
+                policy_name(node, packet, hit),
+                super::here::clause(node, hit)
+                    .or_else(|| super::unserved::not_in_service_ips(node, packet, hit))
+                    .map_or_else(String::new, |c| format!(", {c}"))
             ),
         ),
         Meaning::SourceRanges => (
@@ -205,8 +219,13 @@ fn plain_rule(
         Meaning::NoSuchPort => (
             Code::Unserved,
             format!(
-                "{}: {done} by {at}",
-                super::unserved::no_such_port(node, packet)
+                "{}: {done} by {at}{}",
+                super::unserved::no_such_port(node, packet),
+                if node.netfilter.nft(hit.table).is_some() {
+                    ""
+                } else {
+                    answers(node, hit)
+                }
             ),
         ),
         Meaning::NoService => (
@@ -214,6 +233,25 @@ fn plain_rule(
             format!(
                 "no Service has the address {}, which is of the Service network: {done} by {at}",
                 packet.dst
+            ),
+        ),
+        Meaning::Invalid => (
+            Code::DroppedInvalid,
+            format!(
+                "{done} by {at}{}: conntrack knows no connection that this packet belongs to (INVALID)",
+                by_owner(node, hit)
+            ),
+        ),
+        Meaning::WrongWay => (
+            Code::SpoofedSource,
+            format!(
+                "{done} by {at}{}: the way back to {} is not by {}, so the source counts as forged",
+                by_owner(node, hit),
+                view.and_then(|v| v.src)
+                    .or(packet.src)
+                    .map_or_else(|| "the source".to_owned(), |s| s.to_string()),
+                view.and_then(|v| v.iif)
+                    .map_or("the device it came by", |d| names::device(node, d)),
             ),
         ),
         Meaning::Other => {
@@ -228,8 +266,9 @@ fn plain_rule(
             let title = match of_nft {
                 Some(why) => format!("{done}: {why} ({at})"),
                 None => format!(
-                    "{done} by {at}{}{text}{}",
+                    "{done} by {at}{}{text}{}{}",
                     by_owner(node, hit),
+                    rest(node, hit),
                     answers(node, hit)
                 ),
             };
@@ -241,6 +280,29 @@ fn plain_rule(
     f
 }
 
+/// A rule without conditions at the end of a chain refuses what is left.
+fn rest(node: &Node<'_>, hit: Hit) -> &'static str {
+    if is_rest(node, hit) {
+        ", which refuses all that no rule before it accepts"
+    } else {
+        ""
+    }
+}
+
+fn is_rest(node: &Node<'_>, hit: Hit) -> bool {
+    use nfwhy_parsers::iptables::Match;
+    let base = ["INPUT", "FORWARD", "OUTPUT"].contains(&names::chain(node, hit.table, hit.chain));
+    base && node.netfilter.nft(hit.table).is_none()
+        && rule(node, hit).is_some_and(|r| {
+            r.src.is_none()
+                && r.dst.is_none()
+                && r.iif.is_none()
+                && r.oif.is_none()
+                && r.proto.is_none()
+                && r.matches.iter().all(|m| matches!(m, Match::Comment(_)))
+        })
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     NoEndpoints,
@@ -250,6 +312,10 @@ enum Meaning {
     NoSuchPort,
     /// An address of the Service network that is nobody's.
     NoService,
+    /// conntrack does not know it.
+    Invalid,
+    /// A reverse path filter written as a rule.
+    WrongWay,
     Other,
 }
 
@@ -281,6 +347,13 @@ fn meaning(node: &Node<'_>, hit: Hit) -> Meaning {
             _ => Meaning::Other,
         };
     }
+    if let Some(m) = rule(node, hit).and_then(by_match) {
+        return m;
+    }
+    // pkg/proxy/ipvs/proxier.go: what its address set holds and no Service's set has.
+    if matches!(chain, "KUBE-IPVS-FILTER" | "KUBE-IPVS-OUT-FILTER") {
+        return Meaning::NoSuchPort;
+    }
     if text.contains("has no local endpoints") {
         Meaning::NoLocalEndpoints
     } else if text.contains("has no endpoints") {
@@ -295,6 +368,52 @@ fn meaning(node: &Node<'_>, hit: Hit) -> Meaning {
     } else {
         Meaning::Other
     }
+}
+
+/// What a rule of any program means by a match of its own kind.
+fn by_match(r: &nfwhy_parsers::iptables::Rule<'_>) -> Option<Meaning> {
+    use nfwhy_parsers::iptables::Match;
+    use nfwhy_parsers::iptables::matches::CtStates;
+    let only = |s: CtStates, not: bool| !not && s == CtStates(CtStates::INVALID);
+    r.matches.iter().find_map(|m| match m {
+        Match::State(n) if only(n.value, n.not) => Some(Meaning::Invalid),
+        Match::Conntrack(c) => {
+            let n = c.state.as_ref()?;
+            only(n.value, n.not).then_some(Meaning::Invalid)
+        }
+        Match::Rpfilter(p) if p.invert => Some(Meaning::WrongWay),
+        _ => None,
+    })
+}
+
+/// kubernetes 1.10 ends KUBE-FIRE-WALL with a mark for all that is left, also for load balancers without source ranges
+/// (pkg/proxy/ipvs/proxier.go).
+fn catch_all(node: &Node<'_>, packet: &Packet, by: Hit) -> Option<String> {
+    if names::chain(node, by.table, by.chain) != "KUBE-FIRE-WALL" {
+        return None;
+    }
+    let r = rule(node, by)?;
+    if r.src.is_some() || r.dst.is_some() || !r.matches.is_empty() {
+        return None;
+    }
+    let ranges = "KUBE-LOAD-BALANCER-SOURCE-CIDR";
+    let set = &node.sets.get(ranges)?.set;
+    let has = set.record.members.iter().any(|m| {
+        m.parts
+            .first()
+            .is_some_and(|p| matches!(p, nfwhy_parsers::ipset::Part::Net(a, _) if *a == packet.dst))
+    });
+    Some(if has {
+        format!(
+            ": of {} only the networks in set {ranges} are admitted",
+            packet.dst
+        )
+    } else {
+        format!(
+            ": it marks every load balancer address that has no entry in set {ranges}, also {}, whose Service has no source ranges; KUBE-FIREWALL drops it before IPVS is asked",
+            packet.dst
+        )
+    })
 }
 
 /// The internal policy is written into KUBE-SERVICES, the external one elsewhere; in nftables mode one map holds both.
@@ -373,6 +492,13 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
         Meaning::NoService => f.advise(
             "the Service is gone or has another address now: see `kubectl get services -A`, and who still asks for the old one",
         ),
+        Meaning::Invalid => {
+            f.advise("an answer whose request went another way is INVALID here: look for a second path (asymmetric routing, direct return, another node's SNAT), and send both directions through this node");
+            f.advise("segments out of the window are INVALID as well: sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1 lets them pass (kubernetes/kubernetes#94861)");
+        }
+        Meaning::WrongWay => f.advise(
+            "a pod may only send with its own address: who routes or tunnels for others in a pod needs a route to those addresses by that device; sysctl rp_filter has no say in it",
+        ),
         Meaning::Other => {
             let chain = names::chain(node, hit.table, hit.chain);
             let chain = if super::nft::policy(node, None, hit).is_some() {
@@ -380,8 +506,19 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
             } else {
                 chain
             };
-            if let Some((_, help)) = POLICY_CHAINS.iter().find(|(p, _)| chain.starts_with(p)) {
+            let weave = owners::of_rule(node, hit).is_some_and(|o| o.name == "Weave Net");
+            if weave {
+                f.advise("no NetworkPolicy that selects the pod admits it: the chain WEAVE-NPC is asked before this rule; see `kubectl get networkpolicy` in the pod's namespace");
+            } else if let Some((_, help)) =
+                POLICY_CHAINS.iter().find(|(p, _)| chain.starts_with(p))
+            {
                 f.advise(*help);
+            } else if is_rest(node, hit) {
+                f.advise(format!(
+                    "a firewall of the distribution ends so: accept {} before {} (firewall-cmd, or the file it is loaded from)",
+                    packet.dport.known().map_or_else(|| packet.proto.to_string(), |p| format!("{} {p}", packet.proto)),
+                    names::short_rule(node, hit)
+                ));
             } else if let Some(o) = owners::of_rule(node, hit).filter(|o| o.name != "kube-proxy") {
                 f.advise(format!(
                     "the rule is {}'s: change its policy or configuration, not the rule",
@@ -401,20 +538,30 @@ fn own_address(node: &Node<'_>, packet: &Packet, f: &mut Finding) {
     else {
         return;
     };
-    f.advise(format!(
+    let here = format!(
         "{} is on {}, so this node takes packets to it for its own; only ports of Services go on from here",
         packet.dst, d.name
-    ));
+    );
     let gateway = node.fib(packet.family()).tables.values().any(|t| {
         t.iter()
             .any(|r| r.nexthops.iter().any(|n| n.via == Some(packet.dst)))
     });
-    if gateway {
-        f.advise(format!(
-            "{0} is also a gateway of routes here, that is, another node's own address: take {0} out of the Service's externalIPs",
-            packet.dst
-        ));
+    if !gateway {
+        f.advise(here);
+        return;
     }
+    f.code = Code::AddressOfAnotherNode;
+    f.title = format!(
+        "{} is another node's address (a gateway of routes here), but {} holds it as a Service's external IP, so the packet never leaves this node; {}",
+        packet.dst, d.name, f.title
+    );
+    f.help.insert(
+        0,
+        format!(
+            "take {} out of the Service's externalIPs (or load balancer addresses): every node with kube-proxy in IPVS mode now takes that node's packets for its own",
+            packet.dst
+        ),
+    );
 }
 
 /// How the packet came, for sentences.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
     let mut list = Vec::new();
     list.extend(connection(case));
-    list.extend(ipvs_untracked(case).map(|f| (Rank::Remark, f)));
+    list.extend(ipvs_untracked(case));
     list.extend(two_backends(case).map(|f| (Rank::Remark, f)));
     // Without the rules nothing said of the packet holds, and where outcomes differ in what becomes of the client there is no
     // answer to explain: that comes first.
@@ -122,7 +122,7 @@ fn names_address(text: &str, address: &str) -> bool {
     })
 }
 
-fn ipvs_untracked(case: &Case<'_, '_>) -> Option<Finding> {
+fn ipvs_untracked(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
     let (o, service) = case
         .trace
         .outcomes
@@ -144,10 +144,15 @@ fn ipvs_untracked(case: &Case<'_, '_>) -> Option<Finding> {
     if !untracked {
         return None;
     }
-    let masked = if o.masq_mark && o.snat.is_none() {
-        ": the packet was marked for masquerade, but MASQUERADE does not touch it"
+    let unmasked = o.masq_mark && o.snat.is_none();
+    let masked = if unmasked {
+        let src = o.delivered.and_then(|d| d.src);
+        format!(
+            ": the packet was marked for masquerade, but MASQUERADE does not touch it, so the real server sees {} and answers it directly",
+            src.map_or_else(|| "the client".to_owned(), |s| s.to_string())
+        )
     } else {
-        ": iptables does not translate it any more"
+        ": iptables does not translate it any more".to_owned()
     };
     let mut f = Finding::new(
         Code::IpvsUntracked,
@@ -157,8 +162,22 @@ fn ipvs_untracked(case: &Case<'_, '_>) -> Option<Finding> {
         ),
     );
     f.blame(setting(case.node, "net.ipv4.vs.conntrack"));
+    f.blame(super::path::ipvs(case.node, service));
+    if unmasked {
+        // The rule that marked, and the one that would have masqueraded.
+        let story = case
+            .outcomes()
+            .find(|(x, _)| std::ptr::eq(*x, o))
+            .map(|(_, s)| s)
+            .unwrap_or_default();
+        let marks = |c: &&super::story::Called| matches!(c.effect, crate::trace::Effect::Mark { old, new } if new & !old != 0);
+        for c in story.iter().filter(marks) {
+            f.blame_rules([super::marks::decider(case.node, c), c.hit]);
+        }
+    }
     f.advise("sysctl -w net.ipv4.vs.conntrack=1 (kube-proxy sets it; something set it back)");
-    Some(f)
+    let rank = if unmasked { Rank::Fails } else { Rank::Remark };
+    Some((rank, f))
 }
 
 /// Whether both backends have rules in a chain of one name.

@@ -1,14 +1,26 @@
 //! Findings: what happened, whose rule or setting it was, what to change.
 
+mod again;
 mod answer;
+mod any_address;
+mod arp;
 pub mod catalogue;
+mod clash;
 mod drops;
+mod duplicates;
+mod foreign;
+mod handed;
+mod here;
+mod hostport;
 mod known;
+mod leftover;
 pub mod marks;
 pub mod missing;
 pub mod names;
+mod neighbour;
 mod nft;
 pub mod objects;
+mod ovn;
 pub mod owners;
 mod path;
 pub mod place;
@@ -16,6 +28,7 @@ mod policies;
 mod programs;
 mod reply;
 pub mod source;
+mod spared;
 mod stale;
 pub mod story;
 #[cfg(test)]
@@ -24,6 +37,8 @@ mod tests;
 mod tests_nft;
 mod tries;
 mod unserved;
+mod vip_source;
+mod way_out;
 
 pub use catalogue::Code;
 pub(crate) use catalogue::edits;
@@ -174,6 +189,17 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
         stories: &stories,
     };
     let mut found: Vec<(Rank, Finding)> = Vec::new();
+    // Why it came to this stands before what came of it.
+    found.extend(clash::findings(&case));
+    let leftover = leftover::findings(&case);
+    let said = leftover.is_some();
+    found.extend(leftover);
+    found.extend(hostport::findings(&case));
+    found.extend(any_address::findings(&case));
+    found.extend(duplicates::findings(&case));
+    found.extend(ovn::findings(&case));
+    found.extend(neighbour::findings(&case));
+    found.extend(vip_source::findings(&case));
     found.extend(drops::findings(&case));
     let unserved = unserved::findings(&case);
     // What becomes of a packet that went astray, and of its answer, is beside the point.
@@ -183,7 +209,15 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
         found.extend(answer::findings(&case));
     }
     found.extend(source::findings(&case));
-    found.extend(known::findings(&case));
+    let known = known::findings(&case);
+    // One word of the two rule sets is enough.
+    found.extend(
+        known
+            .into_iter()
+            .filter(|(_, f)| !said || f.code != Code::TwoBackends),
+    );
+    found.extend(foreign::findings(&case));
+    found.extend(arp::findings(&case));
     found.extend(programs::findings(&case).map(|f| (Rank::Remark, f)));
     let stale = stale::findings(&case, &mut found);
     found.extend(stale);

@@ -71,7 +71,14 @@ pub fn comment<'n>(node: &'n Node<'_>, hit: Hit) -> Option<&'n str> {
 /// The rule's comment where it is prose: Calico's begin with a hash of the rule (`cali:EWMPb0zVROM-woQp`, and in nftables
 /// `cali:EWMPb0zVROM-woQp; End of tier default.`).
 pub fn remark<'n>(node: &'n Node<'_>, hit: Hit) -> Option<&'n str> {
-    prose(comment(node, hit)?)
+    if node.netfilter.nft(hit.table).is_some() {
+        return prose(comment(node, hit)?);
+    }
+    // A rule of iptables may have several: Calico's hash is one, and what it means another.
+    rule(node, hit)?.matches.iter().find_map(|m| match m {
+        Match::Comment(c) => prose(c.as_ref()),
+        _ => None,
+    })
 }
 
 fn prose(comment: &str) -> Option<&str> {

@@ -135,15 +135,16 @@ pub fn accept_command(node: &Node<'_>, table: usize, chain: ChainId, to: &View) 
     ))
 }
 
-/// Which policies admit no such packet, where a rule at the end of a pod's chain says it: Calico's chains of nftables, whose names tell the
+/// Which policies admit no such packet, where a rule at the end of a pod's chain says it: Calico's chains, whose names in nftables tell the
 /// part of the table first (`felix/nftables/table_layer.go`, `felix/rules/endpoints.go`).
 pub fn policy(node: &Node<'_>, view: Option<&View>, hit: Hit) -> Option<String> {
-    node.netfilter.nft(hit.table)?;
     let chain = super::names::chain(node, hit.table, hit.chain);
     let said = super::names::remark(node, hit)?;
-    if !said.starts_with("End of tier") && !said.contains("no profiles matched") {
+    let end = ["no profiles matched", "no policies passed"];
+    if !said.starts_with("End of tier") && !end.iter().any(|e| said.contains(e)) {
         return None;
     }
+    let chain = chain.strip_prefix("filter-").unwrap_or(chain);
     let what = view.map_or_else(
         || "it".to_owned(),
         |v| match v.dport.known() {
@@ -154,12 +155,12 @@ pub fn policy(node: &Node<'_>, view: Option<&View>, hit: Hit) -> Option<String> 
     let src = view.and_then(|v| v.src);
     let src = src.map_or_else(|| "the client".to_owned(), |s| s.to_string());
     let dst = view.map_or_else(|| "the receiver".to_owned(), |v| v.dst.to_string());
-    if let Some(dev) = chain.strip_prefix("filter-cali-tw-") {
+    if let Some(dev) = chain.strip_prefix("cali-tw-") {
         return Some(format!(
             "no ingress policy of the pod behind {dev} admits {src} to {what}"
         ));
     }
-    let dev = chain.strip_prefix("filter-cali-fw-")?;
+    let dev = chain.strip_prefix("cali-fw-")?;
     Some(format!(
         "no egress policy of the pod behind {dev} allows {what} to {dst}"
     ))

@@ -14,7 +14,7 @@ use super::story::rule;
 use crate::node::Node;
 use crate::trace::Hit;
 use nfwhy_parsers::iptables::Target;
-use products::{DOCKER, FLANNEL};
+use products::{DOCKER, FLANNEL, KLIPPER, WEAVE};
 use table::{In, PATTERNS};
 
 /// The owner of a chain, by its name.
@@ -74,15 +74,30 @@ fn by_name(node: &Node<'_>, hit: Hit) -> Option<Claim> {
 /// (flannel-io/flannel, network/iptables.go, `MasqRules`). Docker's bears no comment either: `-s NET ! -o BRIDGE`.
 fn by_shape(node: &Node<'_>, hit: Hit) -> Option<Owner> {
     let r = rule(node, hit)?;
+    // weave-npc's refusal stands in FORWARD itself (weaveworks/weave, npc/controller.go).
+    let weave = |d: Option<&nfwhy_parsers::Neg<nfwhy_parsers::Text<'_>>>| {
+        d.is_some_and(|o| !o.not && o.value == "weave")
+    };
+    if weave(r.oif.as_ref()) || weave(r.iif.as_ref()) {
+        return Some(WEAVE);
+    }
     if !matches!(r.target, Target::Masquerade(_)) {
         return None;
     }
     let has = |prefix: &str| node.devices.iter().any(|d| d.name.starts_with(prefix));
-    if has("flannel") {
-        let same = match (&r.src, &r.dst) {
-            (Some(s), Some(d)) => s.not && !d.not && s.value == d.value,
-            _ => false,
+    let same = match (&r.src, &r.dst) {
+        (Some(s), Some(d)) => s.not && !d.not && s.value == d.value,
+        _ => false,
+    };
+    // Its host-gw and cloud backends have no device of their own; nobody else writes this pair of rules.
+    let pair = same && hit.rule > 0 && {
+        let before = Hit {
+            rule: hit.rule - 1,
+            ..hit
         };
+        rule(node, before).is_some_and(|b| b.src == r.src && matches!(b.target, Target::Return))
+    };
+    if pair || has("flannel") {
         let multicast = r
             .dst
             .as_ref()
@@ -91,11 +106,39 @@ fn by_shape(node: &Node<'_>, hit: Hit) -> Option<Owner> {
             return Some(FLANNEL);
         }
     }
+    // k3s-io/klipper-lb, `entry`: in the pod's own namespace, where nothing else is.
+    if r.src.is_none()
+        && r.oif.is_none()
+        && r.dst.as_ref().is_some_and(|d| !d.not)
+        && klipper(node, hit, r)
+    {
+        return Some(KLIPPER);
+    }
     let bridge = r
         .oif
         .as_ref()
         .is_some_and(|o| o.not && (o.value.starts_with("docker") || o.value.starts_with("br-")));
     (bridge && r.src.is_some()).then_some(DOCKER)
+}
+
+/// Whether the namespace is that of a pod of k3s' servicelb: one port translated to the address that is masqueraded, and no chains.
+fn klipper(node: &Node<'_>, hit: Hit, masquerade: &nfwhy_parsers::iptables::Rule<'_>) -> bool {
+    let Some(t) = node.netfilter.tables.get(hit.table) else {
+        return false;
+    };
+    let bare = t.chains.iter().all(|c| c.policy.is_some());
+    let Some(pre) = t.chain("PREROUTING").filter(|_| bare) else {
+        return false;
+    };
+    t.rules(pre).iter().any(|r| match &r.target {
+        Target::Dnat(n) => n.addrs.is_some_and(|a| {
+            masquerade
+                .dst
+                .as_ref()
+                .is_some_and(|d| d.value.addr == a.lo && d.value.contains(a.lo))
+        }),
+        _ => false,
+    })
 }
 
 /// Why kube-proxy or another marks a packet for masquerade, by the chain of the rule that jumps to the marking chain.

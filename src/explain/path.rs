@@ -23,7 +23,13 @@ pub(super) fn failure(
             return None;
         }
         Reason::NoRoute => {
-            let mut f = Finding::new(Code::NoRoute, format!("this node has no route to {dst}"));
+            let mut f = Finding::new(
+                Code::NoRoute,
+                format!(
+                    "this node has no route to {dst}{}",
+                    sent_by(node, packet, story, dst)
+                ),
+            );
             f.blame_rules(destination_rules(story));
             f.advise(format!("`ip route get {dst}` shows the same; add the route, or see why the network plugin did not"));
             f
@@ -37,8 +43,10 @@ pub(super) fn failure(
             let mut f = Finding::new(
                 code,
                 format!(
-                    "the route or rule for {dst} says {what}{}",
-                    at_place(node, *at)
+                    "the route or rule for {dst} says {what}{}{}{}",
+                    at_place(node, *at),
+                    own_block(node, dst, *at),
+                    sent_by(node, packet, story, dst)
                 ),
             );
             f.blame(Cause::Route { at: *at });
@@ -192,6 +200,42 @@ pub(super) fn failure(
     })
 }
 
+/// Who rewrote the destination to an address that cannot be reached.
+fn sent_by(node: &Node<'_>, packet: &Packet, story: &[Called], dst: std::net::IpAddr) -> String {
+    if dst == packet.dst {
+        return String::new();
+    }
+    destination_rules(story)
+        .last()
+        .map_or_else(String::new, |h| {
+            format!(
+                "; {}{} sends the packet there",
+                full_rule(node, h),
+                super::drops::by_owner(node, h)
+            )
+        })
+}
+
+/// A blackhole for a block of addresses that the node keeps for its pods, as Calico writes it (`blackhole 10.0.0.0/26 proto bird`).
+fn own_block(node: &Node<'_>, dst: std::net::IpAddr, at: Place) -> String {
+    let fib = node.fib(nfwhy_parsers::Family::of(dst));
+    let route = fib
+        .tables
+        .values()
+        .flat_map(|t| t.candidates(dst).flatten())
+        .find(|r| {
+            let line = line_of(node, at);
+            let calico = ["proto bird", "proto 80"].iter().any(|p| line.contains(p));
+            r.origin == at && r.dst_len > 0 && calico
+        });
+    route.map_or_else(String::new, |r| {
+        format!(
+            ": {}/{} is a block of this node's own pods, and no pod here has {dst}",
+            r.dst, r.dst_len
+        )
+    })
+}
+
 fn at_place(node: &Node<'_>, at: Place) -> String {
     let p = node.place(at);
     if p.is_empty() {
@@ -265,10 +309,21 @@ fn rp_filter(
         Some(d) => format!("the way back to {src} is by {}", device(node, d)),
         None => format!("there is no route back to {src}"),
     };
+    let by_rule = node.fib(packet.family()).rules.iter().find(|r| {
+        r.from.is_some_and(|(a, len)| {
+            len > 0 && nfwhy_parsers::common::Masked::prefix(a, len).contains(dst)
+        })
+    });
+    let by_rule = by_rule.map_or_else(String::new, |r| {
+        let text = line_of(node, r.origin);
+        format!(", by `ip rule` {text}{}", at_place(node, r.origin))
+    });
     let after = if dst == packet.dst {
         String::new()
     } else {
-        " (looked up from the endpoint, as the destination was rewritten before)".to_owned()
+        format!(
+            " (looked up from the endpoint {dst}, as the destination was rewritten before{by_rule})"
+        )
     };
     let mut f = Finding::new(
         Code::RpFilter,
@@ -299,6 +354,21 @@ fn rp_filter(
         format!("add a route to {src}, or sysctl -w net.ipv4.conf.{dev}.rp_filter=0 with net.ipv4.conf.all.rp_filter=0")
     });
     f
+}
+
+/// The line at a place, as `ip` printed it.
+pub(super) fn line_of(node: &Node<'_>, at: Place) -> String {
+    let text = node
+        .files
+        .get(usize::from(at.file.0))
+        .map_or("", |f| f.text);
+    let line = (at.line as usize)
+        .checked_sub(1)
+        .and_then(|n| text.lines().nth(n));
+    line.map_or_else(
+        || "0 (default)".to_owned(),
+        |l| l.split_whitespace().collect::<Vec<_>>().join(" "),
+    )
 }
 
 /// The virtual service as `ipvsadm` prints it, behind the Service's name where its object was captured.

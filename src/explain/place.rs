@@ -49,7 +49,7 @@ fn leads_to_the_world(node: &Node<'_>, dev: DevId) -> bool {
 }
 
 fn is_pod_device(d: &Device) -> bool {
-    if d.tunnel().is_some() || d.is_loopback() {
+    if d.tunnel().is_some() || d.is_loopback() || is_card(d) {
         return false;
     }
     match d.kind.as_deref() {
@@ -60,6 +60,15 @@ fn is_pod_device(d: &Device) -> bool {
             matches!(d.peer, Peer::Index(_)) || POD_DEVICES.iter().any(|p| d.name.starts_with(p))
         }
     }
+}
+
+/// Whether the device bears a network card's name and an address of a subnet: in a node that is itself a container it may be a veth.
+fn is_card(d: &Device) -> bool {
+    let named = ["eth", "ens", "enp", "eno", "enx", "bond"]
+        .iter()
+        .any(|p| d.name.starts_with(p));
+    let subnet = |a: &crate::node::Addr| a.local.is_ipv4() && a.prefix_len < 32;
+    named && d.addrs.iter().any(subnet)
 }
 
 /// Whether the packet left straight to a pod of this node: without gateway, by a device of a pod.
@@ -73,8 +82,12 @@ pub fn behind(node: &Node<'_>, dev: DevId) -> &'static str {
         .devices
         .get(usize::from(dev.0))
         .map_or("", |d| d.name.as_str());
-    let container = ["docker", "br-", "podman", "cni-podman"];
-    if container.iter().any(|p| name.starts_with(p)) {
+    let container = ["docker", "podman", "cni-podman"];
+    // Docker's own networks: `br-` and twelve digits of the network's id.
+    let network = name
+        .strip_prefix("br-")
+        .is_some_and(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()));
+    if network || container.iter().any(|p| name.starts_with(p)) {
         "container"
     } else {
         "pod"

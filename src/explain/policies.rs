@@ -30,6 +30,22 @@ pub(super) fn not_enough(
     f.blame_rules([hit]);
 }
 
+/// Who set a policy, where it is known by custom.
+fn whose(node: &Node<'_>, table: usize, chain: &str) -> &'static str {
+    let Some(t) = node.netfilter.tables.get(table) else {
+        return "";
+    };
+    let ufw = t.chains.iter().any(|c| c.name.starts_with("ufw"));
+    let docker = ["DOCKER", "DOCKER-USER", "DOCKER-FORWARD"]
+        .iter()
+        .any(|c| t.chain(c).is_some());
+    match chain {
+        _ if ufw => " (ufw)",
+        "FORWARD" if docker => " (Docker)",
+        _ => "",
+    }
+}
+
 /// What a base chain's policy drops.
 pub(super) fn by_policy(
     node: &Node<'_>,
@@ -44,8 +60,9 @@ pub(super) fn by_policy(
     let mut f = Finding::new(
         Code::DroppedByPolicy,
         format!(
-            "dropped by the policy DROP of {} {name}: no rule {}accepted it",
+            "dropped by the policy DROP of {} {name}{}: no rule {}accepted it",
             names::table_full(node, table),
+            whose(node, table, name),
             if native { "there " } else { "" }
         ),
     );

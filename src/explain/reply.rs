@@ -136,7 +136,16 @@ pub fn answer(node: &Node<'_>, trace: &Trace, outcome: &Outcome) -> Option<Answe
         }
         Verdict::Dropped | Verdict::Rejected | Verdict::Queued | Verdict::Unknown => return None,
     };
-    let packet = reply_packet(&trace.packet, conn, origin)?;
+    let mut packet = reply_packet(&trace.packet, conn, origin)?;
+    // What conntrack does not know it does not keep either: the receiver answers what it saw.
+    if conn.untracked {
+        packet.src = Some(delivered.dst);
+        packet.sport = delivered.dport;
+        if let Some(to) = delivered.src {
+            packet.dst = to;
+            packet.dport = delivered.sport;
+        }
+    }
     let trace = simulate_what_if(node, &packet, &WhatIf::default(), LIMITS).ok()?;
     Some(Answer::Here(Box::new(trace)))
 }

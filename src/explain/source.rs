@@ -161,12 +161,22 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
         }
         causes.extend(secondary);
     }
-    let title = lost_title(case, hit, members, &deciders, bits, arrived);
+    let mut title = lost_title(case, hit, members, &deciders, bits, arrived);
+    let view = members.iter().find_map(|i| {
+        let s = case.stories.get(*i)?;
+        Some(s.get(rewriter(s)?)?.view)
+    });
+    let why_not = view.filter(|_| deciders.is_empty());
+    let why_not = why_not.and_then(|v| super::spared::clause(node, hit, &v));
     let severity = if expected(case, members) {
         Severity::Info
     } else {
         Severity::Warning
     };
+    let why_not = why_not.filter(|_| severity != Severity::Info);
+    if let Some(why) = &why_not {
+        let _ = write!(title, "; {why}");
+    }
     let mut f = Finding::new(Code::ClientIpLost, title).with_severity(severity);
     f.blame_rules(deciders.iter().copied());
     f.blame_rules([hit]);
@@ -179,16 +189,98 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
     }
     if severity == Severity::Info {
         f.advise("as it should be: addresses of pods and containers are not known outside");
+        let private = members
+            .iter()
+            .filter_map(|i| case.trace.outcomes.get(*i)?.delivered)
+            .any(|d| is_private(d.dst));
+        if let Some(help) = owners::of_rule(node, hit)
+            .and_then(|o| o.masquerade)
+            .filter(|_| private)
+        {
+            f.advise(format!(
+                "if the other side knows the way to the pods: {help}"
+            ));
+        }
         return f;
     }
     let service = service_name(node, &case.trace.packet, &hits_for_name);
     for d in &deciders {
+        if is_old_external_ip(node, *d) {
+            f.advise("this kube-proxy masquerades externalIPs whatever the policy says (kubernetes/kubernetes#62537; releases since 1.18 do not): upgrade, or use a NodePort or a load balancer's address with externalTrafficPolicy: Local");
+            continue;
+        }
         advise(node, &mut f, marker(node, *d), service.as_deref());
     }
     if deciders.is_empty() {
         advise_rewriter(node, &mut f, hit, kind);
     }
+    if why_not.is_some()
+        && let Some(h) = super::spared::help(node, hit)
+    {
+        f.advise(h);
+    }
     f
+}
+
+/// A rule that marks all that is sent to external IPs, of a release that knows no policy for them.
+fn is_old_external_ip(node: &Node<'_>, hit: Hit) -> bool {
+    use nfwhy_parsers::iptables::Match;
+    let Some(r) = super::story::rule(node, hit) else {
+        return false;
+    };
+    if names::chain(node, hit.table, hit.chain) != "KUBE-SERVICES" {
+        return false;
+    }
+    let known = |set: &str| node.sets.contains_key(set);
+    r.matches.iter().any(|m| match m {
+        Match::Set(s) => s.name == "KUBE-EXTERNAL-IP" && !known("KUBE-EXTERNAL-IP-LOCAL"),
+        Match::Comment(c) => c.ends_with("external IP"),
+        _ => false,
+    })
+}
+
+/// Whether an address is of a network of one's own: there the way to pods may be known.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(a) => a.is_private(),
+        IpAddr::V6(a) => a.is_unique_local(),
+    }
+}
+
+/// Why kube-proxy masquerades a client of a `ClusterIP`, by the shape of the rule that marks: `! -s CIDR`, or for all.
+fn cluster_ip_clause(node: &Node<'_>, decider: Hit) -> Option<String> {
+    if is_old_external_ip(node, decider) {
+        return Some(
+            "external IPs are masqueraded whatever the policy, by this release".to_owned(),
+        );
+    }
+    if marker(node, decider) != Marker::ClusterIp {
+        return None;
+    }
+    let r = super::story::rule(node, decider)?;
+    let own = names::chain(node, decider.table, decider.chain);
+    match &r.src {
+        Some(s) if s.not => Some(format!(
+            "every client outside of kube-proxy's --cluster-cidr {}",
+            s.value
+        )),
+        // Other ways to tell local traffic look at devices (--detect-local-mode).
+        None if r.iif.is_none() && own.starts_with("KUBE-S") && !from_local(r) => {
+            Some("every client: kube-proxy runs with --masquerade-all".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Whether the rule itself tells local traffic by something else than the source's network.
+fn from_local(r: &nfwhy_parsers::iptables::Rule<'_>) -> bool {
+    use nfwhy_parsers::iptables::Match;
+    r.matches.iter().any(|m| match m {
+        Match::Physdev(_) => true,
+        Match::Addrtype(a) => a.src.is_some(),
+        Match::Set(s) => s.src.contains(&true),
+        _ => false,
+    })
 }
 
 fn lost_title(
@@ -221,7 +313,12 @@ fn lost_title(
                 _ => full_rule(node, *d),
             })
             .collect();
-        return format!("{head} because {} set mark {bits:#x}", names::list(&who, 3));
+        let of_whom = deciders.first().and_then(|d| cluster_ip_clause(node, *d));
+        let of_whom = of_whom.map_or_else(String::new, |c| format!(" ({c})"));
+        return format!(
+            "{head} because {} set mark {bits:#x}{of_whom}",
+            names::list(&who, 3)
+        );
     }
     if bits != 0 && arrived != 0 {
         let used: Vec<String> = owners::of_mark_here(node, arrived)
@@ -369,6 +466,9 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
             }
         }
     }
+    if let Some(more) = super::handed::clause(case, members) {
+        let _ = write!(title, "; {more}");
+    }
     let mut f = Finding::new(Code::ClientIpKept, title);
     f.blame_rules(returns);
     // What decided: rewrites of the destination, and the rules that let it pass.
@@ -399,6 +499,9 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
         {
             f.blame(super::path::ipvs(node, service));
         }
+    }
+    if let Some(h) = super::handed::conditions(case, members) {
+        f.advise(h);
     }
     if all_local {
         f.advise("whether a process listens there is not part of the capture: `ss -lntup`");

@@ -391,6 +391,9 @@ fn an_endpoint_without_route_is_named_not_the_address_asked() {
     let f = check(&nat, FILTER, &[("ip-route.txt", &route)], "192.0.2.10");
     assert_eq!(
         first(&f),
-        ("no-route", "this node has no route to 10.9.9.9")
+        (
+            "no-route",
+            "this node has no route to 10.9.9.9; nat PREROUTING:1 sends the packet there"
+        )
     );
 }

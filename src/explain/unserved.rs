@@ -74,6 +74,39 @@ pub(super) fn no_such_port(node: &Node<'_>, packet: &Packet) -> String {
     takes_none(packet, &served(node, packet.dst))
 }
 
+/// In nftables mode: that nothing rewrote the packet before it was refused, because the map of addresses does not have it.
+pub(super) fn not_in_service_ips(
+    node: &Node<'_>,
+    packet: &Packet,
+    hit: crate::trace::Hit,
+) -> Option<String> {
+    let t = node.netfilter.nft(hit.table)?;
+    // From outside the refusal is what the policy asks for; the cluster's own is to be sent on.
+    let own =
+        packet.origin == crate::trace::Origin::Local || super::place::from_local_pod(node, packet);
+    let internal = super::nft::asks_cluster_ip(node, packet, hit);
+    if !own || internal || t.def.name != "kube-proxy" || t.set("service-ips").is_none() {
+        return None;
+    }
+    let asked = |s: &Served| s.proto == packet.proto && Port::Known(s.port) == packet.dport;
+    let mut list = Vec::new();
+    served_by_map(t, packet.dst, &mut list);
+    if list.iter().any(asked)
+        || crate::sim::way_back(node, packet.dst, packet.dst) == crate::sim::WayBack::Local
+    {
+        return None;
+    }
+    Some(format!(
+        "not rewritten first, because map service-ips has no element for {} {} {}",
+        packet.dst,
+        packet.proto,
+        packet
+            .dport
+            .known()
+            .map_or_else(String::new, |p| p.to_string())
+    ))
+}
+
 /// Whether an outcome goes on with the destination it was sent to, judged as a first packet.
 fn untouched(o: &Outcome, dst: IpAddr) -> bool {
     let judged = o.steps.iter().all(|s| match s.kind {

@@ -79,7 +79,9 @@ impl Run<'_, '_> {
             )
         } else {
             let uses_ipvs = holders().next().is_some();
-            if !uses_ipvs || !self.is_local_addr(dst) {
+            // A mark may name a service (`-f`), whatever the address that a route delivers here.
+            let may_be = self.is_local_addr(dst) || self.skb.mark != 0;
+            if !uses_ipvs || !may_be {
                 return Ok(());
             }
             let (port, proto) = (self.skb.dport, self.skb.proto);

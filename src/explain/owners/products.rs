@@ -106,3 +106,7 @@ pub(super) const FIREWALLD: Owner =
 pub(super) const UFW: Owner = plain("ufw");
 pub(super) const FAIL2BAN: Owner = plain("fail2ban");
 pub(super) const BIRD: Owner = plain("BIRD");
+pub(super) const KLIPPER: Owner = owner(
+    "k3s servicelb",
+    "k3s servicelb: externalTrafficPolicy: Local on the Service keeps the client's address on nodes that run a pod of it; or another load balancer (MetalLB, kube-vip) instead of servicelb",
+);
