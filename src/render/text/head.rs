@@ -120,6 +120,26 @@ pub(super) fn verdict<W: Write>(
     paper.prose_with_aside(head, body, MARGIN, &asides)
 }
 
+/// The word for a packet that arrives somewhere, and not where it should, or whose answer does not.
+fn astray(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::AnswerDropped | Code::AnswerNotTranslated | Code::VirtualSource => "one-way",
+        Code::PortOfAnyAddress
+        | Code::HostportBeforeService
+        | Code::LeftoverMode
+        | Code::HandedToOvn => "astray",
+        Code::NoNeighbour => "stuck",
+        Code::Unserved | Code::KubePortMissing => Code::Unserved.name(),
+        _ => return None,
+    })
+}
+
+/// Whether the verdict line holds the finding's title.
+pub(super) fn says(answer: &Answer<'_, '_, '_>, title: &str) -> bool {
+    let (_, _, text) = words(answer);
+    !text.is_empty() && title.ends_with(&text)
+}
+
 fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
     let local = answer.trace.packet.origin == Origin::Local;
     let classes: Vec<Class> = answer
@@ -129,11 +149,17 @@ fn words(answer: &Answer<'_, '_, '_>) -> (&'static str, Label, String) {
         .map(|o| Class::of(o, local))
         .collect();
     let first = answer.findings.first();
-    if let Some(f) = first.filter(|f| f.code == Code::AnswerDropped) {
-        return ("one-way", Label::Bad, f.title.clone());
-    }
-    if let Some(f) = first.filter(|f| matches!(f.code, Code::Unserved | Code::KubePortMissing)) {
-        return (Code::Unserved.name(), Label::Bad, f.title.clone());
+    let arrives = classes
+        .iter()
+        .all(|c| !matches!(c, Class::Dropped | Class::Rejected | Class::Unknown));
+    if let Some((f, word)) = first.and_then(|f| Some((f, astray(f.code)?))) {
+        let always = matches!(
+            f.code,
+            Code::AnswerDropped | Code::Unserved | Code::KubePortMissing
+        );
+        if always || arrives {
+            return (word, Label::Bad, f.title.clone());
+        }
     }
     let Some(class) = classes.first().copied() else {
         return ("unknown", Label::Unsure, "the packet has no outcome".into());

@@ -138,8 +138,7 @@ pub(super) fn why<W: Write>(
     };
     // Where the verdict line says it already, only the lines follow.
     let said = !matches!(f.code, Code::ClientIpLost | Code::ClientIpKept)
-        && answer.groups.len() == 1
-        || matches!(f.code, Code::AnswerDropped);
+        && super::head::says(answer, &f.title);
     if said {
         if f.causes.is_empty() {
             return addresses(paper, answer);
