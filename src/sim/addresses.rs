@@ -35,7 +35,9 @@ impl Run<'_, '_> {
             return None;
         }
         let why = self.why_addresses_unknown();
-        self.lacks("addresses of the other devices", "ip -d addr");
+        if self.node.in_part.links {
+            self.lacks("addresses of the other devices", "ip -d addr");
+        }
         let own = self.fork_unknown(
             ForkKind::Unknown(format!("whether {addr} is this node's")),
             &format!("local {addr}"),

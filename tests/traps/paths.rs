@@ -305,6 +305,10 @@ fn addresses_of_ipv6_that_are_missing_are_named() {
 #[test]
 fn a_node_without_addresses_of_ipv6_is_one() {
     let addr = "\
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000
+    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
+    inet 127.0.0.1/8 scope host lo
+       valid_lft forever preferred_lft forever
 2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default qlen 1000
     link/ether 02:00:00:00:00:02 brd ff:ff:ff:ff:ff:ff
     inet 192.168.0.10/24 brd 192.168.0.255 scope global eth0
