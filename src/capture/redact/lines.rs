@@ -45,6 +45,7 @@ impl Masks {
                 facts.fixed = Some(TRANSLATED);
             }
             Kind::Ipset => {
+                facts.stem = member_device(line).and_then(|(at, _, wild)| wild.then_some(at));
                 let name = |rest: &str| rest.split(' ').next().unwrap_or("").to_owned();
                 if line.starts_with("create ") || line.starts_with("Header: ") {
                     let mut of_members = Line::default();
@@ -72,6 +73,33 @@ impl Masks {
         }
         facts
     }
+}
+
+/// Where the device of a set's member stands, and whether it is the beginning of devices' names (`wildcard`, `hash_netiface4_data_equal` in
+/// `net/netfilter/ipset/ip_set_hash_netiface.c`).
+pub fn member_device(line: &str) -> Option<(usize, &str, bool)> {
+    if line.starts_with("create ") {
+        return None;
+    }
+    let start = match line.strip_prefix("add ") {
+        Some(rest) => "add ".len() + rest.find(' ')? + 1,
+        None => 0,
+    };
+    let member = line.get(start..)?;
+    if !member.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':') {
+        return None;
+    }
+    let (member, options) = member.split_once([' ', '\n', '\r']).unwrap_or((member, ""));
+    let (before, device) = member.rsplit_once(',')?;
+    let bare = device.strip_prefix("physdev:").unwrap_or(device);
+    if bare.contains(':') || !bare.bytes().any(|b| b.is_ascii_alphabetic()) {
+        return None;
+    }
+    let at = start + before.len() + 1 + (device.len() - bare.len());
+    // A comment has no quotes within.
+    let mut bare_options = options.split('"').step_by(2);
+    let wildcard = bare_options.any(|o| o.split_ascii_whitespace().any(|w| w == "wildcard"));
+    Some((at, bare, wildcard))
 }
 
 /// A line of sysctl that is no plain text.
@@ -158,6 +186,9 @@ pub fn declared(names: &mut Names, line: &str, kind: Kind) {
             }
         }
         Kind::Ipset => {
+            if let Some((_, device, false)) = member_device(line) {
+                names.device(device);
+            }
             for p in ["create ", "Name: "] {
                 if let Some(name) = line.strip_prefix(p) {
                     names.chain(&first(name));

@@ -39,6 +39,8 @@ pub struct Line {
     pub len: Option<u8>,
     /// As [`Shape::fixed`].
     pub fixed: Option<Fixed>,
+    /// Where the beginning of devices' names stands that is told by another word of the line.
+    pub stem: Option<usize>,
 }
 
 impl Line {
@@ -204,7 +206,8 @@ impl<'l, H: Handler> Scanner<'l, '_, H> {
             j += 1;
         }
         // A sentence's stop and a range's dash are none of the word's.
-        let wild = matches!(self.get(j), b'+' | b'*');
+        let told = self.facts.stem == Some(i);
+        let wild = told || matches!(self.get(j), b'+' | b'*');
         while !wild && j > i + 1 && matches!(self.prev(j, 1), b'.' | b'-') {
             j -= 1;
         }
@@ -219,7 +222,7 @@ impl<'l, H: Handler> Scanner<'l, '_, H> {
         }
         self.flush(i);
         let key = self.prev(i, 1) == b'"' && self.get(j) == b'"' && self.get(j + 1) == b':';
-        if !prose && wild && !wordy(self.get(j + 1)) {
+        if !prose && (told || wild && !wordy(self.get(j + 1))) {
             self.handler.stem(word);
         } else if !prose && key {
             // A key of JSON.

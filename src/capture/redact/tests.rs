@@ -288,6 +288,39 @@ fn wildcards_within_wildcards_hold_what_they_held() {
     assert_eq!(report.left, Vec::<String>::new());
 }
 
+/// `add S 10.0.0.0/8,acme wildcard`: the word that makes it one stands apart, and a device may be called `acme` too.
+#[test]
+fn a_sets_wildcard_holds_the_devices_that_it_held() {
+    for text in [
+        "add S {net}/8,acme wildcard\nadd S {net}/8,acme\nadd S {net}/8,acme0\nadd S {net}/8,other0 comment \"no wildcard\"\n",
+        "add S {net}/8,physdev:acme nomatch wildcard\nadd S {net}/8,acme\nadd S {net}/8,physdev:acme0\nadd S {net}/8,other0\n",
+        "{net}/8,acme wildcard comment \"a, wildcard b\"\n{net}/8,acme nomatch comment \"wildcard\"\n{net}/8,acme0\n{net}/8,other0\n",
+    ] {
+        for net in ["10.0.0.0", "fd00::"] {
+            let text = text.replace("{net}", net);
+            let (new, report) = redacted(Kind::Ipset, &text);
+            let device = |l: &str| -> String {
+                let word = l.split(' ').find(|w| w.contains(',')).unwrap_or("");
+                word.rsplit([',', ':']).next().unwrap_or("").to_owned()
+            };
+            let all: Vec<String> = new.lines().map(device).collect();
+            let [stem, same, held, apart] = all.as_slice() else {
+                panic!("{new}");
+            };
+            assert!(!new.contains("acme") && !new.contains("other"), "{new}");
+            assert!(
+                same.starts_with(stem.as_str()) && held.starts_with(stem.as_str()),
+                "{new}"
+            );
+            assert!(!apart.starts_with(stem.as_str()) && same != held, "{new}");
+            assert_eq!(report.device("acme0"), held, "{new}");
+            let count = |t: &str| t.matches("wildcard").count();
+            assert_eq!(count(&new), count(&text), "{new}");
+            assert_eq!(report.left, Vec::<String>::new());
+        }
+    }
+}
+
 #[test]
 fn a_wildcard_that_holds_a_device_of_every_node_stays_and_is_named() {
     let text = "-A X -i cilium_h+ -j DROP\n-A X -i cilium_host -j DROP\n";
