@@ -3,7 +3,7 @@
 use super::marks::{self, because_of_mark};
 use super::names::{self, comment, full_rule, service_in};
 use super::story::{Called, last_of, rule};
-use super::{Case, Code, Finding, Rank, owners, path, policies};
+use super::{Case, Code, Finding, Rank, owners, path, policies, refusals};
 use crate::node::Node;
 use crate::trace::{Hit, Origin, Outcome, Packet, Reason, Verdict, View};
 use nfwhy_parsers::iptables::Target;
@@ -145,7 +145,7 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
         {
             why = format!("{why}, {more}");
         }
-        if let Some(more) = catch_all(node, packet, by) {
+        if let Some(more) = refusals::catch_all(node, packet, by) {
             why = more;
         }
         let mut f = Finding::new(
@@ -178,7 +178,7 @@ fn by_rule(node: &Node<'_>, packet: &Packet, story: &[Called], hit: Hit, v: Verd
         .and_then(|i| story.get(i)?.path().next())
         .unwrap_or(hit);
     policies::not_enough(node, story, &mut f, hit.table, base.chain);
-    own_address(node, packet, &mut f);
+    refusals::own_address(node, packet, &mut f);
     f
 }
 
@@ -268,7 +268,7 @@ fn plain_rule(
                 None => format!(
                     "{done} by {at}{}{text}{}{}",
                     by_owner(node, hit),
-                    rest(node, hit),
+                    refusals::rest(node, hit),
                     answers(node, hit)
                 ),
             };
@@ -278,29 +278,6 @@ fn plain_rule(
     let mut f = Finding::new(code, title);
     advise_for(node, &mut f, packet, hit);
     f
-}
-
-/// A rule without conditions at the end of a chain refuses what is left.
-fn rest(node: &Node<'_>, hit: Hit) -> &'static str {
-    if is_rest(node, hit) {
-        ", which refuses all that no rule before it accepts"
-    } else {
-        ""
-    }
-}
-
-fn is_rest(node: &Node<'_>, hit: Hit) -> bool {
-    use nfwhy_parsers::iptables::Match;
-    let base = ["INPUT", "FORWARD", "OUTPUT"].contains(&names::chain(node, hit.table, hit.chain));
-    base && node.netfilter.nft(hit.table).is_none()
-        && rule(node, hit).is_some_and(|r| {
-            r.src.is_none()
-                && r.dst.is_none()
-                && r.iif.is_none()
-                && r.oif.is_none()
-                && r.proto.is_none()
-                && r.matches.iter().all(|m| matches!(m, Match::Comment(_)))
-        })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -383,36 +360,6 @@ fn by_match(r: &nfwhy_parsers::iptables::Rule<'_>) -> Option<Meaning> {
         }
         Match::Rpfilter(p) if p.invert => Some(Meaning::WrongWay),
         _ => None,
-    })
-}
-
-/// kubernetes 1.10 ends KUBE-FIRE-WALL with a mark for all that is left, also for load balancers without source ranges
-/// (pkg/proxy/ipvs/proxier.go).
-fn catch_all(node: &Node<'_>, packet: &Packet, by: Hit) -> Option<String> {
-    if names::chain(node, by.table, by.chain) != "KUBE-FIRE-WALL" {
-        return None;
-    }
-    let r = rule(node, by)?;
-    if r.src.is_some() || r.dst.is_some() || !r.matches.is_empty() {
-        return None;
-    }
-    let ranges = "KUBE-LOAD-BALANCER-SOURCE-CIDR";
-    let set = &node.sets.get(ranges)?.set;
-    let has = set.record.members.iter().any(|m| {
-        m.parts
-            .first()
-            .is_some_and(|p| matches!(p, nfwhy_parsers::ipset::Part::Net(a, _) if *a == packet.dst))
-    });
-    Some(if has {
-        format!(
-            ": of {} only the networks in set {ranges} are admitted",
-            packet.dst
-        )
-    } else {
-        format!(
-            ": it marks every load balancer address that has no entry in set {ranges}, also {}, whose Service has no source ranges; KUBE-FIREWALL drops it before IPVS is asked",
-            packet.dst
-        )
     })
 }
 
@@ -513,7 +460,7 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
                 POLICY_CHAINS.iter().find(|(p, _)| chain.starts_with(p))
             {
                 f.advise(*help);
-            } else if is_rest(node, hit) {
+            } else if refusals::is_rest(node, hit) {
                 f.advise(format!(
                     "a firewall of the distribution ends so: accept {} before {} (firewall-cmd, or the file it is loaded from)",
                     packet.dport.known().map_or_else(|| packet.proto.to_string(), |p| format!("{} {p}", packet.proto)),
@@ -527,41 +474,6 @@ fn advise_for(node: &Node<'_>, f: &mut Finding, packet: &Packet, hit: Hit) {
             }
         }
     }
-}
-
-/// A refusal in INPUT of an address that only kube-ipvs0 holds: the node takes the packet for its own.
-fn own_address(node: &Node<'_>, packet: &Packet, f: &mut Finding) {
-    let Some(d) = node
-        .devices
-        .iter()
-        .find(|d| d.name.starts_with("kube-ipvs") && d.addrs.iter().any(|a| a.local == packet.dst))
-    else {
-        return;
-    };
-    let here = format!(
-        "{} is on {}, so this node takes packets to it for its own; only ports of Services go on from here",
-        packet.dst, d.name
-    );
-    let gateway = node.fib(packet.family()).tables.values().any(|t| {
-        t.iter()
-            .any(|r| r.nexthops.iter().any(|n| n.via == Some(packet.dst)))
-    });
-    if !gateway {
-        f.advise(here);
-        return;
-    }
-    f.code = Code::AddressOfAnotherNode;
-    f.title = format!(
-        "{} is another node's address (a gateway of routes here), but {} holds it as a Service's external IP, so the packet never leaves this node; {}",
-        packet.dst, d.name, f.title
-    );
-    f.help.insert(
-        0,
-        format!(
-            "take {} out of the Service's externalIPs (or load balancer addresses): every node with kube-proxy in IPVS mode now takes that node's packets for its own",
-            packet.dst
-        ),
-    );
 }
 
 /// How the packet came, for sentences.

@@ -228,7 +228,7 @@ fn beside_ipvs(case: &Case<'_, '_>) -> Option<(Rank, Finding)> {
     });
     let then = match virtual_service {
         Some(i) => format!(
-            "IPVS has {} with {} real servers",
+            "IPVS has {} ({} real servers)",
             super::path::service_name(node, i),
             node.ipvs.services.get(i).map_or(0, |s| s.servers.len())
         ),

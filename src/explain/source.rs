@@ -5,7 +5,7 @@ use super::names::{self, device, full_rule};
 use super::objects::service_name;
 use super::owners::{self, Marker, marker};
 use super::story::{Called, rewriter};
-use super::{Case, Cause, Code, Finding, Rank, Severity, place, reply};
+use super::{Case, Cause, Code, Finding, Rank, Severity, marking, place, reply};
 use crate::node::Node;
 use crate::trace::{AddrChoice, Effect, Hit, NatKind, Origin, Outcome, StepKind, Verdict};
 use std::fmt::Write as _;
@@ -205,7 +205,7 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
     }
     let service = service_name(node, &case.trace.packet, &hits_for_name);
     for d in &deciders {
-        if is_old_external_ip(node, *d) {
+        if marking::is_old_external_ip(node, *d) {
             f.advise("this kube-proxy masquerades externalIPs whatever the policy says (kubernetes/kubernetes#62537; releases since 1.18 do not): upgrade, or use a NodePort or a load balancer's address with externalTrafficPolicy: Local");
             continue;
         }
@@ -222,65 +222,12 @@ fn lost(case: &Case<'_, '_>, hit: Hit, members: &[usize]) -> Finding {
     f
 }
 
-/// A rule that marks all that is sent to external IPs, of a release that knows no policy for them.
-fn is_old_external_ip(node: &Node<'_>, hit: Hit) -> bool {
-    use nfwhy_parsers::iptables::Match;
-    let Some(r) = super::story::rule(node, hit) else {
-        return false;
-    };
-    if names::chain(node, hit.table, hit.chain) != "KUBE-SERVICES" {
-        return false;
-    }
-    let known = |set: &str| node.sets.contains_key(set);
-    r.matches.iter().any(|m| match m {
-        Match::Set(s) => s.name == "KUBE-EXTERNAL-IP" && !known("KUBE-EXTERNAL-IP-LOCAL"),
-        Match::Comment(c) => c.ends_with("external IP"),
-        _ => false,
-    })
-}
-
 /// Whether an address is of a network of one's own: there the way to pods may be known.
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(a) => a.is_private(),
         IpAddr::V6(a) => a.is_unique_local(),
     }
-}
-
-/// Why kube-proxy masquerades a client of a `ClusterIP`, by the shape of the rule that marks: `! -s CIDR`, or for all.
-fn cluster_ip_clause(node: &Node<'_>, decider: Hit) -> Option<String> {
-    if is_old_external_ip(node, decider) {
-        return Some(
-            "external IPs are masqueraded whatever the policy, by this release".to_owned(),
-        );
-    }
-    if marker(node, decider) != Marker::ClusterIp {
-        return None;
-    }
-    let r = super::story::rule(node, decider)?;
-    let own = names::chain(node, decider.table, decider.chain);
-    match &r.src {
-        Some(s) if s.not => Some(format!(
-            "every client outside of kube-proxy's --cluster-cidr {}",
-            s.value
-        )),
-        // Other ways to tell local traffic look at devices (--detect-local-mode).
-        None if r.iif.is_none() && own.starts_with("KUBE-S") && !from_local(r) => {
-            Some("every client: kube-proxy runs with --masquerade-all".to_owned())
-        }
-        _ => None,
-    }
-}
-
-/// Whether the rule itself tells local traffic by something else than the source's network.
-fn from_local(r: &nfwhy_parsers::iptables::Rule<'_>) -> bool {
-    use nfwhy_parsers::iptables::Match;
-    r.matches.iter().any(|m| match m {
-        Match::Physdev(_) => true,
-        Match::Addrtype(a) => a.src.is_some(),
-        Match::Set(s) => s.src.contains(&true),
-        _ => false,
-    })
 }
 
 fn lost_title(
@@ -313,7 +260,9 @@ fn lost_title(
                 _ => full_rule(node, *d),
             })
             .collect();
-        let of_whom = deciders.first().and_then(|d| cluster_ip_clause(node, *d));
+        let of_whom = deciders
+            .first()
+            .and_then(|d| marking::cluster_ip_clause(node, *d));
         let of_whom = of_whom.map_or_else(String::new, |c| format!(" ({c})"));
         return format!(
             "{head} because {} set mark {bits:#x}{of_whom}",
