@@ -274,7 +274,7 @@ fn names(text: &str) -> BTreeSet<String> {
         if let Some((ns, name)) = word.split_once('/')
             && lower(ns)
             && lower(name)
-            && !matches!(ns, "default" | "kube-system" | "link")
+            && !matches!(ns, "default" | "kube-system" | "link" | "tcx")
             && !ns.starts_with("net.")
             && !ns.starts_with("0x")
         {

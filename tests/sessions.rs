@@ -93,6 +93,8 @@ fn command(kind: Kind, name: &str) -> &'static str {
         Kind::Neigh => "ip neigh",
         Kind::Sysctl => "sysctl -a",
         Kind::Conntrack => "conntrack -L",
+        Kind::Programs => "bpftool net",
+        Kind::Nexthop => "ip nexthop",
         Kind::Kube | Kind::KubeTable => "kubectl get svc,endpointslices,pods,nodes -A -o json",
         other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
     }

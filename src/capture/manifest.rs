@@ -50,6 +50,9 @@ pub struct Part {
     pub line: u32,
     /// How.
     pub why: String,
+    /// From this line on stands what was not captured and is taken to be as always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed_from: Option<u32>,
 }
 
 /// A file of a capture.

@@ -145,6 +145,8 @@ pub struct Partial {
     pub line: u32,
     /// How.
     pub why: String,
+    /// What stands from this line on is not in the file: rules that their owner always writes, and a filter left out.
+    pub assumed_from: Option<u32>,
 }
 /// Why a text is left out.
 const UNKNOWN: &str = "not output of a command that nfwhy knows; it was not used";
@@ -258,6 +260,7 @@ impl Snapshot {
                     file: p.file,
                     line: p.line,
                     why: p.why,
+                    assumed_from: p.assumed_from,
                 });
             }
         }

@@ -31,6 +31,7 @@ pub fn manifest(snapshot: &Snapshot, mut m: Manifest) -> Manifest {
             file: p.file.clone(),
             line: p.line,
             why: p.why.clone(),
+            assumed_from: p.assumed_from,
         })
         .collect();
     m

@@ -125,6 +125,15 @@ pub struct InPart {
     pub tables6: bool,
 }
 
+/// Rules that were not captured and are taken to be as their owner always writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assumed {
+    /// The file.
+    pub file: FileId,
+    /// From this line on.
+    pub line: u32,
+}
+
 /// A node: one network namespace.
 #[derive(Debug)]
 pub struct Node<'a> {
@@ -134,6 +143,8 @@ pub struct Node<'a> {
     pub captured: Captured,
     /// What was captured in part.
     pub in_part: InPart,
+    /// Rules that are assumed.
+    pub assumed: Vec<Assumed>,
     /// Devices in registration order, as far as ifindex order shows it.
     pub devices: Vec<Device>,
     /// IPv4 routing.
@@ -230,8 +241,11 @@ impl<'a> Node<'a> {
 
     /// `file:line` of an origin, or the file alone.
     pub fn place(&self, o: Origin) -> String {
+        // Its line is beyond the end of the file: it was never there.
+        let assumed = |a: &Assumed| a.file == o.file && o.line >= a.line;
         match (self.files.get(usize::from(o.file.0)), o.line) {
             (Some(f), 0) => f.name.clone(),
+            (Some(f), _) if self.assumed.iter().any(assumed) => format!("{} (assumed)", f.name),
             (Some(f), n) => format!("{}:{n}", f.name),
             (None, _) => String::new(),
         }

@@ -19,6 +19,10 @@ impl Run<'_, '_> {
                 .any(|d| d.name == "kube-ipvs0")
                 // pkg/proxy/ipvs/proxier.go, `NewProxier`.
                 .then_some((true, "kube-proxy sets it")),
+            // Without it no pod of the node reaches another one.
+            "net.ipv4.ip_forward" => self
+                .has_rules_of_kubernetes()
+                .then_some((true, "nodes of Kubernetes forward")),
             "chain nat KUBE-NODE-PORT" => self
                 .asks_for_a_service_address()
                 // `KUBE-NODE-PORT` tests the ports of NodePorts; a Service's own port may be one of them only by configuration.
@@ -36,6 +40,14 @@ impl Run<'_, '_> {
                 ))
             }
         }
+    }
+
+    fn has_rules_of_kubernetes(&self) -> bool {
+        let tables = &self.node.netfilter.tables;
+        self.node.devices.iter().any(|d| d.name == "kube-ipvs0")
+            || tables.iter().any(|t| {
+                t.chain("KUBE-SERVICES").is_some() || t.chain("KUBE-POSTROUTING").is_some()
+            })
     }
 
     /// Whether a set of kube-proxy is known to hold the destination as a load balancer's or external address.

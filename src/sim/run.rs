@@ -258,7 +258,37 @@ impl<'s, 'n> Run<'s, 'n> {
     }
 
     pub(super) fn hit(&mut self, hit: Hit, depth: usize, effect: Effect) {
+        self.assumed_rule(hit);
         self.step(StepKind::Hit { hit, depth, effect });
+    }
+
+    /// A rule that a filter left out and that its owner always writes.
+    fn assumed_rule(&mut self, hit: Hit) {
+        let node = self.node;
+        if node.assumed.is_empty() {
+            return;
+        }
+        let Some(t) = node.netfilter.tables.get(hit.table) else {
+            return;
+        };
+        let at = t.rule_origin(hit.chain, hit.rule);
+        if !node
+            .assumed
+            .iter()
+            .any(|a| a.file == at.file && at.line >= a.line)
+        {
+            return;
+        }
+        let chain = t.chains.get(hit.chain.0 as usize).map_or("?", |c| &c.name);
+        let cmd = match t.family {
+            Family::V4 => "iptables-save",
+            Family::V6 => "ip6tables-save",
+        };
+        self.taint(
+            format!("chain {chain} has the rule that kube-proxy always writes there (not shown)"),
+            &format!("chain {chain} of table {}", t.kind.name()),
+            cmd,
+        );
     }
 
     pub(super) fn assume(&mut self, what: impl Into<String>) {

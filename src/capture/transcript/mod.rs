@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 mod units;
+mod usual;
 
 use super::{Partial, Snapshot, SourceFile};
 use nfwhy_parsers::Family;
@@ -58,7 +59,7 @@ pub(super) fn read(name: &str, text: &str, kind: Kind, node: Option<&str>) -> Op
     if t.blocks.is_empty() {
         return None;
     }
-    let mut snapshot = Session::new(name, t, node).into_snapshot();
+    let mut snapshot = Session::new(name, count(text), t, node).into_snapshot();
     whole_for_tables(name, text, &mut snapshot);
     Some(snapshot)
 }
@@ -78,6 +79,10 @@ fn whole_for_tables(name: &str, text: &str, snapshot: &mut Snapshot) {
     }
 }
 
+fn count(text: &str) -> u32 {
+    u32::try_from(text.lines().count()).unwrap_or(u32::MAX / 2)
+}
+
 /// Prompts with outputs below, or outputs of several commands.
 fn is_session(t: &Transcript<'_>) -> bool {
     let mut kinds: Vec<Kind> = Vec::new();
@@ -95,6 +100,8 @@ struct Session<'t> {
     changes: Vec<(transcript::Command, Option<String>)>,
     remarks: Vec<String>,
     partial: Vec<Partial>,
+    /// How many lines the session has.
+    lines: u32,
 }
 
 /// Which text of the snapshot a block goes into.
@@ -106,13 +113,14 @@ struct Text {
 }
 
 impl<'t> Session<'t> {
-    fn new(name: &'t str, t: Transcript<'t>, node: Option<&str>) -> Self {
+    fn new(name: &'t str, lines: u32, t: Transcript<'t>, node: Option<&str>) -> Self {
         let mut s = Self {
             name,
             blocks: t.blocks,
             changes: t.changes,
             remarks: Vec::new(),
             partial: Vec::new(),
+            lines,
         };
         for b in s.blocks.iter_mut().filter(|b| b.kind == Kind::Route) {
             in_their_table(b);
@@ -228,6 +236,10 @@ impl<'t> Session<'t> {
         for (text, (kind, blocks)) in &texts {
             let units = self.units(*kind, blocks);
             let rows: Vec<(u32, String)> = units.into_iter().flat_map(|u| u.rows).collect();
+            if *kind == Kind::IptablesSave && text.of.ends_with(' ') {
+                self.filtered_rules(rows, &text.of, &mut snapshot);
+                continue;
+            }
             let rows = self.headed(*kind, &text.of, blocks, rows);
             snapshot.files.push(SourceFile {
                 name: self.name.to_owned(),
@@ -328,6 +340,38 @@ impl<'t> Session<'t> {
         units.into_iter().flatten().collect()
     }
 
+    /// Rules that a filter let through: which table they are of, and what their owner always writes beside them.
+    fn filtered_rules(&mut self, rows: Vec<(u32, String)>, of: &str, snapshot: &mut Snapshot) {
+        for (table, rows) in usual::by_table(rows) {
+            let added = usual::left_out(table, &rows);
+            let mut rows = self.headed(Kind::IptablesSave, &format!("{of}{table}"), &[], rows);
+            let first = rows.first().map_or(0, |r| r.0);
+            let from = self.lines + 1;
+            if !added.is_empty() {
+                self.remarks.push(format!(
+                    "{}: of table {table} only some rules are shown; those of kube-proxy that lead to them and on from them are taken to be as it always writes them ({})",
+                    self.name,
+                    list(&chains(&added))
+                ));
+            }
+            let assumed_from = (!added.is_empty()).then_some(from);
+            rows.extend((from..).zip(added));
+            snapshot.files.push(SourceFile {
+                name: self.name.to_owned(),
+                kind: Kind::IptablesSave,
+                text: at_their_lines(rows),
+                lossy: false,
+            });
+            self.partial.push(Partial {
+                kind: Kind::IptablesSave,
+                file: self.name.to_owned(),
+                line: first,
+                why: "a filter let some rules through".to_owned(),
+                assumed_from,
+            });
+        }
+    }
+
     /// What the parsers learn from a command: the table.
     fn headed(
         &self,
@@ -384,6 +428,7 @@ impl<'t> Session<'t> {
         let counts = matches!(
             kind,
             Kind::Link
+                | Kind::IptablesSave
                 | Kind::Route
                 | Kind::RouteN
                 | Kind::Rule
@@ -400,6 +445,10 @@ impl<'t> Session<'t> {
             let c = b.command.as_ref().filter(|c| c.kind == Some(kind));
             match (c, b.cut) {
                 (_, Some(line)) => why = Some((line, "text is cut out here".to_owned())),
+                // `iptables -t nat -S`, `iptables-save -t nat`: the other tables are not shown.
+                (Some(c), None) if kind == Kind::IptablesSave && c.table.is_some() => {
+                    why = Some((c.line, format!("`{}` shows one table only", c.text)));
+                }
                 (Some(c), None) if c.part == Part::Whole => return,
                 (Some(c), None) => {
                     why = Some((c.line, format!("`{}` shows some of it only", c.text)));
@@ -417,6 +466,7 @@ impl<'t> Session<'t> {
                 file: self.name.to_owned(),
                 line,
                 why,
+                assumed_from: None,
             });
         }
     }
@@ -464,6 +514,18 @@ fn in_their_table(b: &mut Block<'_>) {
             let _ = write!(row.text.to_mut(), " table {t}");
         }
     }
+}
+
+/// The chains of rules, each once.
+fn chains(rules: &[String]) -> Vec<String> {
+    let mut list: Vec<String> = Vec::new();
+    for r in rules {
+        let chain = r.split_whitespace().nth(1).unwrap_or_default();
+        if !list.iter().any(|c| c == chain) {
+            list.push(chain.to_owned());
+        }
+    }
+    list
 }
 
 fn shortened(text: &str) -> String {

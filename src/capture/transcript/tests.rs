@@ -206,3 +206,42 @@ fn clean_captures_are_no_sessions() {
         assert!(s.remarks.is_empty(), "{text}: {:?}", s.remarks);
     }
 }
+
+#[test]
+fn of_filtered_rules_the_usual_ones_are_taken_as_always_and_that_is_said() {
+    let s = session(
+        "$ iptables-save | grep web\n-A KUBE-NODEPORTS -p tcp -m comment --comment \"shop/web\" -m tcp --dport 30080 -j KUBE-EXT-AAAAAAAAAAAAAAAA\n-A KUBE-EXT-AAAAAAAAAAAAAAAA -m comment --comment \"masquerade traffic for shop/web external destinations\" -j KUBE-MARK-MASQ\n-A KUBE-EXT-AAAAAAAAAAAAAAAA -j KUBE-SVC-AAAAAAAAAAAAAAAA\n-A KUBE-SVC-AAAAAAAAAAAAAAAA -m comment --comment \"shop/web -> 10.244.1.5:80\" -j KUBE-SEP-AAAAAAAAAAAAAAAA\n-A KUBE-SEP-AAAAAAAAAAAAAAAA -p tcp -m comment --comment \"shop/web\" -m tcp -j DNAT --to-destination 10.244.1.5:80\n-A KUBE-SERVICES -d 10.96.0.9/32 -p tcp -m comment --comment \"shop/web has no endpoints\" -m tcp --dport 81 -j REJECT --reject-with icmp-port-unreachable\n$ ip -4 addr\n1: lo: <LOOPBACK,UP> mtu 65536\n    inet 127.0.0.1/8 scope host lo\n2: eth0: <UP> mtu 1500\n    inet 192.0.2.12/24 scope global eth0\n5: cni0: <UP> mtu 1450\n    inet 10.244.1.1/24 scope global cni0\n",
+    );
+    let node = crate::node::Node::new(&s);
+    let tables: Vec<&str> = node
+        .netfilter
+        .tables
+        .iter()
+        .map(|t| t.kind.name())
+        .collect();
+    assert_eq!(tables, ["nat", "filter"]);
+    assert!(
+        remarks(&s).contains("taken to be as it always writes them"),
+        "{}",
+        remarks(&s)
+    );
+    let spec: crate::cli::PacketSpec = serde_json::from_str(
+        r#"{"src":"198.51.100.7","dst":"192.0.2.12","proto":"tcp","dport":30080,"iif":"eth0"}"#,
+    )
+    .expect("a packet");
+    let trace =
+        crate::sim::simulate(&node, &spec.resolve(&node).expect("a packet")).expect("an answer");
+    let o = trace.outcomes.first().expect("an outcome");
+    let d = o.delivered.expect("it arrives");
+    assert_eq!(d.dst.to_string(), "10.244.1.5");
+    assert_eq!(d.src.map(|s| s.to_string()).as_deref(), Some("10.244.1.1"));
+    assert!(o.masq_mark);
+    // Nothing of it is certain, and it is said what it rests on.
+    assert_eq!(o.probability, None);
+    assert!(
+        o.assumptions
+            .iter()
+            .any(|a| a.contains("KUBE-POSTROUTING") && a.contains("not shown"))
+    );
+    assert!(o.missing.iter().any(|m| m.command == "iptables-save"));
+}

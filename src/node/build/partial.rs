@@ -1,8 +1,8 @@
 //! What of the capture is there only in part.
 
-use super::super::InPart;
 use super::super::device::Device;
 use super::super::netfilter::Netfilter;
+use super::super::{Assumed, FileId, InPart};
 use crate::capture::{Snapshot, SourceFile};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::recognise::Kind;
@@ -59,4 +59,36 @@ fn is_part(snapshot: &Snapshot, f: &SourceFile) -> bool {
             && f.text
                 .lines()
                 .any(|l| !l.contains(char::is_alphanumeric) && is_cut(l))
+}
+
+/// The files that are there in part by what was said of them.
+pub(super) fn files(snapshot: &Snapshot) -> Vec<FileId> {
+    let said = |f: &SourceFile| {
+        snapshot
+            .partial
+            .iter()
+            .any(|p| p.kind == f.kind && p.file == f.name)
+    };
+    (0u16..)
+        .zip(&snapshot.files)
+        .filter(|(_, f)| said(f))
+        .map(|(i, _)| FileId(i))
+        .collect()
+}
+
+/// Where rules begin that are taken to be as always.
+pub(super) fn assumed(snapshot: &Snapshot) -> Vec<Assumed> {
+    (0u16..)
+        .zip(&snapshot.files)
+        .filter_map(|(i, f)| {
+            let p = snapshot
+                .partial
+                .iter()
+                .find(|p| p.kind == f.kind && p.file == f.name && p.assumed_from.is_some())?;
+            Some(Assumed {
+                file: FileId(i),
+                line: p.assumed_from?,
+            })
+        })
+        .collect()
 }
