@@ -1,7 +1,7 @@
 //! Rules of kube-proxy that a filter leaves out: who looks for a Service (`iptables-save | grep my-svc`) gets its chains, but not those
 //! that lead to them and from them, which are alike on every node.
 //!
-//! pkg/proxy/iptables/proxier.go, `syncProxyRules`; pkg/kubelet/kubelet_network_linux.go for KUBE-MARK-DROP and KUBE-FIREWALL.
+//! pkg/proxy/iptables/proxier.go, `syncProxyRules`; `pkg/kubelet/kubelet_network_linux.go` for KUBE-MARK-DROP and KUBE-FIREWALL.
 
 /// Rows with their line numbers.
 type Rows = Vec<(u32, String)>;
