@@ -6,6 +6,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
 
+#[path = "lab/beside.rs"]
+mod beside;
 #[allow(dead_code, reason = "nodes are judged elsewhere")]
 mod lab;
 #[path = "live_answers/redacted.rs"]
@@ -16,7 +18,7 @@ use lab::packets::Packets;
 use lab::probe::Probe;
 use lab::run::{knob, say};
 use lab::spec::Spec;
-use lab::{beside, judge, netns, run, sh};
+use lab::{judge, netns, place, run, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy::capture::manifest::Manifest;
 use nfwhy::capture::{Snapshot, write};

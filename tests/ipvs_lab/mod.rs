@@ -18,6 +18,8 @@ pub mod kube;
 pub mod live;
 pub mod node;
 pub mod outer;
+#[path = "../lab/place.rs"]
+pub mod place;
 pub mod places;
 #[path = "../lab/prng.rs"]
 #[allow(dead_code)]

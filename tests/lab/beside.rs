@@ -1,25 +1,15 @@
 //! One moment of a node in two snapshots: all packets get the same answers, rule for rule and finding for finding.
 
+use super::place::place;
 use nfwhy::capture::manifest::Manifest;
 use nfwhy::capture::{Snapshot, write};
 use nfwhy::explain::explain;
-use nfwhy::node::{Node, TableView};
+use nfwhy::node::Node;
 use nfwhy::render::json;
-use nfwhy::trace::{Hit, Outcome, Trace};
-use nfwhy_parsers::iptables::Backend;
+use nfwhy::trace::{Outcome, Trace};
 use serde_json::Value;
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
-
-/// A rule's place: backend of iptables or none, table, chain, index.
-pub fn place(node: &Node<'_>, h: &Hit) -> (Option<Backend>, String, String, usize) {
-    let t = node.netfilter.view(h.table).expect("a hit is of a table");
-    let (backend, table) = match t {
-        TableView::Nft(_) => (None, format!("{} {}", t.family(), t.name())),
-        TableView::Xt(x) => (Some(x.backend), t.name().to_owned()),
-    };
-    (backend, table, t.chain_name(h.chain).to_owned(), h.rule)
-}
 
 /// An end of a packet, without places in files.
 fn end(node: &Node<'_>, o: &Outcome) -> String {

@@ -13,9 +13,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::beside::place;
 use super::frame::{DCCP, ICMP, ICMPV6, TCP, Wire, has_ports};
 use super::netns::DEVICES;
+use super::place::place;
 use super::probe::{From, Observed, Probe};
 use super::spec::{Backend, Counters, RuleKey};
 

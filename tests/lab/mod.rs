@@ -6,8 +6,6 @@
 //! still shows it. [`tally`] counts what decided; COVERAGE.md lists what is made.
 
 pub mod answers;
-#[allow(dead_code, reason = "nodes that are judged are read once")]
-pub mod beside;
 pub mod case;
 pub mod combine;
 pub mod connections;
@@ -24,6 +22,7 @@ pub mod nfacct;
 pub mod nflog;
 pub mod nft;
 pub mod packets;
+pub mod place;
 pub mod pool;
 pub mod prng;
 pub mod probe;

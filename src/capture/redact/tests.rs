@@ -504,6 +504,8 @@ fn no_text_makes_it_panic() {
         " & 255.0.255.0",
         "x & ::",
         "1.2.3.4/0.0.0.0",
+        "add S 1.2.3.4,\u{fc}x wildcard",
+        "1.2.3.4,physdev: wildcard",
         "::/ffff::",
         "::1.2.3.4",
     ];
