@@ -124,7 +124,7 @@ pub(super) fn prompt(line: &str) -> Option<Prompt<'_>> {
         if !rest.is_empty() && !rest.starts_with([' ', '\t', '\u{a0}']) {
             // `root@node:~#ip a` is seen as well.
             if !(host_in(head).is_some()
-                && head.contains('@')
+                && has_user(head)
                 && rest.split_whitespace().next().is_some_and(is_tool))
             {
                 continue;
@@ -149,7 +149,7 @@ fn judge<'a>(head: &'a str, command: &'a str) -> Option<Prompt<'a>> {
     let host = host_in(head);
     // `user@host`, which no sentence has.
     let sure =
-        head.contains('@') && host.is_some() && many <= 4 && !head.contains(['<', ',', '"', '=']);
+        has_user(head) && host.is_some() && many <= 4 && !head.contains(['<', ',', '"', '=']);
     let short = many <= 2 && head.len() <= 64 && !head.ends_with(['.', ',', ';', '"']);
     if !(sure || known && short) {
         return None;
@@ -173,6 +173,12 @@ fn judge<'a>(head: &'a str, command: &'a str) -> Option<Prompt<'a>> {
         shape: head,
         command,
     })
+}
+
+/// Whether a name stands right before the last `@`: `@banned` alone is a set in a rule of nft.
+fn has_user(head: &str) -> bool {
+    let name = |u: &str| u.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    head.rsplit_once('@').is_some_and(|(user, _)| name(user))
 }
 
 /// `root@node1:~`, `[root@node1 ~]`, `node1:~`, `node1`, `node1 ~`.
@@ -325,6 +331,9 @@ mod tests {
             "  -> 10.233.98.39:80              Masq    1      0          0",
             "    inet 10.233.36.144/32 scope global kube-ipvs0  #<---  Cluster IP",
             "first, the rules # ip addresses",
+            "\t\tip saddr @banned drop # handle 5",
+            "\t\toifname @devices ip6 hoplimit > 63 counter accept",
+            "\t\tip saddr @banned # ip addresses of others",
         ] {
             assert_eq!(p(line), None, "{line}");
         }

@@ -244,4 +244,14 @@ fn of_filtered_rules_the_usual_ones_are_taken_as_always_and_that_is_said() {
             .any(|a| a.contains("KUBE-POSTROUTING") && a.contains("not shown"))
     );
     assert!(o.missing.iter().any(|m| m.command == "iptables-save"));
+
+/// A set's name behind `@`, and a comparison or a handle behind it, look like the prompt of a shell.
+#[test]
+fn rules_of_nft_that_name_sets_are_no_prompts() {
+    let text = "table inet f { # handle 1\n\tset banned { # handle 2\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.9 }\n\t}\n\n\tchain input { # handle 1\n\t\ttype filter hook input priority filter; policy accept;\n\t\tip saddr @banned drop # handle 3\n\t\toifname @out ip6 hoplimit > 63 accept # handle 4\n\t\ttcp dport 22 accept # handle 5\n\t}\n}\n";
+    let s = session(text);
+    assert_eq!(s.files.len(), 1);
+    for f in &s.files {
+        assert_eq!((f.kind, f.text.as_str()), (Kind::Nft, text));
+    }
 }
