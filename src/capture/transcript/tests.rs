@@ -244,6 +244,7 @@ fn of_filtered_rules_the_usual_ones_are_taken_as_always_and_that_is_said() {
             .any(|a| a.contains("KUBE-POSTROUTING") && a.contains("not shown"))
     );
     assert!(o.missing.iter().any(|m| m.command == "iptables-save"));
+}
 
 /// A set's name behind `@`, and a comparison or a handle behind it, look like the prompt of a shell.
 #[test]
