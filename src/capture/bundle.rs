@@ -380,7 +380,7 @@ pub(super) fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Stri
 }
 
 /// Whether a kind is a node's state, and not a whole cluster's.
-fn of_a_node(kind: Kind) -> bool {
+pub(super) fn of_a_node(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::IptablesSave

@@ -2,6 +2,7 @@
 
 mod archive;
 mod bundle;
+pub mod cluster;
 mod large;
 mod limits;
 #[cfg(target_os = "linux")]
@@ -71,6 +72,16 @@ pub enum CaptureError {
         /// The nodes' folders within it.
         folders: Vec<String>,
     },
+    /// No entry of a cluster's folder is a node.
+    #[error(
+        "{path} holds no node of a cluster: it is to have one folder, archive or session per node{}", said(.entries)
+    )]
+    NoNodes {
+        /// The path as given.
+        path: PathBuf,
+        /// Its entries, and what is wrong with them.
+        entries: String,
+    },
     /// A bundle without what was asked for.
     #[error("{path} holds {what}")]
     NotInBundle {
@@ -79,6 +90,14 @@ pub enum CaptureError {
         /// What it holds.
         what: String,
     },
+}
+
+fn said(entries: &str) -> String {
+    if entries.is_empty() {
+        String::new()
+    } else {
+        format!(" ({entries})")
+    }
 }
 
 fn node_hint(path: &Path, folders: &[String]) -> String {
