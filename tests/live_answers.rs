@@ -1,7 +1,8 @@
 //! Random nodes read from the kernel, beside the same nodes as the commands print them: all packets get the same answers, rule for rule. So do a
 //! capture of what was read, and a node that is read without any command at hand.
 //!
-//! Nodes that differ are left in target/live-cases. `NFWHY_LIVE_NODES` and `NFWHY_LAB_SEED` make the run longer or another; `NFWHY_LAB=require` fails where no network namespaces can be made,
+//! Nodes that differ are left in target/live-cases. `NFWHY_LIVE_NODES` and `NFWHY_LAB_SEED` make the run longer or another;
+//! `NFWHY_LAB_NODE` (with `NFWHY_LIVE_NODES=1`) is one node by the number that reports name; `NFWHY_LAB=require` fails where no network namespaces can be made,
 //! `NFWHY_LAB=off` skips.
 
 #![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
