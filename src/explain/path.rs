@@ -163,6 +163,7 @@ pub(super) fn failure(
                 "the sender is a real server of IPVS, and IPVS knows no connection of which this is a part"
                     .into(),
             );
+            f.blame(setting(node, "net.ipv4.vs.nat_icmp_send"));
             f.advise("sysctl -w net.ipv4.vs.nat_icmp_send=0");
             f
         }
