@@ -62,6 +62,15 @@ Examples:
   One at length:
     nfwhy explain client-ip-lost";
 
+const SOURCES_EXAMPLES: &str = "\
+Examples:
+  Who reaches the Service, whose address does the pod see? On the node itself, as root:
+    nfwhy sources 172.19.100.2:80
+  On a capture, all sources coming in by one device:
+    nfwhy sources -s node.tar.gz --in ens4 172.19.100.2:80
+  Why from here and not from there:
+    nfwhy sources -s node.tar.gz 172.19.100.2:80 --compare 10.10.6.91 10.233.98.39";
+
 const TEMPLATE: &str = "\
 {about-with-newline}
 {before-help}{usage-heading} {usage}
@@ -82,6 +91,9 @@ pub(crate) enum Command {
     /// Walk one packet through the node and say what becomes of it, and why
     #[command(before_help = EXAMPLES, after_help = NOTES, help_template = TEMPLATE, max_term_width = 100)]
     Trace(Box<TraceArgs>),
+    /// Tell all sources of packets to a destination apart: what becomes of them, and which rule makes the difference
+    #[command(before_help = SOURCES_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
+    Sources(SourcesArgs),
     /// Say what a code of a finding means, at length, and how to see it on the node
     #[command(before_help = EXPLAIN_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
     Explain(ExplainArgs),
@@ -133,6 +145,40 @@ pub(crate) struct NetnsArgs {
     /// Form of the list (JSON: schema nfwhy.netns/1)
     #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORM")]
     pub(crate) format: ListFormat,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SourcesArgs {
+    /// The node's captured state, as for trace [default: the node itself]
+    #[arg(short, long, value_name = "PATH", conflicts_with = "pid")]
+    pub(crate) snapshot: Option<PathBuf>,
+
+    /// Objects of Kubernetes, for names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kube: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// Device by which all sources come in [default: for each the one that the route back to it names]
+    #[arg(long = "in", value_name = "DEV")]
+    pub(crate) iif: Option<String>,
+
+    /// Mark the packets carry on arrival
+    #[arg(long, value_name = "MARK")]
+    pub(crate) mark: Option<String>,
+
+    /// Show where the ways of these two sources part, instead of all
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    pub(crate) compare: Vec<String>,
+
+    /// Form of the answer (JSON: schema nfwhy.sources/1)
+    #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORM")]
+    pub(crate) format: ListFormat,
+
+    /// Destination: IP:PORT, IP:PORT/udp, IP alone for ICMP echo, or svc/NAMESPACE/NAME:PORT
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
 }
 
 /// Which network namespace is looked at, where it is not the caller's own.

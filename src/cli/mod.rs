@@ -9,6 +9,7 @@ mod names;
 #[cfg(target_os = "linux")]
 mod netns;
 mod packet;
+mod sources;
 mod told;
 mod trace;
 
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Command::Trace(a) => trace::run(&a),
+        Command::Sources(a) => sources::run(&a),
         Command::Explain(a) => explain::run(&a),
         #[cfg(target_os = "linux")]
         Command::Capture(a) => capture::run(&a),

@@ -1,7 +1,7 @@
 //! `nfwhy trace`.
 
 use super::Status;
-use super::args::{Format, TraceArgs};
+use super::args::{Format, Place, TraceArgs};
 use super::expect::Expectation;
 use super::packet::PacketSpec;
 use crate::capture::Snapshot;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
             )
         }
         Some(path) => super::snapshot(path, &args.place)?,
-        None => read_live(args, one.as_ref())?,
+        None => read_live(&args.place, one.as_ref())?,
     };
     for file in &args.kube {
         snapshot.add_objects(file)?;
@@ -76,9 +76,9 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
 
 /// The state of the node that this runs on.
 #[cfg(target_os = "linux")]
-fn read_live(args: &TraceArgs, one: Option<&PacketSpec>) -> anyhow::Result<Snapshot> {
+pub(super) fn read_live(place: &Place, one: Option<&PacketSpec>) -> anyhow::Result<Snapshot> {
     use crate::capture::{Unread, live::Reading};
-    args.place.enter()?;
+    place.enter()?;
     let ends = one.and_then(PacketSpec::ends).map(|e| [e]);
     let snapshot = Snapshot::from_reading(Reading::of_this_namespace(
         ends.as_ref().map(<[_; 1]>::as_slice),
@@ -98,7 +98,7 @@ fn read_live(args: &TraceArgs, one: Option<&PacketSpec>) -> anyhow::Result<Snaps
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read_live(_: &TraceArgs, _: Option<&PacketSpec>) -> anyhow::Result<Snapshot> {
+pub(super) fn read_live(_: &Place, _: Option<&PacketSpec>) -> anyhow::Result<Snapshot> {
     bail!(
         "the node itself can be read on Linux alone: give --snapshot PATH, which `nfwhy capture` makes there, or by hand:\n\n{}",
         crate::capture::HOW_TO_CAPTURE

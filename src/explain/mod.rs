@@ -30,6 +30,7 @@ mod programs;
 mod refusals;
 mod reply;
 pub mod source;
+pub mod sources;
 mod spared;
 mod stale;
 pub mod story;

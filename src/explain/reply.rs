@@ -118,6 +118,16 @@ pub(super) fn is_reply(outcome: &Outcome) -> bool {
 
 /// The answer to an outcome; `None` where nothing arrived, or the packet is an answer itself, or nothing can be told.
 pub fn answer(node: &Node<'_>, trace: &Trace, outcome: &Outcome) -> Option<Answer> {
+    answer_what_if(node, trace, outcome, &WhatIf::default())
+}
+
+/// The same with something changed.
+pub fn answer_what_if(
+    node: &Node<'_>,
+    trace: &Trace,
+    outcome: &Outcome,
+    what_if: &WhatIf,
+) -> Option<Answer> {
     let conn = outcome.conn.as_ref()?;
     let delivered = outcome.delivered.as_ref()?;
     if is_reply(outcome) {
@@ -127,7 +137,7 @@ pub fn answer(node: &Node<'_>, trace: &Trace, outcome: &Outcome) -> Option<Answe
         Verdict::Local => Origin::Local,
         Verdict::Forwarded => {
             let out = outcome.out.as_ref()?;
-            if outcome.dnat.is_some() && !comes_back(node, trace, outcome) {
+            if outcome.dnat.is_some() && !comes_back(node, trace, outcome, what_if) {
                 return Some(Answer::Elsewhere {
                     from: delivered.dst,
                 });
@@ -146,18 +156,18 @@ pub fn answer(node: &Node<'_>, trace: &Trace, outcome: &Outcome) -> Option<Answe
             packet.dport = delivered.sport;
         }
     }
-    let trace = simulate_what_if(node, &packet, &WhatIf::default(), LIMITS).ok()?;
+    let trace = simulate_what_if(node, &packet, what_if, LIMITS).ok()?;
     Some(Answer::Here(Box::new(trace)))
 }
 
 /// A receiver answers the address it saw: one of this node, or one that this node is the way to.
-fn comes_back(node: &Node<'_>, trace: &Trace, outcome: &Outcome) -> bool {
+fn comes_back(node: &Node<'_>, trace: &Trace, outcome: &Outcome, what_if: &WhatIf) -> bool {
     let Some(src) = outcome.delivered.and_then(|d| d.src) else {
         return true;
     };
     outcome.client_ip_kept == Some(false)
         || trace.packet.origin == Origin::Local
-        || sim::way_back(node, src, trace.packet.dst) == sim::WayBack::Local
+        || sim::way_back_what_if(node, src, trace.packet.dst, what_if) == sim::WayBack::Local
         || outcome
             .out
             .as_ref()

@@ -7,6 +7,7 @@ use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::{Family, Proto, Range};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 /// Number of a routing table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +42,7 @@ pub struct FibTable {
     lens: Vec<(u8, HashMap<u128, Vec<Route>>)>,
     /// Number of routes.
     pub len: usize,
+    edges: OnceLock<Vec<u128>>,
 }
 
 /// One route.
@@ -179,6 +181,7 @@ impl FibTable {
             .unwrap_or(list.len());
         list.insert(pos, route);
         self.len += 1;
+        self.edges = OnceLock::new();
     }
 
     /// Candidate routes for an address: prefix by prefix, longest first.
@@ -188,6 +191,31 @@ impl FibTable {
         self.lens
             .iter()
             .filter_map(move |(len, map)| map.get(&prefix(a, *len, family)).map(Vec::as_slice))
+    }
+
+    /// Where the table's prefixes begin, and where what follows them does, in order: between two of these all addresses have the same
+    /// candidates.
+    pub fn edges(&self, family: Family) -> &[u128] {
+        self.edges.get_or_init(|| {
+            let width = u32::from(family.bits());
+            let mut out = vec![0];
+            for (len, map) in &self.lens {
+                let drop = width.saturating_sub(u32::from(*len));
+                for key in map.keys() {
+                    let (Some(lo), Some(next)) = (key.checked_shl(drop), key.checked_add(1)) else {
+                        continue;
+                    };
+                    out.push(lo);
+                    // The last prefix has nothing behind it.
+                    if next.checked_shr(u32::from(*len)).unwrap_or(0) == 0 {
+                        out.push(next << drop);
+                    }
+                }
+            }
+            out.sort_unstable();
+            out.dedup();
+            out
+        })
     }
 
     /// All routes, longest prefix first, in no order within a length.

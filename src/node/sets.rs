@@ -160,6 +160,46 @@ impl<'a> Set<'a> {
         None
     }
 
+    /// What the members whose other dimensions fit have in dimension `d`: first and last address. An address that lies in the same of these
+    /// as another one gets the same answer.
+    pub fn intervals(&self, values: &[Value<'_>; 3], d: usize, mut each: impl FnMut(u128, u128)) {
+        let Some(Value::Addr(a)) = values.get(d) else {
+            return;
+        };
+        let family = Family::of(*a);
+        for (i, m) in self.record.members.iter().enumerate() {
+            let ends = match m.parts.get(d) {
+                Some(Part::Net(n, len)) if Family::of(*n) == family => {
+                    let lo = net_key(*n, *len);
+                    (lo, last_of(*n, *len))
+                }
+                Some(Part::Range(lo, hi)) if Family::of(*lo) == family => (bits(*lo), bits(*hi)),
+                _ => continue,
+            };
+            let mut inside = *values;
+            if let Some(v) = inside.get_mut(d) {
+                *v = match m.parts.get(d) {
+                    Some(Part::Net(n, _) | Part::Range(n, _)) => Value::Addr(*n),
+                    _ => continue,
+                };
+            }
+            // The same address may stand for two dimensions.
+            for (other, v) in inside.iter_mut().enumerate() {
+                if other != d && *v == Value::Addr(*a) {
+                    *v = match m.parts.get(other) {
+                        Some(Part::Net(n, _) | Part::Range(n, _)) => Value::Addr(*n),
+                        _ => *v,
+                    };
+                }
+            }
+            // Of a device's networks the longest decides, whatever the device.
+            let any_device = m.parts.iter().any(|p| matches!(p, Part::Iface { .. }));
+            if any_device || self.fits(i, &inside) {
+                each(ends.0, ends.1);
+            }
+        }
+    }
+
     fn is_bridge_port(&self, member: usize) -> bool {
         let port = |p: &Part<'_>| matches!(p, Part::Iface { physdev: true, .. });
         let members = &self.record.members;
@@ -209,6 +249,13 @@ pub fn net_key(a: IpAddr, len: u8) -> u128 {
     } else {
         bits(a) >> drop << drop
     }
+}
+
+/// The last address of a network.
+fn last_of(a: IpAddr, len: u8) -> u128 {
+    let drop = u32::from(Family::of(a).bits().saturating_sub(len));
+    let host = 1u128.checked_shl(drop).map_or(u128::MAX, |b| b - 1);
+    bits(a) | host
 }
 
 fn mac_key(m: [u8; 6]) -> u128 {

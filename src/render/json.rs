@@ -280,7 +280,7 @@ impl serde_json::ser::Formatter for Terminal {
     }
 }
 
-fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+pub(super) fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     value.serialize(&mut serde_json::Serializer::with_formatter(
         &mut *out, Terminal,
     ))?;

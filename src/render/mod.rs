@@ -1,7 +1,9 @@
 //! Forms of an answer, one file each, over `impl Write`.
 
 pub mod json;
+mod ranges;
 mod reason;
+pub mod sources;
 pub mod text;
 mod warnings;
 

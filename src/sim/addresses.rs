@@ -91,6 +91,18 @@ impl Run<'_, '_> {
         }
     }
 
+    /// Whether a device has an address.
+    pub(super) fn has_address(&self, dev: DevId, addr: IpAddr) -> bool {
+        let mut addrs = self.node.device(dev).addrs.iter();
+        match self.watched(addr) {
+            None => addrs.any(|a| a.local == addr),
+            Some(r) => addrs.fold(false, |found, a| {
+                r.meets(a.local);
+                found || a.local == addr
+            }),
+        }
+    }
+
     /// Whether an address is one of the node's own.
     pub(super) fn is_local_addr(&mut self, addr: IpAddr) -> bool {
         self.local_table(addr)

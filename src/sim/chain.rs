@@ -237,6 +237,9 @@ impl Run<'_, '_> {
 
     /// Whether a rule matches; forks where that is random or unknown.
     fn rule_matches(&mut self, t: &Table<'_>, rule: &Rule<'_>, hit: Hit) -> Flow<bool> {
+        if let Some(r) = self.region {
+            r.at(Some(hit));
+        }
         // The header first, cheapest test first: most rules end here.
         let mut unknown = match self.header_matches(rule) {
             Tri::No => return Ok(self.miss(hit, None)),

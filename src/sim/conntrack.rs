@@ -439,6 +439,23 @@ impl Run<'_, '_> {
         if icmp || !exact(reply.sport) || !exact(reply.dport) {
             return None;
         }
+        if let Some(r) = self.region {
+            for (_, orig, theirs, taken) in self.others() {
+                // What the packet came with has the watched address from there.
+                if taken.at.is_none() {
+                    continue;
+                }
+                let near = |t: Tuple| {
+                    (t.sport, t.dport) == (reply.sport, reply.dport)
+                        || (t.sport, t.dport) == (ct.orig.sport, ct.orig.dport)
+                };
+                if near(orig) || near(theirs) {
+                    for a in [orig.src, orig.dst, theirs.src, theirs.dst] {
+                        r.meets(a);
+                    }
+                }
+            }
+        }
         self.others().find_map(|(its, orig, theirs, taken)| {
             // Tuples are found in the list of their own zone, and compared in that of their direction.
             let own = orig == ct.orig && its.orig == zones.orig;
@@ -487,8 +504,23 @@ impl Run<'_, '_> {
         }
     }
 
+    /// Whether a tuple is the known one.
+    fn is_tuple(&self, known: &Tuple, tuple: &Tuple) -> bool {
+        if let Some(r) = self.region
+            && (known.sport, known.dport) == (tuple.sport, tuple.dport)
+        {
+            // What differs whatever the watched address is, draws no line.
+            let apart = |known: IpAddr, a: IpAddr| known != a && !r.is(a);
+            if !apart(known.src, tuple.src) && !apart(known.dst, tuple.dst) {
+                self.is_same(tuple.src, known.src);
+                self.is_same(tuple.dst, known.dst);
+            }
+        }
+        known == tuple
+    }
+
     fn captured_connection(&mut self, tuple: Tuple, zones: Zones) -> Option<Ct> {
-        let fits = |t: &CtTuple| Tuple::of(t) == tuple;
+        let fits = |t: &CtTuple| self.is_tuple(&Tuple::of(t), &tuple);
         if matches!(self.skb.proto, Proto::ICMP | Proto::ICMPV6) {
             return None;
         }
@@ -505,6 +537,9 @@ impl Run<'_, '_> {
             }
         })?;
         let mut ct = from_entry(e, is_reply);
+        for a in [e.orig.src, e.orig.dst, e.reply.src, e.reply.dst] {
+            self.enters(a);
+        }
         self.recognise_ipvs(&mut ct);
         Some(ct)
     }

@@ -11,6 +11,9 @@ const FROM_OUTSIDE: &[&str] = &["KUBE-LOAD-BALANCER", "KUBE-EXTERNAL-IP"];
 impl Run<'_, '_> {
     /// The expected side of a fact, and why; `None` where nothing is to be expected.
     pub(super) fn convention(&self, fact: &str) -> Option<(bool, &'static str)> {
+        if let Some(r) = self.watched(self.packet.dst) {
+            r.alone();
+        }
         match fact {
             "net.ipv4.vs.conntrack" => self
                 .node

@@ -71,6 +71,11 @@ impl Run<'_, '_> {
         let dst = self.skb.dst;
         let holds = |name: &str| name.starts_with("kube-ipvs") || name == "kube-dummy-if";
         let holders = || self.node.devices.iter().filter(|d| holds(&d.name));
+        if self.watched(dst).is_some() {
+            for a in holders().flat_map(|d| &d.addrs) {
+                self.is_same(dst, a.local);
+            }
+        }
         let virtually = holders().find(|d| d.addrs.iter().any(|a| a.local == dst));
         let why = if let Some(d) = virtually {
             format!(
@@ -119,6 +124,17 @@ impl Run<'_, '_> {
             )
         {
             return Some(i);
+        }
+        if let Some(r) = self.watched(self.skb.dst) {
+            let port_fits = |p: u16| p == 0 || self.skb.dport.known() == Some(p);
+            for s in services {
+                if let VirtualKey::Addr { proto, addr, port } = s.key
+                    && proto == self.skb.proto
+                    && port_fits(port)
+                {
+                    r.meets(addr);
+                }
+            }
         }
         let want = |port: u16| {
             services.iter().position(|s| {
@@ -205,6 +221,7 @@ impl Run<'_, '_> {
         let node = self.node;
         let server = &node.ipvs.services[c.service].servers[c.server];
         let conntrack = self.ipvs_conntrack();
+        self.enters(server.addr);
         if server.method == Forwarding::Local {
             self.step_ipvs(c);
             return Ok(());

@@ -60,6 +60,13 @@ impl Run<'_, '_> {
         }
         // `ip_vs_has_real_service`: those of NAT only (`ip_vs_rs_hash`).
         let proto = self.skb.proto;
+        if let Some(r) = self.watched(src) {
+            for s in self.node.ipvs.services.iter().flat_map(|v| &v.servers) {
+                if Some(s.port) == port {
+                    r.meets(s.addr);
+                }
+            }
+        }
         let is_one = self.node.ipvs.services.iter().any(|v| {
             let serves = match v.key {
                 VirtualKey::Addr { proto: p, .. } => p == proto,

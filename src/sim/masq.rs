@@ -65,7 +65,7 @@ impl Run<'_, '_> {
             if a.secondary || a.scope.min(local_scope) > scope {
                 continue;
             }
-            if dst.is_some_and(|n| Self::same_net(n, a.peer, a.prefix_len)) {
+            if dst.is_some_and(|n| self.in_same_net(a.peer, n, a.prefix_len)) {
                 return Found::Addr {
                     addr: a.local,
                     how: AddrChoice::OnSubnet,
@@ -140,6 +140,9 @@ impl Run<'_, '_> {
         let node = self.node;
         if !node.captured.addr6 || node.in_part.links {
             return Found::NotCaptured("an IPv6 address of this node that was not captured".into());
+        }
+        if let Some(r) = self.watched(dst) {
+            r.alone();
         }
         let dst_scope = scope6(dst);
         let multicast = matches!(dst, IpAddr::V6(a) if a.is_multicast());

@@ -21,6 +21,7 @@ mod nat;
 mod nft;
 mod path;
 mod policy;
+mod region;
 mod route;
 mod rpfilter;
 mod run;
@@ -31,6 +32,7 @@ mod tunnel;
 mod zone;
 
 pub use conntrack::{Conn, IpvsConn, Tuple};
+pub use region::Region;
 pub use route::{Lookup, NoWay, RouteKey, RouteResult};
 pub use tcp::TcpState;
 pub use zone::Zones;
@@ -79,6 +81,8 @@ pub struct WhatIf {
     pub without: Vec<Hit>,
     /// Keep which rules did not match, and why.
     pub note_misses: bool,
+    /// Watch an address: which others get the same answer.
+    pub region: Option<std::rc::Rc<Region>>,
 }
 
 /// Walks a packet through a node.
@@ -159,11 +163,20 @@ pub enum WayBack {
 
 /// The device that the route back to `src` names, for a packet to `dst`.
 pub fn way_back(node: &Node<'_>, src: std::net::IpAddr, dst: std::net::IpAddr) -> WayBack {
+    way_back_what_if(node, src, dst, &WhatIf::default())
+}
+
+/// The same with something changed.
+pub fn way_back_what_if(
+    node: &Node<'_>,
+    src: std::net::IpAddr,
+    dst: std::net::IpAddr,
+    what_if: &WhatIf,
+) -> WayBack {
     use nfwhy_parsers::iproute::route::RouteType;
     let packet = Packet::plain(dst);
     let mut choices = Choices::default();
-    let what_if = WhatIf::default();
-    let mut run = Run::new(node, &packet, &what_if, &mut choices);
+    let mut run = Run::new(node, &packet, what_if, &mut choices);
     if run.is_local_addr(src) {
         return WayBack::Local;
     }

@@ -269,6 +269,13 @@ impl Run<'_, '_> {
         })
     }
 
+    fn in_range(&self, r: Range<IpAddr>, addr: IpAddr) -> bool {
+        if let Some(region) = self.watched(addr) {
+            region.range(r.lo, r.hi);
+        }
+        r.contains(&addr)
+    }
+
     fn too_wide(&self, hit: Hit) -> End {
         End::unknown(format!(
             "{} picks one of more than 256 addresses",
@@ -298,14 +305,18 @@ impl Run<'_, '_> {
         let addr = match n.addrs {
             // `get_unique_tuple`: a source that is in the range already stays as it is.
             Some(r)
-                if source && r.contains(&addr) && !n.random && !n.random_fully && {
+                if source && self.in_range(r, addr) && !n.random && !n.random_fully && {
                     let port = self.ct_port(port);
                     n.ports.is_none_or(|want| port.within(&want) == Some(true))
                 } =>
             {
                 addr
             }
-            Some(r) => self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?,
+            Some(r) => {
+                let addr = self.address_of(r, hit).ok_or_else(|| self.too_wide(hit))?;
+                self.enters(addr);
+                addr
+            }
             None => addr,
         };
         let mut port = Self::ports_of(n, port, source);
@@ -344,6 +355,7 @@ impl Run<'_, '_> {
         }
         match self.masquerade_address(out, next_hop) {
             super::masq::Found::Addr { addr, how, at } => {
+                self.enters(addr);
                 self.step(StepKind::Address {
                     addr: Some(addr),
                     how,
@@ -395,6 +407,7 @@ impl Run<'_, '_> {
             self.hit(hit, depth, Effect::Drop);
             return Err(End::dropped(Reason::NoRedirectAddress(hit)));
         };
+        self.enters(addr);
         let port = Self::ports_of(n, self.skb.dport, false);
         self.set_up(false, addr, port, NatKind::Redirect, hit, depth);
         self.draw_id(n, false);
@@ -426,10 +439,18 @@ impl Run<'_, '_> {
         };
         if is_source(hook) {
             let a = map(self.skb.src);
+            if let Some(r) = self.watched(self.skb.src) {
+                r.alone();
+            }
+            self.enters(a);
             let p = self.free_port(a, self.skb.sport, None);
             self.set_up(true, a, p, NatKind::Netmap, hit, depth);
         } else {
             let (a, p) = (map(self.skb.dst), self.skb.dport);
+            if let Some(r) = self.watched(self.skb.dst) {
+                r.alone();
+            }
+            self.enters(a);
             self.set_up(false, a, p, NatKind::Netmap, hit, depth);
         }
         TargetVerdict::Nat

@@ -385,6 +385,9 @@ impl Run<'_, '_> {
     }
 
     pub(super) fn enter(&mut self, hook: Hook, reinjected: bool) {
+        if let Some(r) = self.region {
+            r.at(None);
+        }
         let outer = self.outer;
         self.step(StepKind::Hook {
             hook,

@@ -34,7 +34,7 @@ impl Run<'_, '_> {
             }
         };
         let net = |want: Option<(IpAddr, u8)>, have: IpAddr| {
-            want.is_none_or(|(a, len)| len == 0 || (Self::same_net(a, have, len)))
+            want.is_none_or(|(a, len)| len == 0 || self.in_same_net(a, have, len))
         };
         let mut ok = dev(&r.iif, key.iif, true)
             && dev(&r.oif, key.oif.or(key.prefer), false)

@@ -319,7 +319,15 @@ impl Run<'_, '_> {
             }
             return TableResult::Again;
         };
+        if let Some(r) = self.watched(key.dst) {
+            r.edges(t.edges(family));
+        }
         for routes in t.candidates(key.dst) {
+            if let Some(r) = self.watched(key.src) {
+                for (a, n) in routes.iter().filter_map(|route| route.from) {
+                    r.net(a, n);
+                }
+            }
             // IPv6 source prefixes: the longest that holds the source.
             let longest_from = routes
                 .iter()

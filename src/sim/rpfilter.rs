@@ -32,9 +32,8 @@ impl Run<'_, '_> {
                 // `inet_lookup_ifaddr_rcu`: the addresses themselves, not all of 127.0.0.0/8.
                 let own = self
                     .node
-                    .devices
-                    .iter()
-                    .any(|d| d.addrs.iter().any(|a| a.local == src));
+                    .device_ids()
+                    .fold(false, |own, d| self.has_address(d, src) || own);
                 let own = own || (!src.is_loopback() && self.is_local_addr(src));
                 if own && !self.or_conf(dev, "accept_local") {
                     return Err(Self::martian(

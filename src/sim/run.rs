@@ -72,6 +72,8 @@ pub(super) struct Run<'s, 'n> {
     pub node: &'s Node<'n>,
     pub packet: &'s Packet,
     pub what_if: &'s super::WhatIf,
+    /// What is watched, and what is left around it.
+    pub region: Option<&'s super::Region>,
     pub choices: &'s mut Choices,
     pub hooks: Hooks,
     pub family: Family,
@@ -142,10 +144,15 @@ impl<'s, 'n> Run<'s, 'n> {
             gid: packet.gid,
             ipvs: false,
         };
+        let region = what_if.region.as_deref();
+        if let Some(r) = region {
+            r.begins(packet);
+        }
         Self {
             node,
             packet,
             what_if,
+            region,
             choices,
             hooks: Hooks::new(node, family),
             family,
@@ -546,6 +553,13 @@ impl<'s, 'n> Run<'s, 'n> {
     }
 
     /// Whether two addresses share a prefix.
+    pub(super) fn in_same_net(&self, net: IpAddr, addr: IpAddr, len: u8) -> bool {
+        if let Some(r) = self.watched(addr) {
+            r.net(net, len);
+        }
+        Self::same_net(net, addr, len)
+    }
+
     pub(super) fn same_net(a: IpAddr, b: IpAddr, len: u8) -> bool {
         if Family::of(a) != Family::of(b) {
             return false;

@@ -1,13 +1,14 @@
 //! `-m set`: values from the packet, membership in the set (`net/netfilter/xt_set.c`, net/netfilter/ipset/).
 
 use super::matches::{Tri, Unknown};
+use super::region::{Region, host_bits};
 use super::run::Run;
 use crate::node::{Set, SetValue};
 use crate::trace::{Missing, Port};
-use nfwhy_parsers::Proto;
-use nfwhy_parsers::common::Masked;
+use nfwhy_parsers::common::{Masked, bits};
 use nfwhy_parsers::ipset::{Dim, Method, Part};
 use nfwhy_parsers::iptables::matches::SetMatch;
+use nfwhy_parsers::{Family, Proto};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a lookup in a set says.
@@ -228,6 +229,18 @@ impl Run<'_, '_> {
             };
             *value = v;
         }
+        if let Some(r) = self.region {
+            for (d, from_src) in src.iter().enumerate().take(dims) {
+                let a = if *from_src {
+                    self.skb.src
+                } else {
+                    self.skb.dst
+                };
+                if r.is(a) && matches!(kind.dims.get(d), Some(Some(Dim::Ip | Dim::Net))) {
+                    note_set(r, set, &values, d, a);
+                }
+            }
+        }
         match set.find(&values, dims) {
             Some(i) => {
                 let nomatch = set.record.members.get(i).is_some_and(|m| m.nomatch);
@@ -310,6 +323,36 @@ impl Run<'_, '_> {
             p => Ok(Some((p, 0))),
         }
     }
+}
+
+/// What of a set the watched address, as dimension `d`, can be told by.
+fn note_set(r: &Region, set: &Set<'_>, values: &[SetValue<'_>; 3], d: usize, a: IpAddr) {
+    let family = Family::of(a);
+    let all = host_bits(family.bits());
+    let ip = set.record.kind.is_some_and(|k| k.dims[d] == Some(Dim::Ip));
+    let netmask = set.record.netmask.filter(|_| ip);
+    let mask = netmask.map_or(all, |n| bits(Masked::prefix(a, n).mask))
+        & set.record.bitmask.map_or(all, bits);
+    let free = mask.trailing_zeros().min(u32::from(family.bits()));
+    let host = host_bits(u8::try_from(free).unwrap_or(128));
+    if mask | host != all {
+        // A mask with gaps: what looks alike lies scattered.
+        r.above(free);
+        return;
+    }
+    set.intervals(values, d, |lo, hi| {
+        // Members are compared with the masked address.
+        let first = if lo & host == 0 {
+            Some(lo)
+        } else {
+            (lo | host).checked_add(1)
+        };
+        if let Some(first) = first
+            && first <= hi
+        {
+            r.between(first, hi | host);
+        }
+    });
 }
 
 /// `02:00:00:00:00:01`.

@@ -118,6 +118,11 @@ impl Run<'_, '_> {
             self.oif,
             self.gateway,
         );
+        self.enters(ends.0);
+        // Without a gateway it may be the packet's own destination.
+        if ends.1 != self.skb.dst {
+            self.enters(ends.1);
+        }
         self.skb.src = ends.0;
         self.skb.dst = ends.1;
         self.skb.src_unknown = false;

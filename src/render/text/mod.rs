@@ -5,7 +5,9 @@ mod groups;
 mod head;
 mod minimal;
 mod paint;
+mod parting;
 mod rule;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,9 @@ mod tree_line;
 mod why;
 
 pub use minimal::minimal;
+pub(super) use parting::next;
+pub use parting::write_parting;
+pub use sources::write_sources;
 
 use crate::explain::story::{Called, story};
 use crate::explain::{Code, Finding, Severity, missing, tries};

@@ -86,7 +86,7 @@ impl Run<'_, '_> {
         const UNREACHABLE: u16 = 1 << 7;
         let mut out = 0;
         if let Some(d) = dev
-            && self.node.device(d).addrs.iter().any(|a| a.local == addr)
+            && self.has_address(d, addr)
         {
             out |= LOCAL;
         }

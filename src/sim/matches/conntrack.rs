@@ -79,7 +79,7 @@ impl Run<'_, '_> {
             (c.reply_src, ct.reply.src),
             (c.reply_dst, ct.reply.dst),
         ] {
-            if want.is_some_and(|n| n.value.contains(have) == n.not) {
+            if want.is_some_and(|n| self.in_net(&n.value, have) == n.not) {
                 return Tri::No;
             }
         }

@@ -21,7 +21,7 @@ impl Run<'_, '_> {
     /// `ip_packet_match`, `ip6_packet_match`.
     pub(in crate::sim) fn header_matches(&mut self, rule: &Rule<'_>) -> Tri {
         if let Some(n) = &rule.dst
-            && n.value.contains(self.skb.dst) == n.not
+            && self.in_net(&n.value, self.skb.dst) == n.not
         {
             return Tri::No;
         }
@@ -35,7 +35,7 @@ impl Run<'_, '_> {
         if let Some(n) = &rule.src {
             if self.skb.src_unknown {
                 result = fact(&format!("the source after NAT is in {}", n.value), None).not(n.not);
-            } else if n.value.contains(self.skb.src) == n.not {
+            } else if self.in_net(&n.value, self.skb.src) == n.not {
                 return Tri::No;
             }
         }

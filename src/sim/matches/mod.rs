@@ -298,6 +298,9 @@ impl Run<'_, '_> {
             }
             Match::Iprange { src, dst } => {
                 let inside = |a: IpAddr, n: &Neg<Range<IpAddr>>| {
+                    if let Some(r) = self.watched(a) {
+                        r.range(n.value.lo, n.value.hi);
+                    }
                     Family::of(a) == Family::of(n.value.lo) && n.value.contains(&a)
                 };
                 if dst.as_ref().is_some_and(|n| inside(skb.dst, n) == n.not) {

@@ -144,7 +144,7 @@ impl Run<'_, '_> {
         };
         let svc = &self.node.ipvs.services[c.service];
         if m.vaddr
-            .is_some_and(|n| n.value.contains(c.opened.dst) == n.not)
+            .is_some_and(|n| self.in_net(&n.value, c.opened.dst) == n.not)
             || m.vport
                 .is_some_and(|n| (c.opened.dport == Port::Known(n.value)) == n.not)
         {

@@ -79,6 +79,9 @@ impl<'n> Run<'_, 'n> {
         {
             return Ok(self.nft_share(at, (*modulus, *offset), op, part));
         }
+        if let Some(fits) = self.nft_watched_bits(at, left, op, right)? {
+            return Ok(fits);
+        }
         let Some(val) = self.nft_eval(at, left)? else {
             return Ok(Tri::No);
         };
@@ -98,7 +101,7 @@ impl<'n> Run<'_, 'n> {
                 }
                 found.not(op == RelOp::Ne)
             }
-            (RelOp::Eq | RelOp::Ne, Expr::Part(p)) => val.fits(p).not(op == RelOp::Ne),
+            (RelOp::Eq | RelOp::Ne, Expr::Part(p)) => self.nft_fits(&val, p).not(op == RelOp::Ne),
             (RelOp::Eq | RelOp::Ne, Expr::Concat(list)) => {
                 let parts: Vec<Part<'_>> = list
                     .iter()
@@ -107,12 +110,15 @@ impl<'n> Run<'_, 'n> {
                         _ => None,
                     })
                     .collect();
-                val.is_key(&parts).not(op == RelOp::Ne)
+                self.nft_is_key(&val, &parts).not(op == RelOp::Ne)
             }
             (RelOp::Any | RelOp::None, r) => {
                 let Some(want) = self.nft_eval(at, r)? else {
                     return Ok(Tri::No);
                 };
+                for (a, b) in [(&val, &want), (&want, &val)] {
+                    self.nft_bits(a, b);
+                }
                 match (val.num(), want.num()) {
                     (Some(n), Some(m)) => Tri::of((n & m != 0) == (op == RelOp::Any)),
                     (_, Some(m)) => val
@@ -125,6 +131,9 @@ impl<'n> Run<'_, 'n> {
                 let Some(want) = self.nft_eval(at, r)? else {
                     return Ok(Tri::No);
                 };
+                for (a, b) in [(&val, &want), (&want, &val)] {
+                    self.nft_threshold(a, b);
+                }
                 let equality = matches!(op, RelOp::Eq | RelOp::Ne);
                 match (&val, &want) {
                     (Val::Num(n), Val::Num(m)) if equality => {

@@ -63,10 +63,9 @@ impl<'n> Run<'_, 'n> {
             Some(_) => return Ok(true),
             None => {
                 let here = at.table.set(set).map(|s| at.table.elements(s));
-                let mut found = here
-                    .into_iter()
-                    .flatten()
-                    .filter(|e| !e.stmts.is_empty() && matches!(key.is_key(&e.key), Tri::Yes));
+                let mut found = here.into_iter().flatten().filter(|e| {
+                    !e.stmts.is_empty() && matches!(self.nft_is_key(key, &e.key), Tri::Yes)
+                });
                 (at.hit, found.next().map(|e| &e.stmts))
             }
         };

@@ -78,6 +78,7 @@ impl<'n> Run<'_, 'n> {
                 else {
                     return Ok(None);
                 };
+                self.nft_binary(*op, &l, &r);
                 Some(binary(*op, &l, &r))
             }
             Expr::Set(_) | Expr::SetRef(_) => None,

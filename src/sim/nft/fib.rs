@@ -172,6 +172,7 @@ impl<'n> Run<'_, 'n> {
     fn fib6_type(&mut self, f: Fib, dev: Option<DevId>) -> u128 {
         let key = self.fib6_key(f, dev);
         let on_dev = dev.is_some_and(|d| {
+            self.has_address(d, key.dst);
             let addrs = &self.node.device(d).addrs;
             addrs.iter().any(|a| a.local == key.dst && !a.tentative)
         });

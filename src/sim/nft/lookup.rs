@@ -25,7 +25,7 @@ impl<'n> Run<'_, 'n> {
                 all = Some(e);
                 continue;
             }
-            match key.is_key(&e.key) {
+            match self.nft_is_key(key, &e.key) {
                 Tri::No => {}
                 Tri::Yes => {
                     self.nft_alive(at, e, of);
@@ -70,7 +70,7 @@ impl<'n> Run<'_, 'n> {
             if e.key.is_empty() {
                 return Ok(Tri::Yes);
             }
-            match key.is_key(&e.key) {
+            match self.nft_is_key(key, &e.key) {
                 Tri::No => {}
                 Tri::Yes => {
                     if let Some(name) = name {

@@ -6,6 +6,7 @@ mod eval;
 mod fib;
 mod lookup;
 mod nat;
+mod region;
 mod rule;
 mod value;
 

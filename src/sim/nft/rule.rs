@@ -31,6 +31,9 @@ impl<'n> Run<'_, 'n> {
     where
         'n: 's,
     {
+        if let Some(r) = self.region {
+            r.at(Some(at.hit));
+        }
         let begin = self.steps.len();
         let view = self.view();
         let mut effect = Effect::None;
@@ -355,11 +358,13 @@ impl<'n> Run<'_, 'n> {
                 (Header::Ip, "ttl") | (Header::Ip6, "hoplimit") => self.skb.ttl = byte(n),
                 (Header::Ip | Header::Ip6, "saddr") => {
                     if let Some(a) = super::nat::address(self.family, n) {
+                        self.enters(a);
                         self.skb.src = a;
                     }
                 }
                 (Header::Ip | Header::Ip6, "daddr") => {
                     if let Some(a) = super::nat::address(self.family, n) {
+                        self.enters(a);
                         self.skb.dst = a;
                     }
                 }

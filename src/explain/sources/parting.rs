@@ -1,0 +1,199 @@
+//! Where the ways of two packets part.
+
+use crate::node::{ChainId, DevId, Origin};
+use crate::trace::{CtState, Effect, Hit, Outcome, Step, StepKind, Trace, Verdict};
+use std::net::IpAddr;
+
+/// A step as far as it decides something, without the packet's own addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// A rule matched.
+    Rule(Hit),
+    /// A base chain came to its end.
+    Policy {
+        /// Index into the tables.
+        table: usize,
+        /// The chain.
+        chain: ChainId,
+        /// Whether it accepts.
+        accept: bool,
+    },
+    /// conntrack's view.
+    Conntrack {
+        /// State.
+        state: CtState,
+        /// The packet is an answer.
+        reply: bool,
+    },
+    /// A route.
+    Route {
+        /// The route.
+        at: Origin,
+        /// Its table.
+        table: String,
+        /// Device.
+        dev: Option<DevId>,
+        /// Gateway.
+        via: Option<IpAddr>,
+        /// To the node itself.
+        local: bool,
+    },
+    /// The reverse path filter.
+    RpFilter {
+        /// Whether the packet passed.
+        ok: bool,
+        /// The device of the route back.
+        reverse: Option<DevId>,
+    },
+    /// IPVS took it.
+    Ipvs {
+        /// Index into the services.
+        service: usize,
+        /// Index of the server.
+        server: usize,
+    },
+}
+
+fn decision(step: &Step) -> Option<Decision> {
+    Some(match &step.kind {
+        StepKind::Hit { hit, .. } => Decision::Rule(*hit),
+        StepKind::Policy {
+            table,
+            chain,
+            accept,
+        } => Decision::Policy {
+            table: *table,
+            chain: *chain,
+            accept: *accept,
+        },
+        StepKind::Conntrack { state, reply, .. } => Decision::Conntrack {
+            state: *state,
+            reply: *reply,
+        },
+        StepKind::Route(r) => Decision::Route {
+            at: r.at,
+            table: r.table.clone(),
+            dev: r.dev,
+            via: r.via,
+            local: r.local,
+        },
+        StepKind::RpFilter { ok, reverse, .. } => Decision::RpFilter {
+            ok: *ok,
+            reverse: *reverse,
+        },
+        StepKind::Ipvs {
+            service, server, ..
+        } => Decision::Ipvs {
+            service: *service,
+            server: *server,
+        },
+        _ => return None,
+    })
+}
+
+/// One side of a parting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Side {
+    /// What comes next; `None` = the way ends here.
+    pub next: Option<Decision>,
+    /// What the rule did, where it is one.
+    pub effect: Option<Effect>,
+    /// How it ends.
+    pub verdict: Verdict,
+}
+
+/// Where two ways part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parting {
+    /// Decisions that both have.
+    pub common: usize,
+    /// They come in by different devices.
+    pub devices: bool,
+    /// The first one's side, and the other's.
+    pub sides: [Side; 2],
+    /// Which of the two rules is to blame: the one that the other packet passes by; `None` where that is no rule.
+    pub rule: Option<(usize, Hit)>,
+}
+
+/// Where the ways of two packets part; `None` where all decisions are the same.
+pub fn parting(one: &Trace, other: &Trace) -> Option<Parting> {
+    let (a, b) = (one.expected(), other.expected());
+    let (a, b) = (a.outcomes.first()?, b.outcomes.first()?);
+    let devices = one.packet.origin != other.packet.origin;
+    let found = of_outcomes(a, b);
+    match found {
+        Some(p) => Some(Parting { devices, ..p }),
+        None if devices => Some(Parting {
+            common: 0,
+            devices,
+            sides: [side(a, &[]), side(b, &[])],
+            rule: None,
+        }),
+        None => None,
+    }
+}
+
+fn side(o: &Outcome, rest: &[(Decision, Effect)]) -> Side {
+    Side {
+        next: rest.first().map(|(d, _)| d.clone()),
+        effect: rest.first().map(|(_, e)| e.clone()),
+        verdict: o.verdict,
+    }
+}
+
+fn decisions(o: &Outcome) -> Vec<(Decision, Effect)> {
+    o.steps
+        .iter()
+        .filter_map(|s| {
+            let effect = match &s.kind {
+                StepKind::Hit { effect, .. } => effect.clone(),
+                _ => Effect::None,
+            };
+            Some((decision(s)?, effect))
+        })
+        .collect()
+}
+
+fn of_outcomes(a: &Outcome, b: &Outcome) -> Option<Parting> {
+    let (left, right) = (decisions(a), decisions(b));
+    let same = |(x, y): &(&(Decision, Effect), &(Decision, Effect))| x.0 == y.0;
+    let common = left.iter().zip(&right).take_while(same).count();
+    let (l, r) = (
+        left.get(common..).unwrap_or_default(),
+        right.get(common..).unwrap_or_default(),
+    );
+    if l.is_empty() && r.is_empty() {
+        return None;
+    }
+    Some(Parting {
+        common,
+        devices: false,
+        rule: to_blame(l.first(), r.first()),
+        sides: [side(a, l), side(b, r)],
+    })
+}
+
+/// The rule that one packet matches and the other passes by. Of two rules of one chain it is the first; a rule that was entered
+/// beside something else is it anyway.
+fn to_blame(
+    a: Option<&(Decision, Effect)>,
+    b: Option<&(Decision, Effect)>,
+) -> Option<(usize, Hit)> {
+    let hit = |d: Option<&(Decision, Effect)>| match d {
+        Some((Decision::Rule(h), _)) => Some(*h),
+        _ => None,
+    };
+    match (hit(a), hit(b)) {
+        (Some(x), Some(y)) if (x.table, x.chain) == (y.table, y.chain) => {
+            if x.rule < y.rule {
+                Some((0, x))
+            } else {
+                Some((1, y))
+            }
+        }
+        // One is in a chain that the other has left, or never entered: the deeper one's rule matched.
+        (Some(x), Some(_) | None) => Some((0, x)),
+        (None, Some(y)) => Some((1, y)),
+        (None, None) => None,
+    }
+}
