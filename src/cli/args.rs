@@ -28,6 +28,8 @@ Examples:
     nfwhy trace -s sosreport-node1.tar.xz --netns cni-1 --from-node 10.96.0.10:53/udp
   What a command on the node prints, or an archive of it:
     ssh node1 'cd /tmp/node && tar cz .' | nfwhy trace -s - 10.10.6.91 172.19.100.2:80
+  Through several nodes, there and back (one folder or archive per node in cluster/):
+    nfwhy trace --cluster cluster/ --on node1 10.10.6.91 172.19.100.2:80
   Many packets, one JSON object per line:
     nfwhy trace -s node/ --packets packets.jsonl --format json";
 
@@ -230,7 +232,16 @@ pub(crate) struct TraceArgs {
     /// The node's captured state: a folder, an archive, a sosreport or other bundle, a place in it, one file, or - for standard
     /// input [default: the node itself]
     #[arg(short, long, value_name = "PATH", conflicts_with = "pid")]
-    pub(crate) snapshot: Option<PathBuf>,
+    pub(crate) snapshot: Vec<PathBuf>,
+
+    /// The captures of several nodes: a folder with one folder, archive, bundle or session per node; the packet goes on from node to
+    /// node, and its answer back. Several --snapshot do the same
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["snapshot", "pid", "netns"])]
+    pub(crate) cluster: Option<PathBuf>,
+
+    /// With --cluster, the node at which the packet starts [default: the one that has FROM or TO]
+    #[arg(long, value_name = "NODE")]
+    pub(crate) on: Option<String>,
 
     /// Objects of Kubernetes, for names: the output of `kubectl get svc,endpointslices,pods,nodes -A -o json`, or of `kubectl get`
     #[arg(long, value_name = "FILE")]

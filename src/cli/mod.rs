@@ -3,6 +3,7 @@
 mod args;
 #[cfg(target_os = "linux")]
 mod capture;
+mod cluster;
 mod expect;
 mod explain;
 mod names;

@@ -168,6 +168,17 @@ impl PacketSpec {
         Some((self.src.as_ref()?.parse().ok()?, self.dst.parse().ok()?))
     }
 
+    /// Source and destination, each where it is an address.
+    pub(crate) fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        let parse = |t: &str| t.parse::<IpAddr>().ok().map(|a| a.to_canonical());
+        (self.src.as_deref().and_then(parse), parse(&self.dst))
+    }
+
+    /// Whether the node itself sends it.
+    pub(crate) fn is_local(&self) -> bool {
+        self.origin.is_some()
+    }
+
     /// From the command line.
     pub(crate) fn from_args(
         from: Option<&str>,

@@ -18,7 +18,13 @@ use std::path::Path;
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     let expect = args.expect.as_deref().map(Expectation::parse).transpose()?;
     let one = one_packet(args)?;
-    let mut snapshot = match &args.snapshot {
+    if args.cluster.is_some() || args.snapshot.len() > 1 {
+        return super::cluster::run(args, one.as_ref(), expect.as_ref());
+    }
+    if args.on.is_some() {
+        bail!("--on NODE goes with --cluster DIR, or several --snapshot");
+    }
+    let mut snapshot = match args.snapshot.first() {
         Some(path) if path == Path::new("-") && args.packets.as_deref() == Some(path) => {
             bail!(
                 "the snapshot and the packets cannot both be standard input: put one of them into a file"
@@ -34,7 +40,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     render::write_warnings(&mut anstream::stderr().lock(), &node, args.detail)?;
     let mut out = BufWriter::new(anstream::stdout().lock());
     // Of a capture its maker was told; here it is the reader who may want to run it otherwise.
-    let mut status = if args.snapshot.is_none() && !snapshot.unread.is_empty() {
+    let mut status = if args.snapshot.is_empty() && !snapshot.unread.is_empty() {
         Status::BadInput
     } else {
         Status::Answered
@@ -105,7 +111,7 @@ pub(super) fn read_live(_: &Place, _: Option<&PacketSpec>) -> anyhow::Result<Sna
     )
 }
 
-fn worse(a: Status, b: Status) -> Status {
+pub(super) fn worse(a: Status, b: Status) -> Status {
     match (a, b) {
         (Status::BadInput, _) | (_, Status::BadInput) => Status::BadInput,
         (Status::Failed, _) | (_, Status::Failed) => Status::Failed,
@@ -136,7 +142,7 @@ fn one_packet(args: &TraceArgs) -> anyhow::Result<Option<PacketSpec>> {
 }
 
 /// Lines of the file; bytes that are not UTF-8 are replaced, so that one bad line does not end the run.
-fn lines(file: &Path) -> anyhow::Result<impl Iterator<Item = io::Result<String>>> {
+pub(super) fn lines(file: &Path) -> anyhow::Result<impl Iterator<Item = io::Result<String>>> {
     let input: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -148,10 +154,23 @@ fn lines(file: &Path) -> anyhow::Result<impl Iterator<Item = io::Result<String>>
         .map(|l| l.map(|l| String::from_utf8_lossy(&l).into_owned())))
 }
 
-fn refuse(out: &mut impl Write, format: Format, why: &str) -> io::Result<()> {
+pub(super) fn refuse(out: &mut impl Write, format: Format, why: &str) -> io::Result<()> {
     match format {
         Format::Json => render::json::write_error(out, why),
         Format::Text | Format::Minimal => writeln!(out, "error: {}", render::escape(why)),
+    }
+}
+
+pub(super) fn options(args: &TraceArgs) -> render::text::Options {
+    render::text::Options {
+        width: 100,
+        // The stream strips colours where nobody would see them (a pipe, NO_COLOR).
+        colour: true,
+        detail: match (args.detail, args.summary) {
+            (true, _) => Detail::Detail,
+            (_, true) => Detail::Summary,
+            _ => Detail::Normal,
+        },
     }
 }
 
@@ -187,17 +206,8 @@ fn answer(
         Format::Json => render::json::write(out, node, &trace, &explain(node, &trace))?,
         Format::Minimal => render::text::minimal(out, node, &trace)?,
         Format::Text => {
-            let options = render::text::Options {
-                width: 100,
-                // The stream strips colours where nobody would see them (a pipe, NO_COLOR).
-                colour: true,
-                detail: match (args.detail, args.summary) {
-                    (true, _) => Detail::Detail,
-                    (_, true) => Detail::Summary,
-                    _ => Detail::Normal,
-                },
-            };
-            render::text::write(out, node, &trace, &explain(node, &trace), &options)?;
+            let found = explain(node, &trace);
+            render::text::write(out, node, &trace, &found, &options(args))?;
         }
     }
     let Some(expect) = expect else {

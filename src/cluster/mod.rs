@@ -1,4 +1,15 @@
-//! Several nodes, and who of them has which address.
+//! Several nodes: who of them has which address, and a packet's way from one to the next, there and back.
+
+mod findings;
+mod journey;
+mod next;
+mod start;
+mod walk;
+
+pub use findings::Found;
+pub use journey::{Back, Journey};
+pub use next::Entry;
+pub use walk::{End, Hop, Way};
 
 use crate::capture::cluster::{Captures, Member};
 use crate::node::{DevId, Node};

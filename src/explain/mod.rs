@@ -46,6 +46,7 @@ mod way_out;
 pub use catalogue::Code;
 pub(crate) use catalogue::edits;
 pub use nft::service_of_element as service_refused;
+pub(crate) use reply::reply_of;
 pub use reply::{Answer, Fate, answer, fate};
 pub use tries::{Try, tries};
 

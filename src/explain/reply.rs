@@ -128,7 +128,7 @@ pub fn answer_what_if(
     outcome: &Outcome,
     what_if: &WhatIf,
 ) -> Option<Answer> {
-    let conn = outcome.conn.as_ref()?;
+    outcome.conn.as_ref()?;
     let delivered = outcome.delivered.as_ref()?;
     if is_reply(outcome) {
         return None;
@@ -146,7 +146,16 @@ pub fn answer_what_if(
         }
         Verdict::Dropped | Verdict::Rejected | Verdict::Queued | Verdict::Unknown => return None,
     };
-    let mut packet = reply_packet(&trace.packet, conn, origin)?;
+    let packet = reply_of(&trace.packet, outcome, origin)?;
+    let trace = simulate_what_if(node, &packet, what_if, LIMITS).ok()?;
+    Some(Answer::Here(Box::new(trace)))
+}
+
+/// The receiver's answer to `request`, which ended so, as it comes to the node from `origin`.
+pub(crate) fn reply_of(request: &Packet, outcome: &Outcome, origin: Origin) -> Option<Packet> {
+    let conn = outcome.conn.as_ref()?;
+    let delivered = outcome.delivered.as_ref()?;
+    let mut packet = reply_packet(request, conn, origin)?;
     // What conntrack does not know it does not keep either: the receiver answers what it saw.
     if conn.untracked {
         packet.src = Some(delivered.dst);
@@ -156,8 +165,7 @@ pub fn answer_what_if(
             packet.dport = delivered.sport;
         }
     }
-    let trace = simulate_what_if(node, &packet, what_if, LIMITS).ok()?;
-    Some(Answer::Here(Box::new(trace)))
+    Some(packet)
 }
 
 /// A receiver answers the address it saw: one of this node, or one that this node is the way to.

@@ -1,5 +1,9 @@
 //! The contract's JSON, schema `nfwhy.trace/1`. A view of its own: the inner types stay free to change.
 
+mod cluster;
+
+pub use cluster::write_cluster;
+
 use super::reason;
 use crate::explain::owners::{self, Claim};
 use crate::explain::{self, Cause, Fate, Finding, Severity, missing, names, objects};
@@ -18,6 +22,9 @@ pub const SCHEMA: &str = "nfwhy.trace/1";
 #[derive(Serialize)]
 struct Answer<'a> {
     schema: &'static str,
+    /// Of a cluster: where the packet starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
     packet: PacketView<'a>,
     outcomes: Vec<OutcomeView>,
     findings: Vec<FindingView>,
@@ -90,6 +97,9 @@ struct OutcomeView {
     assumptions: Vec<String>,
     hits: Vec<HitView>,
     reply: Option<ReplyView>,
+    /// Of a cluster: the places it passes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hops: Vec<cluster::HopView>,
 }
 
 /// What becomes of the receiver's answer.
@@ -100,6 +110,8 @@ struct ReplyView {
     delivered: Option<Delivered>,
     via: Option<OutView>,
     hits: Vec<HitView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hops: Vec<cluster::HopView>,
 }
 
 #[derive(Serialize)]
@@ -159,6 +171,9 @@ impl From<Claim> for OwnerView {
 
 #[derive(Serialize)]
 struct FindingView {
+    /// Of a cluster: whose rules and settings it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     code: &'static str,
     severity: &'static str,
     title: String,
@@ -212,20 +227,26 @@ pub fn write(
     }
     let answer = Answer {
         schema: SCHEMA,
+        node: None,
         packet: packet(node, trace),
         outcomes,
         findings: findings.iter().map(|f| finding(node, f)).collect(),
-        missing: missing::ranked(trace)
-            .into_iter()
-            .map(|l| MissingView {
-                what: l.missing.what.clone(),
-                command: l.missing.command.clone(),
-                // Four digits are more than such a measure is worth.
-                settles: (l.decides.max(l.changes) * 1e4).round() / 1e4,
-            })
-            .collect(),
+        missing: missing_of(trace),
     };
     write_line(out, &answer)
+}
+
+/// What was not captured.
+fn missing_of(trace: &Trace) -> Vec<MissingView> {
+    missing::ranked(trace)
+        .into_iter()
+        .map(|l| MissingView {
+            what: l.missing.what.clone(),
+            command: l.missing.command.clone(),
+            // Four digits are more than such a measure is worth.
+            settles: (l.decides.max(l.changes) * 1e4).round() / 1e4,
+        })
+        .collect()
 }
 
 /// Answers are followed for so many outcomes.
@@ -239,6 +260,7 @@ fn reply(node: &Node<'_>, trace: &Trace, o: &Outcome) -> Option<ReplyView> {
             delivered: None,
             via: None,
             hits: Vec::new(),
+            hops: Vec::new(),
         }),
         explain::Answer::Here(back) => {
             let (fate, o) = explain::fate(&trace.packet, &back);
@@ -253,6 +275,7 @@ fn reply(node: &Node<'_>, trace: &Trace, o: &Outcome) -> Option<ReplyView> {
                 delivered,
                 via,
                 hits,
+                hops: Vec::new(),
             })
         }
     }
@@ -361,6 +384,7 @@ fn outcome(node: &Node<'_>, o: &Outcome) -> OutcomeView {
             })
             .collect(),
         reply: None,
+        hops: Vec::new(),
     }
 }
 
@@ -435,6 +459,7 @@ fn decides(effect: &Effect) -> bool {
 
 fn finding(node: &Node<'_>, f: &Finding) -> FindingView {
     FindingView {
+        node: None,
         code: f.code.name(),
         severity: match f.severity {
             Severity::Info => "info",

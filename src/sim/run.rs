@@ -205,7 +205,7 @@ impl<'s, 'n> Run<'s, 'n> {
             (Some(a), Some(b)) => a == b,
             _ => false,
         });
-        let mark = self.skb.mark;
+        let (mark, tos, ttl) = (self.skb.mark, self.skb.tos, self.skb.ttl);
         // conntrack keeps no connection whose first packet did not get through; IPVS does. One that leaves by another device than it was
         // masqueraded for is killed (`nf_nat_inet_fn`).
         let ended = matches!(end.verdict, Verdict::Dropped | Verdict::Rejected);
@@ -233,6 +233,8 @@ impl<'s, 'n> Run<'s, 'n> {
                 _ => None,
             },
             mark,
+            tos,
+            ttl,
             assumptions: self.assumptions,
             missing: self.missing,
             branches: self.branches,

@@ -186,6 +186,10 @@ pub struct Outcome {
     pub out: Option<Out>,
     /// The mark at the end.
     pub mark: u32,
+    /// TOS or traffic class at the end.
+    pub tos: u8,
+    /// TTL or hop limit at the end.
+    pub ttl: u8,
     /// What it rests on beyond the snapshot.
     pub assumptions: Vec<String>,
     /// What was not captured and matters here.

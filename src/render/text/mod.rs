@@ -1,5 +1,6 @@
 //! The answer for a terminal: the verdict, the rule that caused it, what to try, and the trace that proves it.
 
+mod cluster;
 mod fate;
 mod groups;
 mod head;
@@ -15,6 +16,7 @@ mod tree;
 mod tree_line;
 mod why;
 
+pub use cluster::{minimal_cluster, write_cluster};
 pub use minimal::minimal;
 pub(super) use parting::next;
 pub use parting::write_parting;

@@ -1,0 +1,350 @@
+//! Where a packet goes that has left a place: to another place, by a link or a tunnel, or out of what was captured.
+
+use super::Cluster;
+use crate::explain::place::to_local_pod;
+use crate::node::{DevId, Device};
+use crate::sim;
+use crate::trace::{Outcome, StepKind, Verdict};
+use nfwhy_parsers::Family;
+use nfwhy_parsers::common::bits;
+use nfwhy_parsers::iproute::neigh;
+use nfwhy_parsers::recognise::Kind;
+use std::net::IpAddr;
+
+/// How a packet came to a place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// It starts there.
+    Start,
+    /// Straight over a link.
+    Link,
+    /// Routers that were not captured lie between.
+    Routed {
+        /// The first of them.
+        via: IpAddr,
+    },
+    /// Out of a tunnel.
+    Tunnel {
+        /// `ipip`, `vxlan`, ...
+        kind: String,
+        /// Outer source, where known.
+        src: Option<IpAddr>,
+        /// Outer destination, where known.
+        dst: Option<IpAddr>,
+    },
+}
+
+/// What becomes of a packet that has left a place.
+#[derive(Clone, Debug)]
+pub(super) enum Next {
+    /// It comes in at another.
+    Enters {
+        place: usize,
+        dev: DevId,
+        entry: Entry,
+        /// What that rests on.
+        assumed: Option<String>,
+    },
+    /// It leaves by a tunnel whose outer packet comes in at another place.
+    Wrapped(Tunnel),
+    /// It reaches a pod of the node.
+    Pod,
+    /// It leaves what was captured.
+    Beyond,
+    /// It cannot be told.
+    Unknown(String),
+}
+
+/// A packet within another.
+#[derive(Clone, Debug)]
+pub(super) struct Tunnel {
+    pub kind: String,
+    /// Outer source.
+    pub src: Option<IpAddr>,
+    /// Outer destination.
+    pub dst: IpAddr,
+    /// Where it is unwrapped.
+    pub place: usize,
+    /// The device of the outer packet there.
+    pub dev: DevId,
+    /// Port of UDP tunnels.
+    pub port: Option<u16>,
+    /// VNI.
+    pub id: Option<u32>,
+}
+
+/// The port of VXLAN where the device does not show it (IANA).
+const VXLAN_PORT: u16 = 4789;
+
+impl Cluster<'_> {
+    /// Where what left `place` goes.
+    pub(super) fn next(&self, place: usize, o: &Outcome) -> Next {
+        let (Some(p), Verdict::Forwarded, Some(out), Some(seen)) =
+            (self.places.get(place), o.verdict, &o.out, &o.delivered)
+        else {
+            return Next::Beyond;
+        };
+        let dev = p.node.device(out.dev);
+        let wrapped = o.steps.iter().rev().find_map(|s| match &s.kind {
+            StepKind::Encapsulated { kind, src, dst } => Some((kind.clone(), *src, *dst)),
+            _ => None,
+        });
+        if let Some((kind, src, dst)) = wrapped {
+            return self.wrapped(place, kind, src, dst, dev, None);
+        }
+        let hop = out.via.unwrap_or(seen.dst);
+        match dev.tunnel() {
+            Some("vxlan") => match self.far_end(place, dev, out.dev, hop) {
+                Some((remote, how)) => {
+                    let port = Some(dev.info.dstport.unwrap_or(VXLAN_PORT));
+                    let local = dev.info.local.filter(|l| !l.is_unspecified());
+                    match self.wrapped(place, "vxlan".into(), local, remote, dev, port) {
+                        Next::Unknown(why) => Next::Unknown(format!("{why} ({how})")),
+                        other => other,
+                    }
+                }
+                None => Next::Unknown(format!(
+                    "where {} sends packets for {hop} is not known: no captured node has that address on a VXLAN device of the same id",
+                    dev.name
+                )),
+            },
+            Some(kind) => self.by_other_tunnel(place, kind, dev, seen.dst),
+            None => self.by_link(place, out.dev, hop, seen.dst, to_local_pod(&p.node, out)),
+        }
+    }
+
+    /// A tunnel packet on its way to `dst`.
+    fn wrapped(
+        &self,
+        place: usize,
+        kind: String,
+        src: Option<IpAddr>,
+        dst: IpAddr,
+        dev: &Device,
+        port: Option<u16>,
+    ) -> Next {
+        let Some(owner) = self.owner_of(dst).filter(|o| o.place != place) else {
+            return Next::Unknown(format!(
+                "the {kind} packet goes to {dst}, which no other captured node has"
+            ));
+        };
+        let dev_in = src.map_or(owner.dev, |src| self.arrival(owner.place, owner.dev, src));
+        Next::Wrapped(Tunnel {
+            kind,
+            src,
+            dst,
+            place: owner.place,
+            dev: dev_in,
+            port,
+            id: dev.info.id,
+        })
+    }
+
+    /// The other end of a VXLAN for a next hop: what the device names, else the node whose VXLAN device has the hardware address that
+    /// the neighbour table tells, else the one whose device has the next hop's address.
+    fn far_end(
+        &self,
+        place: usize,
+        dev: &Device,
+        id: DevId,
+        hop: IpAddr,
+    ) -> Option<(IpAddr, &'static str)> {
+        let p = self.places.get(place)?;
+        if let Some(remote) = dev.info.remote
+            && !remote.is_unspecified()
+            && !remote.is_multicast()
+        {
+            return Some((remote, "the device names it"));
+        }
+        let of_same_id = |place: usize, d: DevId| {
+            let far = self.places.get(place)?.node.device(d);
+            let same = far.tunnel() == Some("vxlan")
+                && (far.info.id == dev.info.id || far.info.external || dev.info.external);
+            same.then_some(far)
+        };
+        let name = &p.node.device(id).name;
+        let mac = self.neighbour(place, name, hop);
+        if let Some(mac) = &mac
+            && let Some(o) = self.link_of_mac(mac).filter(|o| o.place != place)
+            && let Some(far) = of_same_id(o.place, o.dev)
+            && let Some(local) = self.underlay(o.place, far)
+        {
+            return Some((local, "by its hardware address"));
+        }
+        let o = self
+            .holders(hop)
+            .into_iter()
+            .find(|o| o.place != place && of_same_id(o.place, o.dev).is_some())?;
+        let far = of_same_id(o.place, o.dev)?;
+        Some((self.underlay(o.place, far)?, "by the next hop's address"))
+    }
+
+    /// The address at which a VXLAN device receives.
+    fn underlay(&self, place: usize, far: &Device) -> Option<IpAddr> {
+        let node = &self.places.get(place)?.node;
+        if let Some(local) = far.info.local.filter(|l| !l.is_unspecified()) {
+            return Some(local);
+        }
+        let lower = far.info.dev.as_deref()?;
+        let lower = node.device(node.device_by_name(lower)?);
+        lower.addrs.first().map(|a| a.local)
+    }
+
+    /// What the neighbour table of a place tells of an address.
+    fn neighbour(&self, place: usize, dev: &str, addr: IpAddr) -> Option<String> {
+        let files = &self.places.get(place)?.member.snapshot.files;
+        files
+            .iter()
+            .filter(|f| f.kind == Kind::Neigh)
+            .find_map(|f| {
+                let list = neigh::parse(&f.text).value;
+                let n = list
+                    .into_iter()
+                    .find(|n| n.addr == addr && (n.dev.is_empty() || n.dev == dev))?;
+                n.lladdr.map(|m| m.to_string())
+            })
+    }
+
+    /// Tunnels of which no more is followed than that they end at the destination's node.
+    fn by_other_tunnel(&self, place: usize, kind: &str, dev: &Device, dst: IpAddr) -> Next {
+        let owner = self
+            .owner_of(dst)
+            .or_else(|| self.node_of_pod(dst))
+            .filter(|o| o.place != place);
+        let far = owner.and_then(|o| {
+            let node = &self.places.get(o.place)?.node;
+            let dev = node
+                .device_ids()
+                .find(|d| node.device(*d).tunnel() == Some(kind))?;
+            Some((o.place, dev))
+        });
+        match far {
+            Some((place, dev_in)) => Next::Enters {
+                place,
+                dev: dev_in,
+                entry: Entry::Tunnel {
+                    kind: kind.to_owned(),
+                    src: None,
+                    dst: None,
+                },
+                assumed: Some(format!(
+                    "{} leads to {}, which has {dst}; the {kind} packet around it is not followed",
+                    dev.name,
+                    self.name(place)
+                )),
+            },
+            None => Next::Unknown(format!(
+                "{} is of kind {kind}, and no other captured node with such a device has {dst}",
+                dev.name
+            )),
+        }
+    }
+
+    fn by_link(&self, place: usize, out: DevId, hop: IpAddr, dst: IpAddr, pod: bool) -> Next {
+        let Some(p) = self.places.get(place) else {
+            return Next::Beyond;
+        };
+        let own = |family: Family| {
+            p.node
+                .device(out)
+                .addrs
+                .iter()
+                .map(|a| a.local)
+                .find(|a| Family::of(*a) == family)
+        };
+        let straight = self.owner_of(hop).filter(|o| o.place != place);
+        if let Some(o) = straight {
+            let dev = own(Family::of(hop)).map_or(o.dev, |from| self.arrival(o.place, o.dev, from));
+            return Next::Enters {
+                place: o.place,
+                dev,
+                entry: Entry::Link,
+                assumed: None,
+            };
+        }
+        // Out of a pod's namespace: Calico's gateway 169.254.1.1 is nobody's address.
+        if let Some(host) = p.within
+            && let Some(own) = own(Family::of(dst))
+            && let sim::WayBack::Device(dev) = sim::way_back(&self.places[host].node, own, dst)
+        {
+            return Next::Enters {
+                place: host,
+                dev,
+                entry: Entry::Link,
+                assumed: None,
+            };
+        }
+        if pod {
+            return Next::Pod;
+        }
+        let far = self
+            .owner_of(dst)
+            .or_else(|| self.node_of_pod(dst))
+            .filter(|o| o.place != place);
+        let Some(o) = far else {
+            return Next::Beyond;
+        };
+        // A router's way ends where the other node's own way back to it begins.
+        let from = own(Family::of(dst)).unwrap_or(hop);
+        let dev = match sim::way_back(&self.places[o.place].node, from, dst) {
+            sim::WayBack::Device(d) => d,
+            _ => o.dev,
+        };
+        Next::Enters {
+            place: o.place,
+            dev,
+            entry: Entry::Routed { via: hop },
+            assumed: Some(format!(
+                "{hop} hands packets for {dst} to {}",
+                self.name(o.place)
+            )),
+        }
+    }
+
+    /// The device by which something from `from` comes in that was sent to an address of `dev`: the one on the sender's subnet.
+    fn arrival(&self, place: usize, dev: DevId, from: IpAddr) -> DevId {
+        let Some(p) = self.places.get(place) else {
+            return dev;
+        };
+        let on = |d: DevId| {
+            p.node.device(d).addrs.iter().any(|a| {
+                let family = Family::of(a.local);
+                let drop = u32::from(family.bits().saturating_sub(a.prefix_len));
+                family == Family::of(from)
+                    && a.prefix_len < family.bits()
+                    && drop < 128
+                    && bits(a.local) >> drop == bits(from) >> drop
+            })
+        };
+        if on(dev) {
+            return dev;
+        }
+        p.node.device_ids().find(|d| on(*d)).unwrap_or(dev)
+    }
+
+    /// The device that unwraps a tunnel's packet: `ip_tunnel_lookup` (`net/ipv4/ip_tunnel.c`) asks for both ends, the remote one, the local
+    /// one, and then takes the device that names neither; VXLAN goes by its id.
+    pub(super) fn unwraps(&self, t: &Tunnel) -> Option<DevId> {
+        let node = &self.places.get(t.place)?.node;
+        let named = |a: Option<IpAddr>| a.filter(|a| !a.is_unspecified());
+        let fits = |d: &Device| {
+            let (local, remote) = (named(d.info.local), named(d.info.remote));
+            if d.is_up() == Some(false) || d.tunnel() != Some(t.kind.as_str()) {
+                return None;
+            }
+            if t.kind == "vxlan" {
+                return (d.info.id == t.id || d.info.external).then_some(0);
+            }
+            match (local, remote) {
+                (Some(l), Some(r)) => (l == t.dst && Some(r) == t.src).then_some(0),
+                (None, Some(r)) => (Some(r) == t.src).then_some(1),
+                (Some(l), None) => (l == t.dst).then_some(2),
+                (None, None) => Some(3),
+            }
+        };
+        node.device_ids()
+            .filter_map(|d| Some((fits(node.device(d))?, d)))
+            .min_by_key(|(rank, d)| (*rank, d.0))
+            .map(|(_, d)| d)
+    }
+}

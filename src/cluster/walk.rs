@@ -1,0 +1,389 @@
+//! A packet's way through several places.
+
+use super::Cluster;
+use super::next::{Entry, Next, Tunnel};
+use crate::node::DevId;
+use crate::sim::{Conn, Limits, SimError, WhatIf, simulate_what_if};
+use crate::trace::{CtState, Origin, Outcome, Packet, Port, TcpFlags, Trace, Verdict};
+use nfwhy_parsers::{Family, Proto};
+use std::net::IpAddr;
+
+/// A packet's passage through one place.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// Index of the place.
+    pub place: usize,
+    /// How it came there.
+    pub entry: Entry,
+    /// The packet there, and the one outcome that is followed.
+    pub trace: Trace,
+    /// It is the outer packet of a tunnel.
+    pub outer: bool,
+}
+
+impl Hop {
+    /// What became of it here.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.trace.outcomes.first()
+    }
+}
+
+/// Where a way ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// At a process of the place of the last hop.
+    Process,
+    /// At a pod of the place of the last hop, whose own namespace was not captured.
+    Pod,
+    /// It leaves what was captured.
+    Beyond,
+    /// The last hop keeps it.
+    Stopped,
+    /// It cannot be told.
+    Unknown(String),
+}
+
+/// One way of a packet, from its first place to its end.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// The places passed, outer packets of tunnels among them.
+    pub hops: Vec<Hop>,
+    /// How it ends.
+    pub end: End,
+    /// Probability; `None` where it rests on an unknown.
+    pub probability: Option<f64>,
+    /// What it rests on beyond what the places themselves assume.
+    pub assumed: Vec<String>,
+    /// Connections by place, as the packet left them.
+    pub conns: Vec<(usize, Conn)>,
+}
+
+impl Way {
+    /// The last hop of the packet itself.
+    pub fn last(&self) -> Option<&Hop> {
+        self.hops.iter().rev().find(|h| !h.outer)
+    }
+
+    /// The last hop, be it of the packet or of a tunnel's outer one.
+    pub fn stop(&self) -> Option<&Hop> {
+        self.hops.last()
+    }
+}
+
+/// Ways followed for one packet.
+const WAYS: usize = 512;
+/// Places that one packet passes; more are a loop.
+const HOPS: usize = 24;
+/// Bounds of a place after the first.
+const LIMITS: Limits = Limits {
+    branches: 2000,
+    rules: 50_000_000,
+};
+
+impl Cluster<'_> {
+    /// All ways of a packet that starts at a place. `conns`: connections that are known, by place.
+    pub fn ways(
+        &self,
+        place: usize,
+        packet: &Packet,
+        conns: &[(usize, Conn)],
+    ) -> Result<Vec<Way>, SimError> {
+        let mut done = Vec::new();
+        let start = Way {
+            hops: Vec::new(),
+            end: End::Beyond,
+            probability: Some(1.0),
+            assumed: Vec::new(),
+            conns: conns.to_vec(),
+        };
+        self.enter(start, place, packet.clone(), Entry::Start, &mut done)?;
+        Ok(done)
+    }
+
+    fn enter(
+        &self,
+        way: Way,
+        place: usize,
+        mut packet: Packet,
+        entry: Entry,
+        done: &mut Vec<Way>,
+    ) -> Result<(), SimError> {
+        let Some(p) = self.places.get(place) else {
+            return Ok(());
+        };
+        if way.hops.len() >= HOPS {
+            done.push(Way {
+                end: End::Unknown("it goes round in circles".to_owned()),
+                ..way
+            });
+            return Ok(());
+        }
+        let known = fitting(&way.conns, place, &packet);
+        if packet.conn.is_none() {
+            packet.conn = known.and_then(|i| way.conns.get(i)).map(|(_, c)| c.clone());
+        }
+        let limits = if way.hops.is_empty() {
+            Limits::default()
+        } else {
+            LIMITS
+        };
+        let trace = simulate_what_if(&p.node, &packet, &WhatIf::default(), limits)?;
+        let trace = trace.expected().into_owned();
+        for o in trace.outcomes {
+            if done.len() >= WAYS {
+                return Err(SimError::TooManyBranches {
+                    limit: WAYS,
+                    places: vec![format!("{}, behind which it goes on", p.name)],
+                });
+            }
+            let mut way = way.clone();
+            way.probability = way.probability.zip(o.probability).map(|(a, b)| a * b);
+            if let Some(conn) = &o.conn {
+                match known.and_then(|i| way.conns.get_mut(i)) {
+                    Some(slot) => slot.1 = conn.clone(),
+                    None => way.conns.push((place, conn.clone())),
+                }
+            }
+            way.hops.push(Hop {
+                place,
+                entry: entry.clone(),
+                trace: Trace {
+                    packet: packet.clone(),
+                    outcomes: vec![o.clone()],
+                },
+                outer: false,
+            });
+            self.leave(way, place, &packet, &o, done)?;
+        }
+        Ok(())
+    }
+
+    fn leave(
+        &self,
+        mut way: Way,
+        place: usize,
+        packet: &Packet,
+        o: &Outcome,
+        done: &mut Vec<Way>,
+    ) -> Result<(), SimError> {
+        let end = match o.verdict {
+            Verdict::Local => End::Process,
+            Verdict::Dropped | Verdict::Rejected => End::Stopped,
+            Verdict::Queued => End::Unknown("a program in user space decides".to_owned()),
+            Verdict::Unknown => End::Unknown("what becomes of it there is not known".to_owned()),
+            Verdict::Forwarded => match self.next(place, o) {
+                Next::Pod => End::Pod,
+                Next::Beyond => End::Beyond,
+                Next::Unknown(why) => End::Unknown(why),
+                Next::Enters {
+                    place: to,
+                    dev,
+                    entry,
+                    assumed,
+                } => {
+                    way.assumed.extend(assumed);
+                    let next = self.passed_on(place, packet, o, dev);
+                    return self.enter(way, to, next, entry, done);
+                }
+                Next::Wrapped(t) => return self.through(way, place, packet, o, &t, done),
+            },
+        };
+        way.end = end;
+        done.push(way);
+        Ok(())
+    }
+
+    /// The packet as it comes in by `dev` of the next place.
+    fn passed_on(&self, place: usize, packet: &Packet, o: &Outcome, dev: DevId) -> Packet {
+        let mut next = packet.clone();
+        if let Some(v) = &o.delivered {
+            next.src = v.src.or(packet.src);
+            next.sport = v.sport;
+            next.dst = v.dst;
+            next.dport = v.dport;
+        }
+        next.origin = Origin::Device(dev);
+        next.mark = 0;
+        next.ct_state = None;
+        next.tos = o.tos;
+        next.ttl = o.ttl;
+        next.uid = None;
+        next.gid = None;
+        next.conn = None;
+        next.mac = o.out.as_ref().and_then(|out| {
+            let mac = self.places.get(place)?.node.device(out.dev).mac.as_deref();
+            bytes(mac?)
+        });
+        next
+    }
+
+    /// Through a tunnel: the outer packet leaves the one node and is unwrapped by the other.
+    fn through(
+        &self,
+        mut way: Way,
+        place: usize,
+        packet: &Packet,
+        o: &Outcome,
+        t: &Tunnel,
+        done: &mut Vec<Way>,
+    ) -> Result<(), SimError> {
+        let mut t = t.clone();
+        // VXLAN's outer packet is sent like one of a process of the node (`udp_tunnel_xmit_skb`). That of IPIP has passed the hooks
+        // already, within the walk.
+        if t.port.is_some() {
+            let mut outer = outer_packet(&t, o, packet);
+            outer.mark = o.mark;
+            outer.ct_state = None;
+            let Some(p) = self.places.get(place) else {
+                return Ok(());
+            };
+            let trace = simulate_what_if(&p.node, &outer, &WhatIf::default(), LIMITS)?;
+            let sent = trace.expected().into_owned();
+            let Some(best) = sent.outcomes.into_iter().next() else {
+                return Ok(());
+            };
+            let passed = best.verdict == Verdict::Forwarded;
+            if best.probability.is_none() {
+                way.probability = None;
+            }
+            if let Some(v) = &best.delivered {
+                t.src = v.src.or(t.src);
+            }
+            let unlike = best.delivered.is_some_and(|v| v.dst != t.dst);
+            way.hops.push(Hop {
+                place,
+                entry: Entry::Start,
+                trace: Trace {
+                    packet: outer,
+                    outcomes: vec![best],
+                },
+                outer: true,
+            });
+            if !passed || unlike {
+                way.end = if passed {
+                    End::Unknown(format!("rules send the {} packet elsewhere", t.kind))
+                } else {
+                    End::Stopped
+                };
+                done.push(way);
+                return Ok(());
+            }
+        }
+        let Some(far) = self.places.get(t.place) else {
+            return Ok(());
+        };
+        let mut outer = outer_packet(&t, o, packet);
+        outer.origin = Origin::Device(t.dev);
+        let trace = simulate_what_if(&far.node, &outer, &WhatIf::default(), LIMITS)?;
+        for come in trace.expected().into_owned().outcomes {
+            let mut way = way.clone();
+            way.probability = way.probability.zip(come.probability).map(|(a, b)| a * b);
+            let (verdict, mark) = (come.verdict, come.mark);
+            way.hops.push(Hop {
+                place: t.place,
+                entry: Entry::Link,
+                trace: Trace {
+                    packet: outer.clone(),
+                    outcomes: vec![come],
+                },
+                outer: true,
+            });
+            let inside = self.unwraps(&t).filter(|_| verdict == Verdict::Local);
+            let Some(dev) = inside else {
+                way.end = match verdict {
+                    Verdict::Dropped | Verdict::Rejected => End::Stopped,
+                    Verdict::Local => End::Unknown(format!(
+                        "no device of {} that is up takes {} packets from {}",
+                        far.name,
+                        t.kind,
+                        t.src.map_or_else(|| "there".to_owned(), |s| s.to_string())
+                    )),
+                    _ => End::Unknown(format!("the {} packet does not end there", t.kind)),
+                };
+                done.push(way);
+                continue;
+            };
+            let mut next = self.passed_on(place, packet, o, dev);
+            // The mark stays on what is unwrapped within one namespace (`skb_scrub_packet`, net/core/skbuff.c).
+            next.mark = mark;
+            if t.port.is_none() {
+                next.mac = None;
+            }
+            let entry = Entry::Tunnel {
+                kind: t.kind.clone(),
+                src: t.src,
+                dst: Some(t.dst),
+            };
+            self.enter(way, t.place, next, entry, done)?;
+        }
+        Ok(())
+    }
+}
+
+/// The connection of a place that the packet belongs to.
+fn fitting(conns: &[(usize, Conn)], place: usize, packet: &Packet) -> Option<usize> {
+    let port = |a: Port, b: Port| match (a, b) {
+        (Port::Known(x), Port::Known(y)) => x == y,
+        (Port::None, Port::None) => true,
+        (Port::None, _) | (_, Port::None) => false,
+        _ => true,
+    };
+    conns.iter().position(|(at, c)| {
+        let meets = |t: &crate::sim::Tuple, unknown: bool| {
+            Some(t.src) == packet.src
+                && (t.dst == packet.dst || unknown)
+                && port(t.sport, packet.sport)
+                && port(t.dport, packet.dport)
+        };
+        *at == place
+            && c.proto == packet.proto
+            && (meets(&c.orig, false) || meets(&c.reply, c.src_unknown))
+    })
+}
+
+/// A tunnel's outer packet as it comes to the other end.
+fn outer_packet(t: &Tunnel, o: &Outcome, inner: &Packet) -> Packet {
+    let family = Family::of(inner.dst);
+    let (proto, more) = match (t.port, t.kind.as_str(), family) {
+        // Outer IPv4 and UDP, VXLAN, inner Ethernet.
+        (Some(_), _, _) => (Proto::UDP, 20 + 8 + 8 + 14),
+        (None, "gre", _) => (Proto(47), 24),
+        (None, _, Family::V4) => (Proto(4), 20),
+        (None, _, Family::V6) => (Proto(41), 20),
+    };
+    Packet {
+        src: t.src,
+        dst: t.dst,
+        proto,
+        // The source port is a hash of what is inside, of the range that processes' ports come from (`udp_flow_src_port`).
+        sport: t.port.map_or(Port::None, |_| Port::Ephemeral),
+        dport: t.port.map_or(Port::None, Port::Known),
+        icmp: None,
+        origin: Origin::Local,
+        mark: 0,
+        // UDP's ports differ each way, so no answer is ever seen; of the others there is one flow between two nodes.
+        ct_state: t.port.is_none().then_some(CtState::Established),
+        tos: o.tos,
+        ttl: 64,
+        flags: TcpFlags::default(),
+        length: inner.length.saturating_add(more),
+        mac: None,
+        uid: None,
+        gid: None,
+        conn: None,
+    }
+}
+
+fn bytes(mac: &str) -> Option<[u8; 6]> {
+    let mut out = [0; 6];
+    let mut parts = mac.split(':');
+    for o in &mut out {
+        *o = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    parts.next().is_none().then_some(out)
+}
+
+/// Whether an address is one of the place's devices that carry packets.
+pub(super) fn has(cluster: &Cluster<'_>, place: usize, ip: IpAddr) -> bool {
+    cluster.holders(ip).iter().any(|o| o.place == place)
+}
