@@ -4,7 +4,7 @@ use super::Cluster;
 use crate::explain::place::to_local_pod;
 use crate::node::{DevId, Device};
 use crate::sim;
-use crate::trace::{Outcome, StepKind, Verdict};
+use crate::trace::{Outcome, Port, StepKind, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::bits;
 use nfwhy_parsers::iproute::neigh;
@@ -69,6 +69,10 @@ pub(super) struct Tunnel {
     pub dev: DevId,
     /// Port of UDP tunnels.
     pub port: Option<u16>,
+    /// Destination port of the packet under way, which rules may have changed.
+    pub dport: Port,
+    /// Their source port: a hash of what is inside, of the range that processes' ports come from (`udp_flow_src_port`).
+    pub sport: Port,
     /// VNI.
     pub id: Option<u32>,
 }
@@ -136,6 +140,8 @@ impl Cluster<'_> {
             place: owner.place,
             dev: dev_in,
             port,
+            dport: port.map_or(Port::None, Port::Known),
+            sport: port.map_or(Port::None, |_| Port::Ephemeral),
             id: dev.info.id,
         })
     }

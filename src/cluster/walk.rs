@@ -220,65 +220,85 @@ impl Cluster<'_> {
     /// Through a tunnel: the outer packet leaves the one node and is unwrapped by the other.
     fn through(
         &self,
-        mut way: Way,
+        way: Way,
         place: usize,
         packet: &Packet,
         o: &Outcome,
         t: &Tunnel,
         done: &mut Vec<Way>,
     ) -> Result<(), SimError> {
-        let mut t = t.clone();
         // VXLAN's outer packet is sent like one of a process of the node (`udp_tunnel_xmit_skb`). That of IPIP has passed the hooks
         // already, within the walk.
-        if t.port.is_some() {
-            let mut outer = outer_packet(&t, o, packet);
-            outer.mark = o.mark;
-            outer.ct_state = None;
-            let Some(p) = self.places.get(place) else {
-                return Ok(());
-            };
-            let trace = simulate_what_if(&p.node, &outer, &WhatIf::default(), LIMITS)?;
-            let sent = trace.expected().into_owned();
-            let Some(best) = sent.outcomes.into_iter().next() else {
-                return Ok(());
-            };
-            let passed = best.verdict == Verdict::Forwarded;
-            if best.probability.is_none() {
-                way.probability = None;
-            }
-            if let Some(v) = &best.delivered {
+        if t.port.is_none() {
+            return self.unwrapped(way, place, packet, o, t, done);
+        }
+        let mut outer = outer_packet(t, o, packet);
+        outer.mark = o.mark;
+        let Some(p) = self.places.get(place) else {
+            return Ok(());
+        };
+        let what_if = WhatIf {
+            tunnel: o.out.as_ref().map(|out| out.dev),
+            ..WhatIf::default()
+        };
+        let trace = simulate_what_if(&p.node, &outer, &what_if, LIMITS)?;
+        for sent in trace.expected().into_owned().outcomes {
+            let mut way = way.clone();
+            way.probability = way.probability.zip(sent.probability).map(|(a, b)| a * b);
+            let mut t = t.clone();
+            let passed = sent.verdict == Verdict::Forwarded;
+            let unlike = sent.delivered.is_some_and(|v| v.dst != t.dst);
+            if let Some(v) = &sent.delivered {
                 t.src = v.src.or(t.src);
+                t.sport = v.sport;
+                t.dport = v.dport;
             }
-            let unlike = best.delivered.is_some_and(|v| v.dst != t.dst);
             way.hops.push(Hop {
                 place,
                 entry: Entry::Start,
                 trace: Trace {
-                    packet: outer,
-                    outcomes: vec![best],
+                    packet: outer.clone(),
+                    outcomes: vec![sent],
                 },
                 outer: true,
             });
-            if !passed || unlike {
-                way.end = if passed {
-                    End::Unknown(format!("rules send the {} packet elsewhere", t.kind))
-                } else {
-                    End::Stopped
-                };
-                done.push(way);
-                return Ok(());
+            if passed && !unlike {
+                self.unwrapped(way, place, packet, o, &t, done)?;
+                continue;
             }
+            way.end = if passed {
+                End::Unknown(format!("rules send the {} packet elsewhere", t.kind))
+            } else {
+                End::Stopped
+            };
+            done.push(way);
         }
+        Ok(())
+    }
+
+    /// The outer packet comes to the other end, and what is within it goes on there.
+    fn unwrapped(
+        &self,
+        way: Way,
+        place: usize,
+        packet: &Packet,
+        o: &Outcome,
+        t: &Tunnel,
+        done: &mut Vec<Way>,
+    ) -> Result<(), SimError> {
         let Some(far) = self.places.get(t.place) else {
             return Ok(());
         };
-        let mut outer = outer_packet(&t, o, packet);
+        let mut outer = outer_packet(t, o, packet);
         outer.origin = Origin::Device(t.dev);
         let trace = simulate_what_if(&far.node, &outer, &WhatIf::default(), LIMITS)?;
         for come in trace.expected().into_owned().outcomes {
             let mut way = way.clone();
             way.probability = way.probability.zip(come.probability).map(|(a, b)| a * b);
             let (verdict, mark) = (come.verdict, come.mark);
+            // Rules may have sent it to another port of the node.
+            let port = come.delivered.and_then(|v| v.dport.known());
+            let ours = verdict == Verdict::Local && port == t.port;
             way.hops.push(Hop {
                 place: t.place,
                 entry: Entry::Link,
@@ -288,7 +308,7 @@ impl Cluster<'_> {
                 },
                 outer: true,
             });
-            let inside = self.unwraps(&t).filter(|_| verdict == Verdict::Local);
+            let inside = self.unwraps(t).filter(|_| ours);
             let Some(dev) = inside else {
                 way.end = match verdict {
                     Verdict::Dropped | Verdict::Rejected => End::Stopped,
@@ -356,14 +376,15 @@ fn outer_packet(t: &Tunnel, o: &Outcome, inner: &Packet) -> Packet {
         dst: t.dst,
         proto,
         // The source port is a hash of what is inside, of the range that processes' ports come from (`udp_flow_src_port`).
-        sport: t.port.map_or(Port::None, |_| Port::Ephemeral),
-        dport: t.port.map_or(Port::None, Port::Known),
+        sport: t.sport,
+        dport: t.dport,
         icmp: None,
         origin: Origin::Local,
         mark: 0,
         // UDP's ports differ each way, so no answer is ever seen; of the others there is one flow between two nodes.
         ct_state: t.port.is_none().then_some(CtState::Established),
-        tos: o.tos,
+        // VXLAN's own is 0 but for the bits of congestion (`ip_tunnel_ecn_encap`).
+        tos: if t.port.is_some() { o.tos & 3 } else { o.tos },
         ttl: 64,
         flags: TcpFlags::default(),
         length: inner.length.saturating_add(more),

@@ -83,6 +83,8 @@ pub struct WhatIf {
     pub note_misses: bool,
     /// Watch an address: which others get the same answer.
     pub region: Option<std::rc::Rc<Region>>,
+    /// The packet is the outer one that this tunnel device makes, and no process's.
+    pub tunnel: Option<crate::node::DevId>,
 }
 
 /// Walks a packet through a node.

@@ -34,7 +34,10 @@ impl Run<'_, '_> {
     pub(super) fn path(&mut self) -> Flow {
         match self.packet.origin {
             Origin::Device(dev) => self.ingress(dev),
-            Origin::Local => self.locally_sent(),
+            Origin::Local => match self.what_if.tunnel {
+                Some(dev) => self.tunnel_sent(dev),
+                None => self.locally_sent(),
+            },
         }
     }
 

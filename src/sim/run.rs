@@ -139,7 +139,7 @@ impl<'s, 'n> Run<'s, 'n> {
             flags: packet.flags,
             length: packet.length,
             mac: packet.mac,
-            local: packet.origin == Origin::Local,
+            local: packet.origin == Origin::Local && what_if.tunnel.is_none(),
             uid: packet.uid,
             gid: packet.gid,
             ipvs: false,

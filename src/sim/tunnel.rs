@@ -101,6 +101,34 @@ impl Run<'_, '_> {
         )
     }
 
+    /// The outer packet of a UDP tunnel (`udp_tunnel_dst_lookup`, `iptunnel_xmit`): its way is found by its addresses and ports, without the
+    /// mark that it keeps of the packet within, and conntrack sees it as any other flow.
+    pub(super) fn tunnel_sent(&mut self, dev: DevId) -> Flow {
+        let mut key = RouteKey::bare(self.skb.dst);
+        key.src = self.skb.src;
+        key.proto = Some(self.skb.proto);
+        key.sport = self.skb.sport;
+        key.dport = self.skb.dport;
+        let l = match self.fib_lookup(&key) {
+            Ok(l) => l,
+            Err(way) => return Err(way.end()),
+        };
+        let way = self.output_dst(&l, false)?;
+        if self.packet.src.is_none() {
+            let found = way.dev.map(|d| self.source_of_hop(&l, d, way.via));
+            if let Some(src) = l.prefsrc {
+                self.skb.src = src;
+            } else if let Some(super::masq::Found::Addr { addr, .. }) = found {
+                self.skb.src = addr;
+            }
+            self.first_src = Some(self.skb.src);
+        }
+        let way = self.local_out(way, false)?;
+        // `ip_output` takes skb->dev, the tunnel, for the ingress device.
+        self.iif = Some(dev);
+        self.output(&way)
+    }
+
     /// OUTPUT and POSTROUTING of an outer packet. `dev`: what POSTROUTING sees as the ingress device; `ct`: its connection, else
     /// the one that conntrack finds.
     pub(super) fn outer_packet(
