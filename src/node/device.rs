@@ -105,7 +105,8 @@ impl Device {
 
     /// Whether it is administratively up; `None` where not captured.
     pub fn is_up(&self) -> Option<bool> {
-        self.known.then(|| self.has_flag("UP"))
+        // `ip -br addr` shows no flags.
+        (self.known && !self.flags.is_empty()).then(|| self.has_flag("UP"))
     }
 
     /// Whether it is a VRF.

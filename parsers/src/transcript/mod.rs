@@ -75,7 +75,9 @@ struct At {
 /// Reads a text. Every line belongs to at most one block.
 pub fn read(text: &str) -> Transcript<'_> {
     let mut r = Reader::default();
+    let quoted = is_quoted(text);
     for (number, line) in (1u32..).zip(text.split('\n')) {
+        let line = if quoted { unquoted(line) } else { line };
         r.line(number, prompt::clean(line));
     }
     r.close();
@@ -83,6 +85,30 @@ pub fn read(text: &str) -> Transcript<'_> {
         wrap::join(b);
     }
     r.out
+}
+
+/// Whether a mail client put `>` before the lines: at least as many have it as have not, and not all of them are commands at a
+/// prompt of that shape.
+fn is_quoted(text: &str) -> bool {
+    let (mut with, mut without, mut output) = (0u32, 0u32, false);
+    for line in text.split('\n').take(2000).filter(|l| !l.trim().is_empty()) {
+        if line.starts_with('>') {
+            with += 1;
+            output |= prompt::prompt(line).is_none_or(|p| !p.shape.is_empty());
+        } else {
+            without += 1;
+        }
+    }
+    output && with >= 3 && with >= without
+}
+
+/// The line without the marks of quotations, one in another.
+fn unquoted(line: &str) -> &str {
+    let mut rest = line;
+    while let Some(inner) = rest.strip_prefix('>') {
+        rest = inner.strip_prefix(' ').unwrap_or(inner);
+    }
+    rest
 }
 
 #[derive(Default)]

@@ -256,3 +256,22 @@ fn rules_of_nft_that_name_sets_are_no_prompts() {
         assert_eq!((f.kind, f.text.as_str()), (Kind::Nft, text));
     }
 }
+
+#[test]
+fn a_quoted_mail_is_read_as_what_it_quotes() {
+    let s = session(
+        "On Monday somebody wrote:\n> kube-w3:~ # ip r\n> default via 192.0.2.1 dev eth0\n> 192.0.2.0/24 dev eth0 scope link\n> kube-w3:~ # ip rule\n> 0:\tfrom all lookup local\n\nThanks\n",
+    );
+    assert_eq!(
+        lines(&s, Kind::Route),
+        [
+            "3 default via 192.0.2.1 dev eth0",
+            "4 192.0.2.0/24 dev eth0 scope link"
+        ]
+    );
+    assert_eq!(lines(&s, Kind::Rule).len(), 1);
+    // A prompt may have that shape.
+    let s =
+        session("> ip r\ndefault via 192.0.2.1 dev eth0\n> ip rule\n0:\tfrom all lookup local\n");
+    assert_eq!(lines(&s, Kind::Route).len(), 1);
+}
