@@ -23,7 +23,7 @@ pub struct Tuple {
 
 impl Tuple {
     /// As captured: no port where the protocol has none.
-    fn of(t: &CtTuple) -> Self {
+    pub(super) fn of(t: &CtTuple) -> Self {
         let port = |p: Option<u16>| p.map_or(Port::None, Port::Known);
         Self {
             src: t.src,

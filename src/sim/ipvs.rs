@@ -6,8 +6,8 @@ use super::route::{NoWay, RouteKey};
 use super::run::{End, Flow, Run};
 use crate::node::{Forwarding, RealServer, VirtualKey, VirtualService};
 use crate::trace::{CtState, ForkKind, NatKind, Out, Port, Reason, StepKind, TcpFlags, Verdict};
+use nfwhy_parsers::Proto;
 use nfwhy_parsers::iproute::route::RouteType;
-use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
 impl Run<'_, '_> {
@@ -230,11 +230,16 @@ impl Run<'_, '_> {
             (0, p) => p,
             (n, _) => Port::Known(n),
         };
-        let found = self.route_to_server(server.addr);
-        let (l, local) = match found {
-            Ok(l) => {
+        let mut found = self.route_to_server(server.addr).map(|l| (l, None));
+        if let Ok((l, _)) = &found
+            && server.method == Forwarding::Tunnel
+        {
+            found = self.route_of_its_source(l, server.addr);
+        }
+        let (l, source, local) = match found {
+            Ok((l, source)) => {
                 let local = matches!(l.ty, RouteType::Local | RouteType::Anycast);
-                (l, local)
+                (l, source, local)
             }
             Err(way @ NoWay::NotCaptured) => {
                 if server.method == Forwarding::Masq {
@@ -304,7 +309,7 @@ impl Run<'_, '_> {
                 dev: hop.dev,
                 via: Some(server.addr),
             });
-            self.ipvs_encapsulate(c, server.addr, &l, dst)?;
+            self.ipvs_encapsulate(c, (source, server.addr), &l, dst)?;
             return Err(End::new(
                 Verdict::Forwarded,
                 Reason::Sent {
@@ -318,69 +323,6 @@ impl Run<'_, '_> {
         let dst = self.local_out(dst, true)?;
         self.iif = iif;
         self.output(&dst)
-    }
-
-    /// The outer packet of `ip_vs_tunnel_xmit`: `ip_vs_tunnel_xmit_prepare` takes the inner connection off (`nf_reset_ct`), and
-    /// `ip_local_out` sends it through OUTPUT and POSTROUTING with a connection of its own. It is taken as new, save
-    /// where an earlier packet of this connection went there.
-    fn ipvs_encapsulate(
-        &mut self,
-        c: IpvsConn,
-        server: IpAddr,
-        l: &super::route::Lookup,
-        dst: Dst,
-    ) -> Flow {
-        use super::masq::Found;
-        let found = match (l.prefsrc, dst.dev, self.family) {
-            (Some(addr), ..) => Some(addr),
-            (None, Some(dev), Family::V4) => match self.source_of_hop(l, dev, dst.via) {
-                Found::Addr { addr, .. } => Some(addr),
-                _ => None,
-            },
-            (None, dev, _) => match self.ipv6_source(dev, server) {
-                Found::Addr { addr, .. } => Some(addr),
-                _ => None,
-            },
-        };
-        self.step(StepKind::Encapsulated {
-            kind: "ipvs tunnel".into(),
-            src: found,
-            dst: server,
-        });
-        let Some(src) = found else { return Ok(()) };
-        let known = self
-            .packet
-            .conn
-            .as_ref()
-            .and_then(|k| k.ipvs)
-            .is_some_and(|k| (k.service, k.server) == (c.service, c.server));
-        let kind = match self.family {
-            Family::V4 => "ipip",
-            Family::V6 => "sit",
-        };
-        let proto = super::tunnel::protocol(kind, self.family);
-        let known = known
-            || self
-                .node
-                .conntrack
-                .iter()
-                .any(|e| (e.proto, e.orig.src, e.orig.dst) == (proto, src, server));
-        let tuple = super::conntrack::Tuple {
-            src,
-            dst: server,
-            sport: Port::None,
-            dport: Port::None,
-        };
-        if !known {
-            self.assume(format!(
-                "no outer packet went to {server} lately, so nat rules see this one"
-            ));
-        }
-        let mut ct = Ct::fresh(tuple, CtState::New);
-        (ct.src_done, ct.dst_done, ct.confirmed) = (known, known, known);
-        // Earlier packets may have left a mark.
-        ct.made_up = known;
-        self.outer_packet(self.iif, Some(ct), kind, (src, server), dst)
     }
 
     /// What conntrack found INVALID it sees anew in OUTPUT, with the real server's address in it: an ACK that did not fit its

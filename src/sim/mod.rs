@@ -14,6 +14,7 @@ mod hooks;
 mod ipvs;
 mod ipvs_conn;
 mod ipvs_reply;
+mod ipvs_tunnel;
 mod local;
 mod masq;
 mod matches;

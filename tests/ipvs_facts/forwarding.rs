@@ -145,3 +145,93 @@ fn ip_6_rules_are_told_by_the_file() {
         &["forwarded out=ens3"],
     );
 }
+
+/// `do_output_route4` with `IP_VS_RT_MODE_CONNECT`: the way to the real server gives the outer packet its source, and is looked up
+/// again with it. A rule for that source sends what it wraps elsewhere. What is not wrapped goes by the address alone, and IPv6
+/// looks the way up once (`__ip_vs_route_output_v6`).
+#[test]
+fn a_rule_for_the_outer_source_takes_the_wrapped_packet_elsewhere() {
+    let way = |method: &str, rule: &str| {
+        Files::new(&[
+            "ens3 10.10.1.142/24",
+            "ens4 10.10.4.142/24",
+            "kube-ipvs0 down kind=dummy 172.19.100.2/32",
+            "cali1",
+        ])
+        .route(
+            "default via 10.10.4.1 dev ens4
+10.233.98.39 dev cali1 scope link src 10.10.4.142
+default via 10.10.1.1 dev ens3 table 100
+prohibit default table 101",
+        )
+        .rule(rule)
+        .ipvs(&format!(
+            "TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 {method} 1"
+        ))
+        .snapshot()
+    };
+    for (method, rule, end) in [
+        (
+            "Tunnel",
+            "100: from 10.10.4.142 lookup 100",
+            "forwarded out=ens3",
+        ),
+        (
+            "Tunnel",
+            "100: from 10.10.1.142 lookup 100",
+            "forwarded out=cali1",
+        ),
+        (
+            "Tunnel",
+            "100: from 10.10.4.142 lookup 101",
+            "rejected why=real-server-unreachable",
+        ),
+        (
+            "Masq",
+            "100: from 10.10.4.142 lookup 100",
+            "forwarded out=cali1",
+        ),
+        (
+            "Route",
+            "100: from 10.10.4.142 lookup 100",
+            "forwarded out=cali1",
+        ),
+    ] {
+        check(&way(method, rule), TO_V, &[end]);
+    }
+    let s = Files::new(&[
+        "ens3 2001:db8:1::142/64",
+        "ens4 2001:db8:4::142/64",
+        "kube-ipvs0 down kind=dummy 2001:db8:100::2/128,deprecated",
+    ])
+    .route(
+        "default via 2001:db8:4::1 dev ens4 metric 1024 pref medium
+default via 2001:db8:1::1 dev ens3 table 100 metric 1024 pref medium",
+    )
+    .rule6("100: from 2001:db8:4::142 lookup 100")
+    .ipvs("TCP [2001:db8:100::2]:80 rr\n-> [2001:db8:9::143]:80 Tunnel 1")
+    .snapshot();
+    check(
+        &s,
+        r#"{"src":"2001:db8:6::91","sport":40000,"dst":"2001:db8:100::2","dport":80,"iif":"ens4","length":60}"#,
+        &["forwarded out=ens4"],
+    );
+}
+
+/// Of several next hops that give the outer packet the same source one is picked, not one for the source and another for the way.
+#[test]
+fn next_hops_of_one_source_are_picked_from_once() {
+    let s = Files::new(&[
+        "ens4 10.10.4.142/24",
+        "kube-ipvs0 down kind=dummy 172.19.100.2/32",
+    ])
+    .route(
+        "default proto static
+	nexthop via 10.10.4.1 dev ens4 weight 1
+	nexthop via 10.10.4.2 dev ens4 weight 1",
+    )
+    .ipvs("TCP 172.19.100.2:80 rr\n-> 10.20.0.9:80 Tunnel 1")
+    .snapshot();
+    let end = "forwarded out=ens4 p=1/2";
+    check(&s, TO_V, &[end, end]);
+}
