@@ -1,7 +1,7 @@
 //! Connections that IPVS knows: its own table (`net/netfilter/ipvs/ip_vs_conn.c`), and what conntrack tells of it
 //! (`ip_vs_nfct.c`).
 
-use super::conntrack::{Ct, IpvsConn};
+use super::conntrack::{Ct, IpvsConn, Tuple};
 use super::run::Run;
 use crate::node::{Forwarding, RealServer, VirtualKey};
 use crate::trace::{CtState, ForkKind, Port, StepKind};
@@ -11,7 +11,7 @@ impl Run<'_, '_> {
     /// not.
     pub(super) fn server_without_nat(&mut self, service: usize) -> Option<usize> {
         let known = |ct: &Ct| ct.at.is_some() && !ct.is_reply;
-        if !self.ct.as_ref().is_some_and(known) {
+        if !self.ct.as_ref().is_some_and(known) && !self.misfits_its_connection() {
             return None;
         }
         let weights: Vec<f64> = self.node.ipvs.services[service]
@@ -24,6 +24,24 @@ impl Run<'_, '_> {
         }
         self.assume("IPVS still knows the connection; which real server has it was not captured");
         Some(self.fork(ForkKind::Schedule { service }, &weights))
+    }
+
+    /// Whether the packet opened a captured connection in which conntrack finds it INVALID (`nf_conntrack_tcp_packet`): an ACK before
+    /// any answer has none there, and IPVS looks into its own table.
+    fn misfits_its_connection(&self) -> bool {
+        if self
+            .ct
+            .as_ref()
+            .is_none_or(|ct| ct.state != CtState::Invalid)
+        {
+            return false;
+        }
+        let tuple = self.tuple();
+        self.node.conntrack.iter().any(|e| {
+            e.proto == self.skb.proto
+                && Tuple::of(&e.orig) == tuple
+                && (e.reply.src, e.reply.sport) == (e.orig.dst, e.orig.dport)
+        })
     }
 
     pub(super) fn known_ipvs(&self) -> Option<IpvsConn> {

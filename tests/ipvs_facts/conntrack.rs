@@ -220,3 +220,33 @@ default via 10.10.1.1 dev ens3 table 100",
         &["forwarded out=cali1 dst=10.233.98.39:80"],
     );
 }
+
+/// `ip_vs_conn_in_get`: an ACK that conntrack finds INVALID, as nobody has answered (`nf_conntrack_tcp_packet`), is of a connection
+/// that IPVS knows. Without NAT nothing but the captured entry tells of it. What opened no such connection is the node's own.
+#[test]
+fn an_ack_before_any_answer_reaches_a_server_without_nat_by_the_table() {
+    let entry = "tcp 6 119 SYN_SENT src=10.10.6.91 dst=172.19.100.2 sport=40000 dport=80 [UNREPLIED] src=172.19.100.2 dst=10.10.6.91 sport=80 dport=40000 mark=0 use=1\n";
+    let invalid = "-A PREROUTING -m conntrack --ctstate INVALID\n";
+    for method in ["Route", "Tunnel"] {
+        let ends = |entry: &str, packet: &str, end: &str| {
+            let services = format!("TCP 172.19.100.2:80 rr\n-> 10.233.98.39:80 {method} 1");
+            let s = node(VIP, &services)
+                .table("mangle", invalid)
+                .file("conntrack.txt", entry)
+                .snapshot();
+            check(&s, packet, &[&format!("{end} hit=mangle/PREROUTING/1")]);
+        };
+        ends(entry, NEXT, "forwarded out=cali1 dst=172.19.100.2:80");
+        // Its source was masqueraded on its way out.
+        let masqueraded = entry.replace(
+            "dst=10.10.6.91 sport=80 dport=40000",
+            "dst=10.10.4.142 sport=80 dport=57398",
+        );
+        ends(&masqueraded, NEXT, "forwarded out=cali1");
+        // What opened none is not IPVS's, nor is what NAT has sent elsewhere.
+        let reset = NEXT.replace("40000", "40001").replace("ack", "rst");
+        ends(entry, &reset, "local");
+        let elsewhere = entry.replace("src=172.19.100.2", "src=10.233.98.40");
+        ends(&elsewhere, NEXT, "local");
+    }
+}
