@@ -250,3 +250,26 @@ fn an_ack_before_any_answer_reaches_a_server_without_nat_by_the_table() {
         ends(&elsewhere, NEXT, "local");
     }
 }
+
+/// `__nf_conntrack_find_get`: what the node itself sends to another node by a tunnel makes a connection, of which that node's own
+/// packets are answers: ESTABLISHED, and none for nat rules, though a rule may drop every one of them.
+#[test]
+fn what_another_node_wraps_answers_what_this_node_wrapped() {
+    let sent = "unknown 4 581 src=10.10.4.142 dst=10.10.4.141 [UNREPLIED] src=10.10.4.141 dst=10.10.4.142 mark=0 use=1\n";
+    let outer = r#"{"src":"10.10.4.141","dst":"10.10.4.142","proto":"ipencap","iif":"ens4"}"#;
+    for (table, ends) in [
+        (sent, "hit=mangle/PREROUTING/1 no=nat/PREROUTING/1"),
+        ("", "no=mangle/PREROUTING/1 hit=nat/PREROUTING/1"),
+    ] {
+        let s = node(VIP, ONE)
+            .table(
+                "mangle",
+                "-A PREROUTING -m conntrack --ctstate RELATED,ESTABLISHED\n",
+            )
+            .table("nat", "-A PREROUTING -p ipencap\n")
+            .table("filter", "-A INPUT -p ipencap -j DROP\n")
+            .file("conntrack.txt", table)
+            .snapshot();
+        check(&s, outer, &[&format!("dropped {ends}")]);
+    }
+}

@@ -47,14 +47,14 @@ pub(super) fn wrapping(
         sport: Port::None,
         dport: Port::None,
     };
-    let known = end(Some(Conn {
+    let known = |orig: Tuple, replied| Conn {
         proto: Proto(4),
         orig,
         reply: orig.inverted(),
         src_nat: false,
         dst_nat: false,
         mark: 0,
-        replied: answers(node, s, by, &p.wire)?,
+        replied,
         assured: false,
         tcp: None,
         ipvs: None,
@@ -62,10 +62,15 @@ pub(super) fn wrapping(
         src_unknown: false,
         masqueraded_on: None,
         zones: nfwhy::sim::Zones::default(),
-    }))?;
-    // What never arrives makes no connection.
-    Ok(Some(if known.verdict == Verdict::Local {
-        known
+    };
+    let replied = answers(node, s, by, &p.wire)?;
+    let arrives = end(Some(known(orig, replied)))?;
+    if arrives.verdict == Verdict::Local {
+        return Ok(Some(arrives));
+    }
+    // What never arrives makes no connection. What the node sends to the other one makes its own, and this is a reply of it.
+    Ok(Some(if replied {
+        end(Some(known(orig.inverted(), true)))?
     } else {
         end(None)?
     }))
