@@ -87,7 +87,11 @@ fn links(spec: &Spec) -> String {
     let mut text = String::new();
     let group = |d: &str| {
         let line = format!("link set dev {d} group 5");
-        if spec.ip.contains(&line) { "5" } else { "default" }
+        if spec.ip.contains(&line) {
+            "5"
+        } else {
+            "default"
+        }
     };
     for (i, dev) in ["lo"].iter().chain(&DEVICES).enumerate() {
         let (flags, kind) = if *dev == "lo" {

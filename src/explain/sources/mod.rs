@@ -160,6 +160,16 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// Whether its sources are none that a packet may have where it comes in (multicast, 127.0.0.0/8, the node's own addresses).
+    pub fn is_impossible(&self) -> bool {
+        match &self.fare {
+            Fare::Ends(ends) => ends
+                .iter()
+                .all(|e| matches!(e.reason, Reason::Martian { .. })),
+            _ => false,
+        }
+    }
+
     fn size(&self) -> u128 {
         self.spans.iter().fold(0, |n: u128, s| {
             n.saturating_add(s.width()).saturating_add(1)
@@ -228,6 +238,27 @@ fn fare_what_if(
         }
     };
     (from, fare)
+}
+
+/// What becomes of packets from one source, and the others that fare alike for the same reasons all along their way.
+pub fn alike(node: &Node<'_>, question: &Question, src: IpAddr) -> (Span, Fare) {
+    let (span, fare, _) = watched(node, question, src);
+    (span, fare)
+}
+
+fn watched(node: &Node<'_>, question: &Question, src: IpAddr) -> (Span, Fare, Option<Hit>) {
+    let region = Rc::new(Region::around(src));
+    let what_if = WhatIf {
+        region: Some(Rc::clone(&region)),
+        ..WhatIf::default()
+    };
+    let (from, fare) = fare_what_if(node, question, src, &what_if);
+    let span = Span {
+        first: region.first(),
+        last: region.last(),
+        from,
+    };
+    (span, fare, region.drawn_by())
 }
 
 /// The packet of a source; `None` where it is not known where it comes in.
@@ -334,14 +365,8 @@ pub fn sweep(node: &Node<'_>, question: &Question) -> Result<Sources, SweepError
             });
         }
         walks += 1;
-        let region = Rc::new(Region::around(src));
-        let what_if = WhatIf {
-            region: Some(Rc::clone(&region)),
-            ..WhatIf::default()
-        };
-        let (from, fare) = fare_what_if(node, question, src, &what_if);
-        let last = region.last();
-        *drawn.entry(region.drawn_by()).or_default() += 1;
+        let (span, fare, by) = watched(node, question, src);
+        *drawn.entry(by).or_default() += 1;
         let at = *known.entry(fare.key()).or_insert_with(|| {
             kinds.push(Kind {
                 fare,
@@ -351,16 +376,11 @@ pub fn sweep(node: &Node<'_>, question: &Question) -> Result<Sources, SweepError
             kinds.len() - 1
         });
         if let Some(kind) = kinds.get_mut(at) {
-            add(
-                &mut kind.spans,
-                Span {
-                    first: src,
-                    last,
-                    from,
-                },
-            );
+            add(&mut kind.spans, Span { first: src, ..span });
         }
-        next = bits(last).checked_add(1).and_then(|n| address(family, n));
+        next = bits(span.last)
+            .checked_add(1)
+            .and_then(|n| address(family, n));
     }
     for k in &mut kinds {
         let widest = k.spans.iter().max_by_key(|s| s.width());

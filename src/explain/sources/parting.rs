@@ -183,6 +183,13 @@ fn to_blame(
         Some((Decision::Rule(h), _)) => Some(*h),
         _ => None,
     };
+    // Where a way ends here, it is for no rule's sake: a rule that drops is a decision of its own.
+    let ends = |d: Option<&(Decision, Effect)>| {
+        matches!(d, None | Some((Decision::RpFilter { ok: false, .. }, _)))
+    };
+    if ends(a) || ends(b) {
+        return None;
+    }
     match (hit(a), hit(b)) {
         (Some(x), Some(y)) if (x.table, x.chain) == (y.table, y.chain) => {
             if x.rule < y.rule {
@@ -192,7 +199,7 @@ fn to_blame(
             }
         }
         // One is in a chain that the other has left, or never entered: the deeper one's rule matched.
-        (Some(x), Some(_) | None) => Some((0, x)),
+        (Some(x), _) => Some((0, x)),
         (None, Some(y)) => Some((1, y)),
         (None, None) => None,
     }

@@ -111,7 +111,7 @@ pub(in crate::render) fn next(node: &Node<'_>, d: Option<&Decision>) -> String {
         format!(" ({}: {text})", node.place(at))
     };
     match d {
-        None => "nothing more".to_owned(),
+        None => "the way ends".to_owned(),
         Some(Decision::Rule(hit)) => format!("rule {}", rule_lines(node, *hit)),
         Some(Decision::Policy {
             table,

@@ -5,12 +5,13 @@ use super::paint::{Label, Line, Paper};
 use super::{MARGIN, Options, parting};
 use crate::explain::Fate;
 use crate::explain::names::{device, endpoint, list};
-use crate::explain::sources::{self, End, Fare, Incoming, Kind, Parting, Seen, Sources};
+use crate::explain::sources::{self, Decision, End, Fare, Incoming, Kind, Parting, Seen, Sources};
 use crate::node::Node;
-use crate::render::ranges::{incoming, listed};
+use crate::render::ranges::{incoming, joined, listed, range};
 use crate::render::reason;
-use crate::trace::{Packet, Trace, Verdict};
+use crate::trace::{Origin, Packet, Trace, Verdict};
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 /// Ranges shown of a kind.
 const RANGES: usize = 12;
@@ -46,9 +47,15 @@ pub fn write_sources(
     )?;
     let base = all.kinds.last().and_then(|k| example(node, all, k));
     let count = all.kinds.len();
-    for (i, kind) in all.kinds.iter().enumerate() {
+    let last = all.kinds.last();
+    let is_last = |k: &Kind| last.is_some_and(|l| std::ptr::eq(l, k));
+    // Sources that cannot be, and those of which nothing is known, stand behind what most people ask for.
+    let aside = |k: &&Kind| !is_last(k) && (k.is_impossible() || k.fare == Fare::Nowhere);
+    let order = all.kinds.iter().filter(|k| !aside(k));
+    let order: Vec<&Kind> = order.chain(all.kinds.iter().filter(aside)).collect();
+    for (i, kind) in order.into_iter().enumerate() {
         paper.blank()?;
-        let others = i + 1 == count;
+        let others = is_last(kind);
         let ranges = if others && count > 1 {
             "all others".to_owned()
         } else {
@@ -61,10 +68,17 @@ pub fn write_sources(
         if others {
             continue;
         }
+        if aside(&kind) {
+            continue;
+        }
         let Some(base) = &base else { continue };
         let Some(own) = example(node, all, kind) else {
             continue;
         };
+        if (own.packet.origin == Origin::Local) != (base.packet.origin == Origin::Local) {
+            // Who sends it is said above, and is all the difference there need be.
+            continue;
+        }
         match sources::parting(&own, base) {
             Some(p) => blame(paper, node, &p)?,
             None => {
@@ -106,14 +120,20 @@ pub(super) fn destination(p: &Packet) -> String {
 
 /// What differs from the others, with the rule or route that makes the difference.
 fn blame<W: Write>(paper: &mut Paper<'_, W>, node: &Node<'_>, p: &Parting) -> io::Result<()> {
+    let [own, _] = &p.sides;
     let (who, what, text) = match p.rule {
         Some((0, hit)) => ("these", "match", parting::rule_lines(node, hit)),
         Some((_, hit)) => ("the others", "match", parting::rule_lines(node, hit)),
-        None => {
-            let [own, _] = &p.sides;
-            ("these", "", parting::next(node, own.next.as_ref()))
-        }
+        None => ("these", "", parting::next(node, own.next.as_ref())),
     };
+    let says_itself = match &own.next {
+        None => true,
+        Some(Decision::RpFilter { ok, .. }) => !ok,
+        _ => false,
+    };
+    if says_itself && p.rule.is_none() {
+        return Ok(());
+    }
     if p.devices && p.common == 0 && p.rule.is_none() {
         let line = Line::new().to(MARGIN).add(
             Label::Faint,
@@ -131,15 +151,25 @@ fn blame<W: Write>(paper: &mut Paper<'_, W>, node: &Node<'_>, p: &Parting) -> io
 
 /// `in ens4, cali1 and 3 more devices`.
 fn comes_in(node: &Node<'_>, kind: &Kind) -> String {
-    let names: Vec<String> = incoming(&kind.spans)
+    let ways = incoming(&kind.spans);
+    let devices: Vec<String> = ways
         .iter()
-        .map(|i| match i {
-            Incoming::Device(d) => format!("in {}", device(node, *d)),
-            Incoming::Node => "sent by this node".to_owned(),
-            Incoming::Nowhere => "no route back to them".to_owned(),
+        .filter_map(|i| match i {
+            Incoming::Device(d) => Some(device(node, *d).to_owned()),
+            _ => None,
         })
         .collect();
-    list(&names, 3)
+    let mut said = Vec::new();
+    if !devices.is_empty() {
+        said.push(format!("in {}", list(&devices, 3)));
+    }
+    if ways.contains(&Incoming::Node) {
+        said.push("sent by this node".to_owned());
+    }
+    if ways.contains(&Incoming::Nowhere) {
+        said.push("no route back to them".to_owned());
+    }
+    said.join("; ")
 }
 
 /// Ends that differ in nothing but their server.
@@ -217,14 +247,15 @@ fn fate(node: &Node<'_>, r: &Row<'_>) -> String {
         return reason(node, &e.reason);
     }
     let to = list(&r.servers, SERVERS);
+    let see = if r.servers.len() > 1 { "see" } else { "sees" };
     let mut text = match e.verdict {
         Verdict::Local => format!("{to}, this node itself"),
         _ => to,
     };
     match e.seen {
-        Some(Seen::Client) => text += " sees the client",
-        Some(Seen::Other(a)) => text += &format!(" sees {a}"),
-        _ => text += " sees an address that is not known",
+        Some(Seen::Client) => text += &format!(" {see} the client"),
+        Some(Seen::Other(a)) => text += &format!(" {see} {a}"),
+        _ => text += &format!(" {see} an address that is not known"),
     }
     let answer = match e.reply {
         None => return text,
@@ -240,34 +271,37 @@ fn fate(node: &Node<'_>, r: &Row<'_>) -> String {
 
 /// What most want to know, first: whose address is kept, and who is not served at all.
 fn sentence(kinds: &[Kind]) -> String {
-    let mut said: Vec<(&'static str, Vec<String>)> = Vec::new();
-    let count = kinds.len();
-    for (i, k) in kinds.iter().enumerate() {
-        let who = if i + 1 < count {
-            listed(k, 2)
-        } else if count == 1 {
-            "all sources".to_owned()
-        } else {
-            "all others".to_owned()
-        };
-        let what = summary(k);
+    let Some((most, few)) = kinds.split_last() else {
+        return String::new();
+    };
+    let rest = summary(most);
+    let mut said: Vec<(&'static str, Vec<(IpAddr, IpAddr)>)> = Vec::new();
+    let shown = |k: &&Kind| !k.is_impossible() && k.fare != Fare::Nowhere;
+    for k in few.iter().filter(shown) {
+        let (what, ranges) = (summary(k), joined(&k.spans));
+        if what == rest {
+            continue;
+        }
         match said.iter_mut().find(|(w, _)| *w == what) {
-            Some((_, list)) => list.push(who),
-            None => said.push((what, vec![who])),
+            Some((_, list)) => list.extend(ranges),
+            None => said.push((what, ranges)),
         }
     }
-    // What becomes of most comes last, where it reads as the rest.
-    let clauses: Vec<String> = said
-        .iter()
-        .map(|(what, who)| {
-            let last = who.last().filter(|w| w.starts_with("all ")).cloned();
-            let who = match last {
-                Some(rest) => rest,
-                None => list(who, 3),
-            };
-            format!("{what}: {who}")
+    let mut clauses: Vec<String> = said
+        .iter_mut()
+        .map(|(what, ranges)| {
+            ranges.sort_unstable();
+            let who: Vec<String> = ranges.iter().map(|(a, b)| range(*a, *b)).collect();
+            format!("{what}: {}", list(&who, 3))
         })
         .collect();
+    // What becomes of most comes last, where it reads as the rest.
+    let all = if clauses.is_empty() {
+        "all sources"
+    } else {
+        "all others"
+    };
+    clauses.push(format!("{rest}: {all}"));
     clauses.join("; ")
 }
 
