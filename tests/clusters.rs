@@ -64,15 +64,14 @@ fn load(folder: &Path) -> (Captures, Flows) {
 fn followed(cluster: &Cluster<'_>, flow: &Flow) -> (Value, String) {
     let spec: nfwhy::cli::PacketSpec = flow.packet.clone().try_into().expect("a packet");
     let field = |k: &str| flow.packet.get(k).and_then(toml::Value::as_str);
-    let place = match &flow.on {
-        Some(name) => cluster.by_name(name).expect("a node of the cluster"),
-        None => {
-            let from = field("src").and_then(|s| s.parse().ok());
-            let to = field("dst").and_then(|s| s.parse().ok()).expect("dst");
-            let starts = cluster.starts(from, to, field("iif"));
-            assert_eq!(starts.len(), 1, "{}: may start at {starts:?}", flow.name);
-            starts[0]
-        }
+    let place = if let Some(name) = &flow.on {
+        cluster.by_name(name).expect("a node of the cluster")
+    } else {
+        let from = field("src").and_then(|s| s.parse().ok());
+        let to = field("dst").and_then(|s| s.parse().ok()).expect("dst");
+        let starts = cluster.starts(from, to, field("iif"));
+        assert_eq!(starts.len(), 1, "{}: may start at {starts:?}", flow.name);
+        starts[0]
     };
     let node = &cluster.places[place].node;
     let packet = spec

@@ -135,7 +135,7 @@ impl Cluster<'_> {
         let mut reply = reply_of(&hop.trace.packet, o, origin)?;
         let conns = way.conns.clone();
         // The connection of this place is among them; others may have changed since.
-        reply.conn = o.conn.clone();
+        reply.conn.clone_from(&o.conn);
         let Ok(ways) = self.ways(hop.place, &reply, &conns) else {
             return Some(Back {
                 fate: Fate::Unknown,

@@ -96,7 +96,7 @@ impl Cluster<'_> {
             assumed: Vec::new(),
             conns: conns.to_vec(),
         };
-        self.enter(start, place, packet.clone(), Entry::Start, &mut done)?;
+        self.enter(start, place, packet.clone(), &Entry::Start, &mut done)?;
         Ok(done)
     }
 
@@ -105,7 +105,7 @@ impl Cluster<'_> {
         way: Way,
         place: usize,
         mut packet: Packet,
-        entry: Entry,
+        entry: &Entry,
         done: &mut Vec<Way>,
     ) -> Result<(), SimError> {
         let Some(p) = self.places.get(place) else {
@@ -183,9 +183,9 @@ impl Cluster<'_> {
                 } => {
                     way.assumed.extend(assumed);
                     let next = self.passed_on(place, packet, o, dev);
-                    return self.enter(way, to, next, entry, done);
+                    return self.enter(way, to, next, &entry, done);
                 }
-                Next::Wrapped(t) => return self.through(way, place, packet, o, &t, done),
+                Next::Wrapped(t) => return self.through(&way, place, packet, o, &t, done),
             },
         };
         way.end = end;
@@ -220,7 +220,7 @@ impl Cluster<'_> {
     /// Through a tunnel: the outer packet leaves the one node and is unwrapped by the other.
     fn through(
         &self,
-        way: Way,
+        way: &Way,
         place: usize,
         packet: &Packet,
         o: &Outcome,
@@ -263,7 +263,7 @@ impl Cluster<'_> {
                 outer: true,
             });
             if passed && !unlike {
-                self.unwrapped(way, place, packet, o, &t, done)?;
+                self.unwrapped(&way, place, packet, o, &t, done)?;
                 continue;
             }
             way.end = if passed {
@@ -279,7 +279,7 @@ impl Cluster<'_> {
     /// The outer packet comes to the other end, and what is within it goes on there.
     fn unwrapped(
         &self,
-        way: Way,
+        way: &Way,
         place: usize,
         packet: &Packet,
         o: &Outcome,
@@ -334,7 +334,7 @@ impl Cluster<'_> {
                 src: t.src,
                 dst: Some(t.dst),
             };
-            self.enter(way, t.place, next, entry, done)?;
+            self.enter(way, t.place, next, &entry, done)?;
         }
         Ok(())
     }
