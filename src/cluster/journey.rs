@@ -1,7 +1,7 @@
 //! There and back: the ways of a packet, each with those of its answer.
 
 use super::Cluster;
-use super::walk::{End, Hop, Way};
+use super::walk::{End, Hop, Memory, Way};
 use crate::explain::{Fate, reply_of};
 use crate::sim::SimError;
 use crate::trace::{Origin, Outcome, Packet, Rewrite, StepKind, Verdict, View};
@@ -88,7 +88,7 @@ impl Journey {
 impl Cluster<'_> {
     /// Follows a packet there and back.
     pub fn journeys(&self, place: usize, packet: &Packet) -> Result<Vec<Journey>, SimError> {
-        let ways = self.ways(place, packet, &[])?;
+        let ways = self.ways(place, packet, &Memory::default())?;
         let mut list = Vec::with_capacity(ways.len());
         for way in ways {
             let back = self.back(place, packet, &way);
@@ -133,10 +133,9 @@ impl Cluster<'_> {
             _ => return None,
         };
         let mut reply = reply_of(&hop.trace.packet, o, origin)?;
-        let conns = way.conns.clone();
         // The connection of this place is among them; others may have changed since.
         reply.conn.clone_from(&o.conn);
-        let Ok(ways) = self.ways(hop.place, &reply, &conns) else {
+        let Ok(ways) = self.ways(hop.place, &reply, &way.memory) else {
             return Some(Back {
                 fate: Fate::Unknown,
                 reason: "its way forks more often than is followed".to_owned(),

@@ -9,7 +9,7 @@ mod walk;
 pub use findings::Found;
 pub use journey::{Back, Journey};
 pub use next::Entry;
-pub use walk::{End, Hop, Way};
+pub use walk::{End, Hop, Memory, Way};
 
 use crate::capture::cluster::{Captures, Member};
 use crate::node::{DevId, Node};

@@ -54,8 +54,17 @@ pub struct Way {
     pub probability: Option<f64>,
     /// What it rests on beyond what the places themselves assume.
     pub assumed: Vec<String>,
-    /// Connections by place, as the packet left them.
+    /// What the places remember of it.
+    pub memory: Memory,
+}
+
+/// What places remember of packets that passed.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Connections by place.
     pub conns: Vec<(usize, Conn)>,
+    /// Outer packets of UDP tunnels that a place has sent, by their destination.
+    pub sent: Vec<(usize, IpAddr)>,
 }
 
 impl Way {
@@ -81,12 +90,12 @@ const LIMITS: Limits = Limits {
 };
 
 impl Cluster<'_> {
-    /// All ways of a packet that starts at a place. `conns`: connections that are known, by place.
+    /// All ways of a packet that starts at a place. `memory`: of packets of the same connection that went before.
     pub fn ways(
         &self,
         place: usize,
         packet: &Packet,
-        conns: &[(usize, Conn)],
+        memory: &Memory,
     ) -> Result<Vec<Way>, SimError> {
         let mut done = Vec::new();
         let start = Way {
@@ -94,7 +103,7 @@ impl Cluster<'_> {
             end: End::Beyond,
             probability: Some(1.0),
             assumed: Vec::new(),
-            conns: conns.to_vec(),
+            memory: memory.clone(),
         };
         self.enter(start, place, packet.clone(), &Entry::Start, &mut done)?;
         Ok(done)
@@ -118,9 +127,11 @@ impl Cluster<'_> {
             });
             return Ok(());
         }
-        let known = fitting(&way.conns, place, &packet);
+        let known = fitting(&way.memory.conns, place, &packet);
         if packet.conn.is_none() {
-            packet.conn = known.and_then(|i| way.conns.get(i)).map(|(_, c)| c.clone());
+            packet.conn = known
+                .and_then(|i| way.memory.conns.get(i))
+                .map(|(_, c)| c.clone());
         }
         let limits = if way.hops.is_empty() {
             Limits::default()
@@ -139,9 +150,9 @@ impl Cluster<'_> {
             let mut way = way.clone();
             way.probability = way.probability.zip(o.probability).map(|(a, b)| a * b);
             if let Some(conn) = &o.conn {
-                match known.and_then(|i| way.conns.get_mut(i)) {
+                match known.and_then(|i| way.memory.conns.get_mut(i)) {
                     Some(slot) => slot.1 = conn.clone(),
-                    None => way.conns.push((place, conn.clone())),
+                    None => way.memory.conns.push((place, conn.clone())),
                 }
             }
             way.hops.push(Hop {
@@ -248,6 +259,17 @@ impl Cluster<'_> {
             let mut t = t.clone();
             let passed = sent.verdict == Verdict::Forwarded;
             let unlike = sent.delivered.is_some_and(|v| v.dst != t.dst);
+            let flow = (place, t.dst);
+            if way.memory.sent.contains(&flow) {
+                // Its source port is a hash that the packet may bear since before its addresses were translated: the same as then, or not.
+                way.probability = None;
+                way.assumed.push(format!(
+                    "the {} packet to {} is of another flow than the one that {} sent before",
+                    t.kind, t.dst, p.name
+                ));
+            } else {
+                way.memory.sent.push(flow);
+            }
             if let Some(v) = &sent.delivered {
                 t.src = v.src.or(t.src);
                 t.sport = v.sport;

@@ -12,8 +12,7 @@ use lab::{answers, connections, frame, sh};
 use net::{Far, Net, mac};
 use nfwhy::capture::Snapshot;
 use nfwhy::capture::cluster::{Captures, Member};
-use nfwhy::cluster::{Cluster, End, Entry, Way};
-use nfwhy::sim::Conn;
+use nfwhy::cluster::{Cluster, End, Entry, Memory, Way};
 use nfwhy::trace::{Origin, Packet, Port, TcpFlags};
 use nfwhy_parsers::{Proto, Range};
 use std::fmt::Write as _;
@@ -77,7 +76,7 @@ struct Shot {
     far: Far,
     node: usize,
     wire: frame::Wire,
-    conns: Vec<(usize, Conn)>,
+    memory: Memory,
     /// Whether it is an answer.
     reply: bool,
 }
@@ -157,7 +156,7 @@ impl Made {
                 far,
                 node,
                 wire,
-                conns: Vec::new(),
+                memory: Memory::default(),
                 reply: false,
             };
             match ask(&cluster, &shot) {
@@ -381,7 +380,7 @@ fn ask(cluster: &Cluster<'_>, s: &Shot) -> Option<Vec<Way>> {
         gid: None,
         conn: None,
     };
-    cluster.ways(s.node, &packet, &s.conns).ok()
+    cluster.ways(s.node, &packet, &s.memory).ok()
 }
 
 fn certain(ways: &[Way]) -> bool {
@@ -390,8 +389,10 @@ fn certain(ways: &[Way]) -> bool {
         let hops = &mut w.hops.iter();
         hops.any(|h| matches!(h.entry, Entry::Routed { .. }))
     };
+    // What the model does not claim to know (whether an outer flow is a new one) is not asked.
+    let assumed = |w: &Way| !w.assumed.is_empty();
     ways.iter()
-        .all(|w| !matches!(w.end, End::Unknown(_)) && !routed(w))
+        .all(|w| !matches!(w.end, End::Unknown(_)) && !routed(w) && !assumed(w))
 }
 
 /// The far end at which a packet is to come out.
@@ -468,7 +469,7 @@ fn reply_to(s: &Shot, way: &Way, seen: &[(Far, [u8; 6], frame::Wire)]) -> Option
         far: *far,
         node: way.last()?.place,
         wire: reply.wire,
-        conns: way.conns.clone(),
+        memory: way.memory.clone(),
         reply: true,
     })
 }
