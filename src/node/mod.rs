@@ -6,6 +6,7 @@ mod device;
 mod fib;
 mod ipvs;
 pub mod kube;
+mod neighbour;
 mod netfilter;
 mod nft;
 mod programs;
@@ -17,6 +18,7 @@ pub use device::{Addr, DevId, Device};
 pub use fib::{Fib, FibTable, NextHop, PolicyAction, PolicyRule, Route, TableId};
 pub use ipvs::{Forwarding, IpvsState, RealServer, VirtualKey, VirtualService};
 pub use kube::Kube;
+pub use neighbour::Neighbour;
 pub use netfilter::{ChainId, Netfilter, Table, TableKind, TableView};
 pub use nft::NftTable;
 pub use programs::Program;
@@ -161,6 +163,8 @@ pub struct Node<'a> {
     pub sysctls: Sysctls,
     /// Known flows.
     pub conntrack: Vec<CtEntry>,
+    /// Neighbours.
+    pub neighbours: Vec<Neighbour>,
     /// What could not be read where the node was captured.
     pub unread: Vec<crate::capture::Unread>,
     /// eBPF programs at devices.

@@ -19,6 +19,7 @@ mod local;
 mod masq;
 mod matches;
 mod nat;
+mod neighbour;
 mod nft;
 mod path;
 mod policy;
@@ -33,6 +34,7 @@ mod tunnel;
 mod zone;
 
 pub use conntrack::{Conn, IpvsConn, Tuple};
+pub use neighbour::{Question, Said, Setting, Why, neighbour};
 pub use region::Region;
 pub use route::{Lookup, NoWay, RouteKey, RouteResult};
 pub use tcp::TcpState;

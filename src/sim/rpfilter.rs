@@ -22,7 +22,12 @@ impl Run<'_, '_> {
             (Some(2), None) | (None, Some(2)) => Some(2),
             _ => None,
         };
-        if known == Some(0) {
+        // What goes back out by the same device is looked up in full where redirects may be sent (`fib_validate_source`; the
+        // setting is on by default).
+        let redirected = out == Some(dev)
+            && (self.all_conf("send_redirects").unwrap_or(1) != 0
+                || self.dev_conf(dev, "send_redirects").unwrap_or(1) != 0);
+        if known == Some(0) && !redirected {
             // Without rp_filter only the node's own addresses are refused as sources, and with policy routing not by the local
             // table alone but by the full lookup.
             if self.or_conf_value(dev, "accept_local") {

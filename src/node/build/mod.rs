@@ -117,6 +117,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     let in_part = partial::in_part(snapshot, &netfilter, &b.devices);
     let sysctls = b.sysctls(&of(Kind::Sysctl));
     let conntrack = b.conntrack(&of(Kind::Conntrack));
+    let neighbours = b.neighbours(&of(Kind::Neigh));
     let programs = b.programs(&of(Kind::Programs));
     let kube = b.kube(&of(Kind::Kube), &of(Kind::KubeTable));
     let mut node = Node {
@@ -132,6 +133,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         ipvs,
         sysctls,
         conntrack,
+        neighbours,
         unread: snapshot.unread.clone(),
         programs,
         kube,

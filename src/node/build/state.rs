@@ -2,9 +2,10 @@
 
 use super::super::ipvs::{IpvsState, RealServer, VirtualService};
 use super::super::sets::{Set, SetState};
-use super::super::{CtEntry, CtTuple, FileId, Origin, Program, Sysctls};
+use super::super::{CtEntry, CtTuple, FileId, Neighbour, Origin, Program, Sysctls};
 use super::{Builder, owned};
 use nfwhy_parsers::conntrack::Tuple;
+use nfwhy_parsers::iproute::neigh;
 use nfwhy_parsers::{conntrack, ipset, ipvs, programs, sysctl};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,6 +50,29 @@ impl<'a> Builder<'a> {
                         origin,
                     },
                 );
+            }
+        }
+        out
+    }
+
+    /// Entries of `ip neigh`; what of them is not understood says nothing about packets.
+    pub(super) fn neighbours(&mut self, files: &[(FileId, &'a str)]) -> Vec<Neighbour> {
+        let mut out: Vec<Neighbour> = Vec::new();
+        for (file, text) in files {
+            for n in neigh::parse(text).value {
+                let dev = self.names.get(&*n.dev).copied();
+                let text = |t: Option<nfwhy_parsers::Text<'_>>| t.map(owned);
+                out.push(Neighbour {
+                    addr: n.addr,
+                    dev,
+                    mac: text(n.lladdr),
+                    state: text(n.state),
+                    proxy: n.proxy,
+                    origin: Origin {
+                        file: *file,
+                        line: n.line,
+                    },
+                });
             }
         }
         out
