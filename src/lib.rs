@@ -1,7 +1,8 @@
 //! Explains what netfilter and IPVS on a Kubernetes node do to one packet.
 //!
 //! The modules stand in the order in which data passes through them; a module uses only those above it:
-//! capture (bytes in) → node (model) → trace (what happened) → sim (pure) → explain (findings) → cluster (several nodes) → render (text, JSON) → cli.
+//! capture (bytes in) → node (model) → trace (what happened) → sim (pure) → explain (findings) → cluster (several nodes) →
+//! vip (who answers for an address) → render (text, JSON) → cli.
 
 pub mod capture;
 pub mod node;
@@ -12,6 +13,7 @@ pub mod sim;
 pub mod explain;
 
 pub mod cluster;
+pub mod vip;
 
 pub mod render;
 

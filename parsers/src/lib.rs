@@ -3,6 +3,7 @@
 //! Every parser is total: it returns what it read and a list of [`Diagnostic`]s, and never panics. Nothing here does I/O or knows what
 //! the kernel does with what it reads.
 
+pub mod arping;
 pub mod common;
 pub mod conntrack;
 pub mod iproute;
@@ -13,6 +14,7 @@ pub mod kube;
 pub mod nft;
 pub mod programs;
 pub mod recognise;
+pub mod speaker;
 pub mod sysctl;
 pub mod transcript;
 

@@ -57,6 +57,20 @@ Examples:
   And then, anywhere:
     nfwhy trace -s node.tar.gz 10.10.6.91 172.19.100.2:80";
 
+const VIP_EXAMPLES: &str = "\
+Examples:
+  Does this node answer for the address?
+    nfwhy vip 10.80.8.102
+  Which node of the cluster does, by the nodes' captures and the log of MetalLB's speakers beside them:
+    kubectl -n metallb-system logs -l app.kubernetes.io/component=speaker \\
+      --prefix --timestamps --tail=-1 > cluster/speaker.log
+    kubectl get svc,endpointslices,pods,nodes -A -o json > cluster/kube.json
+    nfwhy vip --cluster cluster 10.80.8.102
+  By a pasted session with the log in it:
+    nfwhy vip -s session.txt 10.80.8.102
+  What one host at one device is told:
+    nfwhy vip -s node/ --in eth0 --from 10.80.8.1 10.80.8.102";
+
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   All codes, one line each:
@@ -99,6 +113,9 @@ pub(crate) enum Command {
     /// Say what a code of a finding means, at length, and how to see it on the node
     #[command(before_help = EXPLAIN_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
     Explain(ExplainArgs),
+    /// Say which node answers ARP or neighbour discovery for an address, by its kernel or by a speaker of MetalLB
+    #[command(before_help = VIP_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
+    Vip(VipArgs),
     /// Write down the state of this node, so that it can be traced elsewhere
     #[cfg(target_os = "linux")]
     #[command(before_help = CAPTURE_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
@@ -133,6 +150,44 @@ pub(crate) struct CaptureArgs {
 
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VipArgs {
+    /// The captured state of a node, as for trace; more than once for several nodes [default: the node itself]
+    #[arg(short, long, value_name = "PATH", conflicts_with = "pid")]
+    pub(crate) snapshot: Vec<PathBuf>,
+
+    /// A folder with one folder, archive or session per node; logs and objects lie beside them
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["snapshot", "netns", "pid"])]
+    pub(crate) cluster: Option<PathBuf>,
+
+    /// Objects of Kubernetes, for names, policies and endpoints
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kube: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// The device at which it is asked [default: all]
+    #[arg(long = "in", value_name = "DEV")]
+    pub(crate) iif: Option<String>,
+
+    /// Who asks [default: a neighbour in the device's subnet]
+    #[arg(long, value_name = "IP")]
+    pub(crate) from: Option<std::net::IpAddr>,
+
+    /// Form of the answer (JSON: schema nfwhy.vip/1)
+    #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORM")]
+    pub(crate) format: ListFormat,
+
+    /// Show every device and every event
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) detail: bool,
+
+    /// The address, or svc/NAMESPACE/NAME
+    #[arg(value_name = "ADDR")]
+    pub(crate) addr: String,
 }
 
 #[derive(Debug, clap::Args)]

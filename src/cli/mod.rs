@@ -13,6 +13,7 @@ mod packet;
 mod sources;
 mod told;
 mod trace;
+mod vip;
 
 use crate::capture::Snapshot;
 use anyhow::bail;
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Trace(a) => trace::run(&a),
         Command::Sources(a) => sources::run(&a),
         Command::Explain(a) => explain::run(&a),
+        Command::Vip(a) => vip::run(&a),
         #[cfg(target_os = "linux")]
         Command::Capture(a) => capture::run(&a),
         #[cfg(target_os = "linux")]

@@ -220,6 +220,21 @@ impl PacketSpec {
         self.ct_state = Some(state);
     }
 
+    /// Whether it is a question of ARP and no packet of IP.
+    pub(super) fn is_arp(&self) -> bool {
+        matches!(&self.proto, Some(Number::Text(t)) if t.eq_ignore_ascii_case("arp") || t.eq_ignore_ascii_case("ndp"))
+    }
+
+    /// Of such a question: who asks, and for what.
+    pub(super) fn asked(&self) -> Result<(Option<IpAddr>, IpAddr), PacketError> {
+        let src = self
+            .src
+            .as_deref()
+            .map(|s| address(s, "source"))
+            .transpose()?;
+        Ok((src, address(&self.dst, "destination")?))
+    }
+
     /// The device the packet is said to come in by.
     pub(crate) fn device(&self) -> Option<&str> {
         self.iif.as_deref()

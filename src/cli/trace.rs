@@ -186,6 +186,9 @@ fn answer(
         node.assume_device(name);
     }
     let node: &Node<'_> = node;
+    if spec.is_arp() {
+        return answer_arp(out, node, spec, args.format);
+    }
     let packet = match spec.resolve(node) {
         Ok(p) => p,
         Err(e) if only && args.format != Format::Json => return Err(e.into()),
@@ -227,4 +230,31 @@ fn answer(
     } else {
         Status::Failed
     })
+}
+
+/// Of a question of ARP: whether the node answers.
+fn answer_arp(
+    out: &mut impl Write,
+    node: &Node<'_>,
+    spec: &PacketSpec,
+    format: Format,
+) -> anyhow::Result<Status> {
+    let asked = spec
+        .asked()
+        .map_err(|e| e.to_string())
+        .and_then(|(asker, target)| super::vip::arp(node, asker, target, spec.device()));
+    let q = match asked {
+        Ok(q) => q,
+        Err(why) => {
+            refuse(out, format, &why)?;
+            return Ok(Status::BadInput);
+        }
+    };
+    if format == Format::Json {
+        render::write_arp(out, node, q.asker, q.target, q.dev, &q.said)?;
+    } else {
+        let line = render::arp_line(node, q.asker, q.target, q.dev, &q.said);
+        writeln!(out, "{}", render::escape(&line))?;
+    }
+    Ok(Status::Answered)
 }

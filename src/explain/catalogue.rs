@@ -90,6 +90,11 @@ catalogue! {
     VirtualSource = "virtual-source" Error;
     ForeignAddress = "foreign-address" Info;
     StrictArpOff = "strict-arp-off" Warning;
+    // Who answers for an address (`nfwhy vip`).
+    VipTwoAnswer = "vip-two-answer" Error;
+    VipAnnouncerSilent = "vip-announcer-silent" Error;
+    VipNoLocalEndpoint = "vip-no-local-endpoint" Error;
+    VipUnanswered = "vip-unanswered" Error;
     // What the kernel refuses.
     NoRoute = "no-route" Error;
     Blackhole = "blackhole" Error;

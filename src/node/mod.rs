@@ -18,7 +18,7 @@ pub use device::{Addr, DevId, Device};
 pub use fib::{Fib, FibTable, NextHop, PolicyAction, PolicyRule, Route, TableId};
 pub use ipvs::{Forwarding, IpvsState, RealServer, VirtualKey, VirtualService};
 pub use kube::Kube;
-pub use neighbour::Neighbour;
+pub use neighbour::{Announcement, ArpReply, Neighbour, Seen};
 pub use netfilter::{ChainId, Netfilter, Table, TableKind, TableView};
 pub use nft::NftTable;
 pub use programs::Program;
@@ -165,6 +165,8 @@ pub struct Node<'a> {
     pub conntrack: Vec<CtEntry>,
     /// Neighbours.
     pub neighbours: Vec<Neighbour>,
+    /// Who was seen to answer or to announce.
+    pub seen: Seen,
     /// What could not be read where the node was captured.
     pub unread: Vec<crate::capture::Unread>,
     /// eBPF programs at devices.

@@ -5,9 +5,12 @@ mod ranges;
 mod reason;
 pub mod sources;
 pub mod text;
+mod vip_json;
+mod vip_words;
 mod warnings;
 
 pub use reason::reason;
+pub use vip_json::{VIP_SCHEMA, arp_line, write_arp, write_vip};
 pub use warnings::write_warnings;
 
 /// Control characters, bidirectional overrides and zero-width characters: what a terminal acts on or hides.

@@ -6,7 +6,7 @@ use super::lines::prompt;
 use std::net::IpAddr;
 
 /// Kinds that text can have, in the order in which a tie is settled.
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 17] = [
     Kind::IptablesSave,
     Kind::IptablesListing,
     Kind::Ipset,
@@ -22,6 +22,8 @@ const KINDS: [Kind; 15] = [
     Kind::Conntrack,
     Kind::Programs,
     Kind::KubeTable,
+    Kind::Speaker,
+    Kind::Arping,
 ];
 
 /// What the lines so far opened.
@@ -122,6 +124,10 @@ impl Classifier {
         if is_tool_message(text) {
             return Vote::Nothing;
         }
+        if text.ends_with('}') && crate::speaker::is_line(text) {
+            self.inside = Inside::Nothing;
+            return Vote::For(Kind::Speaker, 2);
+        }
         if let Some(v) = self.opens(text) {
             return v;
         }
@@ -144,6 +150,7 @@ impl Classifier {
             .or_else(|| conntrack(text, &words))
             .or_else(|| programs(text))
             .or_else(|| sysctl(text))
+            .or_else(|| Some(Vote::For(Kind::Arping, crate::arping::votes(text)?)))
             .unwrap_or(Vote::Other)
     }
 

@@ -103,6 +103,8 @@ fn by_keys(m: &Map<String, Value>) -> Kind {
         .any(has)
     {
         Kind::Route
+    } else if crate::speaker::is_object(m) {
+        Kind::Speaker
     } else {
         Kind::Unknown
     }

@@ -43,6 +43,10 @@ pub enum Kind {
     Kube,
     /// Tables of `kubectl get`.
     KubeTable,
+    /// The log of `MetalLB`'s speakers.
+    Speaker,
+    /// `arping`.
+    Arping,
     /// Nothing but blank lines.
     Empty,
     /// Not text.

@@ -483,6 +483,7 @@ fn tool(c: &mut Command, name: &str, rest: &[String]) {
         "route" if rest.iter().any(|w| flag(w) && w.contains('n')) => c.kind = Some(Kind::RouteN),
         "netstat" if rest.iter().any(|w| flag(w) && w.contains('r')) => c.kind = Some(Kind::RouteN),
         "bpftool" if has("net") => c.kind = Some(Kind::Programs),
+        "arping" => c.kind = Some(Kind::Arping),
         _ => {}
     }
 }

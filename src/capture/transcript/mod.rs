@@ -219,7 +219,7 @@ impl<'t> Session<'t> {
                     let v6 = c.and_then(|c| c.family) == Some(Family::V6);
                     String::from(if v6 { "6" } else { "" })
                 }
-                k if is_of_the_cluster(k) => format!("{i:06}"),
+                Kind::Kube | Kind::KubeTable => format!("{i:06}"),
                 _ => String::new(),
             };
             let key = Text {
@@ -552,7 +552,10 @@ fn what(kind: Kind) -> &'static str {
 
 /// Objects of the cluster, whoever printed them.
 fn is_of_the_cluster(kind: Kind) -> bool {
-    matches!(kind, Kind::Kube | Kind::KubeTable)
+    matches!(
+        kind,
+        Kind::Kube | Kind::KubeTable | Kind::Speaker | Kind::Arping
+    )
 }
 
 /// Machines by name, each with how much of a node's state is shown of it.

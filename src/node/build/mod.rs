@@ -8,6 +8,7 @@ mod partial;
 mod routes;
 mod rules;
 mod same;
+mod seen;
 mod state;
 
 use super::device::{DevId, Device};
@@ -118,6 +119,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     let sysctls = b.sysctls(&of(Kind::Sysctl));
     let conntrack = b.conntrack(&of(Kind::Conntrack));
     let neighbours = b.neighbours(&of(Kind::Neigh));
+    let seen = seen::seen(&of(Kind::Speaker), &of(Kind::Arping));
     let programs = b.programs(&of(Kind::Programs));
     let kube = b.kube(&of(Kind::Kube), &of(Kind::KubeTable));
     let mut node = Node {
@@ -134,6 +136,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         sysctls,
         conntrack,
         neighbours,
+        seen,
         unread: snapshot.unread.clone(),
         programs,
         kube,

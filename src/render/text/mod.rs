@@ -14,6 +14,7 @@ mod table;
 mod tests;
 mod tree;
 mod tree_line;
+mod vip;
 mod why;
 
 pub use cluster::{minimal_cluster, write_cluster};
@@ -21,6 +22,7 @@ pub use minimal::minimal;
 pub(super) use parting::next;
 pub use parting::write_parting;
 pub use sources::write_sources;
+pub use vip::vip;
 
 use crate::explain::story::{Called, story};
 use crate::explain::{Code, Finding, Severity, missing, tries};
