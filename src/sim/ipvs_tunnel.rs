@@ -68,13 +68,14 @@ impl Run<'_, '_> {
         dst: Dst,
     ) -> Flow {
         let (bound, server) = ends;
-        let found = match (bound.or(l.prefsrc), dst.dev, self.family) {
-            (Some(addr), ..) => Some(addr),
-            (None, Some(dev), Family::V4) => self.address_of_hop(l, dev, dst.via),
-            (None, dev, _) => match self.ipv6_source(dev, server) {
+        // IPv6 asks for an address and not the route for its `src` (`ipv6_dev_get_saddr` in `__ip_vs_route_output_v6`).
+        let found = match (self.family, bound.or(l.prefsrc), dst.dev) {
+            (Family::V6, _, dev) => match self.ipv6_source(dev, server) {
                 Found::Addr { addr, .. } => Some(addr),
                 _ => None,
             },
+            (Family::V4, Some(addr), _) => Some(addr),
+            (Family::V4, None, dev) => dev.and_then(|dev| self.address_of_hop(l, dev, dst.via)),
         };
         self.step(StepKind::Encapsulated {
             kind: "ipvs tunnel".into(),

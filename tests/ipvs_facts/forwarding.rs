@@ -235,3 +235,29 @@ fn next_hops_of_one_source_are_picked_from_once() {
     let end = "forwarded out=ens4 p=1/2";
     check(&s, TO_V, &[end, end]);
 }
+
+/// `__ip_vs_route_output_v6` asks `ipv6_dev_get_saddr` for the outer packet's source, whatever `src` the route has; IPv4 goes by `src`.
+#[test]
+fn the_outer_source_heeds_src_of_the_route_with_ipv4_alone() {
+    let s = Files::new(&[
+        "ens3 2001:db8:1::142/64",
+        "ens4 2001:db8:4::142/64",
+        "kube-ipvs0 down kind=dummy 2001:db8:100::2/128,deprecated",
+    ])
+    .route("2001:db8:9::/64 via 2001:db8:4::1 dev ens4 src 2001:db8:1::142 metric 1024 pref medium")
+    .table6("raw", "-A OUTPUT -s 2001:db8:4::142/128 -p ipv6\n")
+    .ipvs("TCP [2001:db8:100::2]:80 rr\n-> [2001:db8:9::143]:80 Tunnel 1")
+    .snapshot();
+    let packet = r#"{"src":"2001:db8:6::91","sport":40000,"dst":"2001:db8:100::2","dport":80,"iif":"ens4","length":60}"#;
+    check(&s, packet, &["forwarded out=ens4 hit=raw/OUTPUT/1"]);
+    let s = Files::new(&[
+        "ens3 10.10.1.142/24",
+        "ens4 10.10.4.142/24",
+        "kube-ipvs0 down kind=dummy 172.19.100.2/32",
+    ])
+    .route("10.20.0.0/24 via 10.10.4.1 dev ens4 src 10.10.1.142")
+    .table("raw", "-A OUTPUT -s 10.10.1.142/32 -p ipencap\n")
+    .ipvs("TCP 172.19.100.2:80 rr\n-> 10.20.0.9:80 Tunnel 1")
+    .snapshot();
+    check(&s, TO_V, &["forwarded out=ens4 hit=raw/OUTPUT/1"]);
+}
