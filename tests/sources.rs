@@ -288,3 +288,91 @@ fn on_the_snapshots_each_source_fares_as_the_sweep_says() {
     ));
     assert!(bad.is_empty(), "{} sources fare otherwise", bad.len());
 }
+
+/// What the program says of a snapshot.
+fn said(name: &str, args: &[&str]) -> String {
+    let out = assert_cmd::Command::new(env!("CARGO_BIN_EXE_nfwhy"))
+        .env("NO_COLOR", "1")
+        .args(["sources", "--snapshot"])
+        .arg(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("snapshots")
+                .join(name),
+        )
+        .args(args)
+        .output()
+        .expect("the program runs");
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    String::from_utf8(out.stdout).expect("UTF-8")
+}
+
+/// Remote pods see the tunnel's address, the local one the first device's, and the node itself is seen by some.
+#[test]
+fn answers_of_the_article() {
+    insta::assert_snapshot!(
+        "etp-cluster",
+        said("ipvs-etp-cluster", &["172.19.100.2:80"])
+    );
+    insta::assert_snapshot!("etp-local", said("ipvs-etp-local", &["172.19.100.2:80"]));
+    let by_one = said("ipvs-etp-cluster", &["--in", "ens4", "172.19.100.2:80"]);
+    insta::assert_snapshot!("etp-cluster-ens4", by_one);
+    for line in by_one.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}
+
+/// Pods behind the Service are masqueraded to reach themselves, the cluster's others are not, those outside are.
+#[test]
+fn answers_of_ipv6() {
+    insta::assert_snapshot!("ipv6", said("kube-ipv6", &["[fd00:96::1207]:80"]));
+}
+
+#[test]
+fn answers_of_nftables() {
+    insta::assert_snapshot!("nftables", said("kube-nftables", &["198.51.100.40:80"]));
+}
+
+#[test]
+fn two_sources_side_by_side() {
+    let pair = ["172.19.100.2:80", "--compare", "10.10.6.91", "10.233.98.39"];
+    insta::assert_snapshot!("compare", said("ipvs-etp-cluster", &pair));
+    let pair = [
+        "--in",
+        "ens4",
+        "172.19.100.2:80",
+        "--compare",
+        "10.10.6.91",
+        "10.10.1.7",
+    ];
+    insta::assert_snapshot!("compare-rp-filter", said("ipvs-etp-cluster", &pair));
+}
+
+#[test]
+fn json_has_its_schema_and_every_address() {
+    let text = said("ipvs-etp-local", &["172.19.100.2:80", "--format", "json"]);
+    let v: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(v["schema"], "nfwhy.sources/1");
+    let kinds = v["kinds"].as_array().expect("kinds");
+    let ends: Vec<bool> = kinds.iter().map(|k| k["all_others"] == true).collect();
+    assert_eq!(ends.iter().filter(|a| **a).count(), 1);
+    let of = |a: &str| {
+        let a: IpAddr = a.parse().expect("an address");
+        let within = |r: &serde_json::Value| {
+            let end = |k: &str| r[k].as_str().and_then(|t| t.parse::<IpAddr>().ok());
+            end("first") <= Some(a) && Some(a) <= end("last")
+        };
+        let held =
+            |k: &&serde_json::Value| k["ranges"].as_array().is_some_and(|l| l.iter().any(within));
+        kinds.iter().find(held).cloned().expect("a kind")
+    };
+    assert_eq!(of("10.10.6.91")["outcomes"][0]["client_ip_kept"], true);
+    let hairpin = of("10.233.98.39");
+    assert_eq!(hairpin["outcomes"][0]["client_ip_kept"], false);
+    assert_eq!(hairpin["outcomes"][0]["seen_as"], "10.10.1.142");
+    assert_eq!(hairpin["ranges"][0]["prefix"], "10.233.98.39/32");
+    assert_eq!(hairpin["parts"]["matched"], true);
+}
