@@ -36,20 +36,14 @@ pub(crate) fn run(args: &SourcesArgs) -> anyhow::Result<Status> {
         Status::Answered
     };
     let question = question(&node, args)?;
-    match args.compare.as_slice() {
-        [a, b] => {
-            let pair = [a, b].map(|text| one(&node, &question, text));
-            let [a, b] = pair;
-            compare(&mut out, &node, [&a?, &b?], args.format)?;
-        }
-        _ => {
-            let all = sweep(&node, &question)?;
-            match args.format {
-                ListFormat::Json => render::sources::write(&mut out, &node, &all)?,
-                ListFormat::Text => {
-                    render::text::write_sources(&mut out, &node, &all, &options())?;
-                }
-            }
+    if let [a, b] = args.compare.as_slice() {
+        let pair = [one(&node, &question, a)?, one(&node, &question, b)?];
+        compare(&mut out, &node, pair.each_ref(), args.format)?;
+    } else {
+        let all = sweep(&node, &question)?;
+        match args.format {
+            ListFormat::Json => render::sources::write(&mut out, &node, &all)?,
+            ListFormat::Text => render::text::write_sources(&mut out, &node, &all, &options())?,
         }
     }
     out.flush()?;

@@ -35,10 +35,7 @@ impl Run<'_, '_> {
             }
             if !self.has_policy_routing() {
                 // `inet_lookup_ifaddr_rcu`: the addresses themselves, not all of 127.0.0.0/8.
-                let own = self
-                    .node
-                    .device_ids()
-                    .fold(false, |own, d| self.has_address(d, src) || own);
+                let own = self.node.device_ids().any(|d| self.has_address(d, src));
                 let own = own || (!src.is_loopback() && self.is_local_addr(src));
                 if own && !self.or_conf(dev, "accept_local") {
                     return Err(Self::martian(

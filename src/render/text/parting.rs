@@ -75,24 +75,31 @@ fn shown<W: Write>(
     paper.blank()?;
     columns_of(paper, "then", (&side(node, a), &side(node, b)))?;
     paper.blank()?;
-    match p.rule {
-        Some((who, hit)) => {
-            let text = format!(
-                "the {} matches {}",
-                if who == 0 { "left one" } else { "right one" },
-                rule_lines(node, hit)
-            );
-            paper.prose((Label::Heading, "because"), (Label::Rule, &text), MARGIN)?;
+    if let Some((who, hit)) = p.rule {
+        let text = format!(
+            "the {} matches {}",
+            if who == 0 { "left one" } else { "right one" },
+            rule_lines(node, hit)
+        );
+        return paper.prose((Label::Heading, "because"), (Label::Rule, &text), MARGIN);
+    }
+    // Where one way ends, the other's next step explains nothing.
+    let one = ends_here(a) || ends_here(b);
+    let mut head = "because";
+    for (who, s) in [("left", a), ("right", b)] {
+        if one && !ends_here(s) {
+            continue;
         }
-        None => {
-            for (who, s) in [("left", a), ("right", b)] {
-                let text = format!("{who}: {}", next(node, s.next.as_ref()));
-                let head = if who == "left" { "because" } else { "" };
-                paper.prose((Label::Heading, head), (Label::Rule, &text), MARGIN)?;
-            }
-        }
+        let text = format!("{who}: {}", next(node, s.next.as_ref()));
+        paper.prose((Label::Heading, head), (Label::Rule, &text), MARGIN)?;
+        head = "";
     }
     Ok(())
+}
+
+/// Whether a way ends at a parting, and not by a rule.
+fn ends_here(s: &Side) -> bool {
+    matches!(s.next, None | Some(Decision::RpFilter { ok: false, .. }))
 }
 
 /// A rule with its place.
@@ -225,6 +232,10 @@ fn columns_of<W: Write>(
     (left, right): (&str, &str),
 ) -> io::Result<()> {
     let half = paper.width.saturating_sub(MARGIN) / 2;
+    if left == right {
+        let text = format!("both: {left}");
+        return paper.prose((Label::Heading, head), (Label::Plain, &text), MARGIN);
+    }
     if columns(left) + 2 <= half && columns(right) <= half {
         let line = Line::new()
             .add(Label::Heading, head)
@@ -234,14 +245,14 @@ fn columns_of<W: Write>(
             .add(Label::Plain, right);
         return paper.line(&line);
     }
-    paper.prose(
-        (Label::Heading, head),
-        (Label::Plain, &format!("left: {left}")),
-        MARGIN,
-    )?;
-    paper.prose(
-        (Label::Heading, ""),
-        (Label::Plain, &format!("right: {right}")),
-        MARGIN,
-    )
+    let mut head = head;
+    for (who, text) in [("left", left), ("right", right)] {
+        if text.is_empty() {
+            continue;
+        }
+        let text = format!("{who}: {text}");
+        paper.prose((Label::Heading, head), (Label::Plain, &text), MARGIN)?;
+        head = "";
+    }
+    Ok(())
 }
