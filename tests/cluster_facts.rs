@@ -1,0 +1,252 @@
+//! What happens to packets between nodes, fact by fact. Those of VXLAN were seen on a kernel by tests/cluster_kernel.rs.
+
+use nfwhy::capture::Snapshot;
+use nfwhy::capture::cluster::{Captures, Member};
+use nfwhy::cluster::{Cluster, End, Entry, Journey, Memory};
+use nfwhy::explain::{Code, Fate};
+use nfwhy::sim::simulate;
+use nfwhy::trace::{Outcome, Reason, Verdict};
+
+/// A node: `n` is 1 or 2, `kind` that of its tunnel, `rules` an iptables-save.
+fn node(n: u8, kind: &str, rules: &str) -> Vec<(&'static str, String)> {
+    let other = 3 - n;
+    let tunnel = match kind {
+        "vxlan" => format!(
+            "5: tun0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450\n    link/ether 02:00:00:00:00:0{n} brd ff:ff:ff:ff:ff:ff\n    vxlan id 7 local 10.0.0.{n} srcport 0 0 dstport 4789\n"
+        ),
+        "ipip" => "5: tun0@NONE: <NOARP,UP,LOWER_UP> mtu 1480\n    link/ipip 0.0.0.0 brd 0.0.0.0\n    ipip any remote any local any ttl inherit\n".to_owned(),
+        other => format!("5: tun0: <POINTOPOINT,NOARP,UP,LOWER_UP> mtu 1420\n    link/none\n    {other}\n"),
+    };
+    let links = format!(
+        "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n    inet 127.0.0.1/8 scope host lo\n\
+         2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n    link/ether 02:00:00:00:01:0{n} brd ff:ff:ff:ff:ff:ff\n    inet 10.0.0.{n}/24 brd 10.0.0.255 scope global eth0\n\
+         3: pod0@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450\n    link/ether ee:ee:ee:ee:ee:ee brd ff:ff:ff:ff:ff:ff\n    veth\n\
+         {tunnel}    inet 10.9.{n}.0/32 scope global tun0\n"
+    );
+    let via = if kind == "vxlan" {
+        format!("via 10.9.{other}.0 dev tun0 onlink")
+    } else if kind == "ipip" {
+        format!("via 10.0.0.{other} dev tun0 onlink")
+    } else {
+        "dev tun0 scope link".to_owned()
+    };
+    let routes = format!(
+        "default via 10.0.0.254 dev eth0\n10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.{n}\n10.9.{other}.0/24 {via}\n10.9.{n}.5 dev pod0 scope link\n\
+         local 10.0.0.{n} dev eth0 table local proto kernel scope host src 10.0.0.{n}\nlocal 10.9.{n}.0 dev tun0 table local proto kernel scope host src 10.9.{n}.0\n\
+         local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1\n"
+    );
+    let mut sysctl = "net.ipv4.ip_forward = 1\n".to_owned();
+    for dev in ["all", "default", "lo", "eth0", "pod0", "tun0"] {
+        sysctl +=
+            &format!("net.ipv4.conf.{dev}.rp_filter = 0\nnet.ipv4.conf.{dev}.forwarding = 1\n");
+    }
+    vec![
+        ("ip-addr.txt", links),
+        ("ip-route.txt", routes),
+        ("ip-rule.txt", "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n".to_owned()),
+        ("sysctl.txt", sysctl),
+        ("iptables-save.txt", rules.to_owned()),
+    ]
+}
+
+const NOTHING: &str =
+    "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+
+fn captures(kind: &str, rules: [&str; 2]) -> Captures {
+    let mut all = Captures::default();
+    for (n, rules) in [(1, rules[0]), (2, rules[1])] {
+        let mut snapshot = Snapshot::default();
+        for (name, text) in node(n, kind, rules) {
+            snapshot.add(name.to_owned(), text.into_bytes());
+        }
+        all.members.push(Member {
+            name: format!("node{n}"),
+            within: None,
+            snapshot,
+        });
+    }
+    all
+}
+
+/// Follows a packet that starts at the first node.
+fn follow<T>(
+    captures: &Captures,
+    packet: &str,
+    then: impl FnOnce(&Cluster<'_>, &[Journey]) -> T,
+) -> T {
+    let cluster = Cluster::new(captures);
+    let spec: nfwhy::cli::PacketSpec = serde_json::from_str(packet).expect("a packet");
+    let packet = spec.resolve(&cluster.places[0].node).expect("resolved");
+    let journeys = cluster.journeys(0, &packet).expect("followed");
+    then(&cluster, &journeys)
+}
+
+/// From the first node's pod to the second's.
+const POD_TO_POD: &str =
+    r#"{"src":"10.9.1.5","dst":"10.9.2.5","proto":"tcp","sport":40000,"dport":80,"iif":"pod0"}"#;
+
+fn last(j: &Journey) -> &Outcome {
+    j.way.stop().and_then(|h| h.outcome()).expect("a hop")
+}
+
+#[test]
+fn every_kind_of_tunnel_leads_to_the_other_pod_and_back() {
+    for kind in ["vxlan", "ipip", "wireguard"] {
+        let all = captures(kind, [NOTHING, NOTHING]);
+        follow(&all, POD_TO_POD, |cluster, js| {
+            assert_eq!(js.len(), 1, "{kind}");
+            let hop = js[0].way.last().expect("a hop");
+            assert_eq!(js[0].way.end, End::Pod, "{kind}");
+            assert_eq!(cluster.name(hop.place), "node2", "{kind}");
+            assert!(
+                matches!(&hop.entry, Entry::Tunnel { kind: k, .. } if k == kind),
+                "{kind}: {:?}",
+                hop.entry
+            );
+            let back = js[0].back.as_ref().expect("an answer");
+            assert_eq!(back.fate, Fate::Ok, "{kind}: {}", back.reason);
+            let way = back.way.as_ref().expect("its way");
+            assert_eq!(way.last().map(|h| cluster.name(h.place)), Some("node1"));
+        });
+    }
+}
+
+/// The mark that a rule gives the outer packet is still on what is unwrapped (`skb_scrub_packet`, net/core/skbuff.c).
+#[test]
+fn a_mark_on_the_outer_packet_stays_on_the_inner_one() {
+    let rules = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -m udp --dport 4789 -j MARK --set-mark 0x7\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -m mark --mark 0x7 -j DROP\nCOMMIT\n";
+    let all = captures("vxlan", [NOTHING, rules]);
+    follow(&all, POD_TO_POD, |_, js| {
+        assert_eq!(js[0].way.end, End::Stopped);
+        let stop = js[0].way.stop().expect("a hop");
+        assert!(!stop.outer && stop.trace.packet.mark == 7);
+        assert_eq!(last(&js[0]).verdict, Verdict::Dropped);
+    });
+}
+
+/// And the mark of a forwarded packet is on the outer one that its node makes.
+#[test]
+fn a_mark_on_the_inner_packet_is_on_the_outer_one() {
+    let rules = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i pod0 -j MARK --set-mark 0x9\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p udp -m udp --dport 4789 -m mark --mark 0x9 -j DROP\nCOMMIT\n";
+    let all = captures("vxlan", [rules, NOTHING]);
+    follow(&all, POD_TO_POD, |cluster, js| {
+        assert_eq!(js[0].way.end, End::Stopped);
+        let stop = js[0].way.stop().expect("a hop");
+        assert!(stop.outer && cluster.name(stop.place) == "node1");
+        assert!(matches!(last(&js[0]).reason, Reason::Rule(_)));
+    });
+}
+
+/// VXLAN's source port is of each flow's own, and answers have another: an outer packet is never of an established connection.
+#[test]
+fn a_rule_for_established_connections_does_not_let_vxlan_pass() {
+    let rules = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\nCOMMIT\n";
+    let all = captures("vxlan", [NOTHING, rules]);
+    follow(&all, POD_TO_POD, |cluster, js| {
+        let stop = js[0].way.stop().expect("a hop");
+        assert!(stop.outer && cluster.name(stop.place) == "node2");
+        assert!(matches!(last(&js[0]).reason, Reason::Policy { .. }));
+    });
+}
+
+#[test]
+fn a_random_rule_forks_the_outer_packet_alone() {
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p udp -m udp --dport 4789 -m statistic --mode random --probability 0.25000000000 -j DROP\nCOMMIT\n";
+    let all = captures("vxlan", [rules, NOTHING]);
+    follow(&all, POD_TO_POD, |_, js| {
+        let mut ends: Vec<(bool, Option<f64>)> = js
+            .iter()
+            .map(|j| (j.way.end == End::Pod, j.way.probability))
+            .collect();
+        ends.sort_by_key(|e| e.0);
+        assert_eq!(ends, [(false, Some(0.25)), (true, Some(0.75))]);
+    });
+}
+
+#[test]
+fn an_outer_packet_that_is_sent_to_another_port_is_not_unwrapped() {
+    let rules = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A OUTPUT -p udp -m udp --dport 4789 -j DNAT --to-destination :8080\nCOMMIT\n";
+    let all = captures("vxlan", [rules, NOTHING]);
+    follow(&all, POD_TO_POD, |_, js| {
+        assert!(
+            matches!(js[0].way.end, End::Unknown(_)),
+            "{:?}",
+            js[0].way.end
+        );
+    });
+}
+
+/// The second node's masquerade, not the first one's, takes the client's address away.
+#[test]
+fn the_second_nodes_masquerade_corrects_the_first_ones_answer() {
+    let rules = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o pod0 -j MASQUERADE\nCOMMIT\n";
+    let all = captures("ipip", [NOTHING, rules]);
+    follow(&all, POD_TO_POD, |cluster, js| {
+        let seen = js[0].delivered().expect("it arrives");
+        assert_eq!(js[0].client_ip_kept(), Some(false));
+        assert_eq!(seen.src, Some("10.0.0.2".parse().expect("an address")));
+        assert_eq!(js[0].back.as_ref().map(|b| b.fate), Some(Fate::Ok));
+        let first = simulate(
+            &cluster.places[0].node,
+            &js[0].way.hops[0].trace.packet.clone(),
+        )
+        .expect("simulated");
+        let found = cluster.findings(0, &first, js);
+        let (place, f) = found
+            .iter()
+            .find(|(_, f)| f.code == Code::ClientIpLost)
+            .expect("it is said");
+        assert_eq!(cluster.name(*place), "node2");
+        assert!(f.title.starts_with("on node2: "), "{}", f.title);
+    });
+}
+
+#[test]
+fn the_second_nodes_drop_of_the_answer_is_told() {
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -i pod0 -j DROP\nCOMMIT\n";
+    let all = captures("vxlan", [NOTHING, rules]);
+    follow(&all, POD_TO_POD, |cluster, js| {
+        let back = js[0].back.as_ref().expect("an answer");
+        assert_eq!(back.fate, Fate::Dropped);
+        let stop = back.way.as_ref().and_then(|w| w.stop()).expect("a hop");
+        assert_eq!(cluster.name(stop.place), "node2");
+    });
+}
+
+/// What conntrack knows of the outer flow decides whether nat rules are asked; its source port is a hash that the packet may bear since before it was
+/// translated. Seen where an answer bounced at a node through the tunnel that it came by.
+#[test]
+fn a_second_outer_packet_to_the_same_node_is_not_said_to_be_a_new_flow() {
+    let all = captures("vxlan", [NOTHING, NOTHING]);
+    let cluster = Cluster::new(&all);
+    let spec: nfwhy::cli::PacketSpec = serde_json::from_str(POD_TO_POD).expect("a packet");
+    let packet = spec.resolve(&cluster.places[0].node).expect("resolved");
+    let fresh = cluster.ways(0, &packet, &Memory::default()).expect("ways");
+    assert!(fresh[0].assumed.is_empty() && fresh[0].probability == Some(1.0));
+    let again = cluster.ways(0, &packet, &fresh[0].memory).expect("ways");
+    assert!(!again[0].assumed.is_empty() && again[0].probability.is_none());
+}
+
+#[test]
+fn a_pod_begins_at_its_node_and_an_address_at_who_has_it() {
+    let all = captures("vxlan", [NOTHING, NOTHING]);
+    let cluster = Cluster::new(&all);
+    let ip = |t: &str| t.parse().expect("an address");
+    assert_eq!(
+        cluster.starts(Some(ip("10.9.2.5")), ip("10.9.1.5"), None),
+        [1]
+    );
+    assert_eq!(
+        cluster.starts(Some(ip("10.0.0.1")), ip("10.9.2.5"), None),
+        [0]
+    );
+    assert_eq!(
+        cluster.starts(Some(ip("192.0.2.1")), ip("10.0.0.2"), None),
+        [1]
+    );
+    // Both could be asked for an address of nobody.
+    assert_eq!(
+        cluster.starts(Some(ip("192.0.2.1")), ip("10.0.0.99"), None),
+        [0, 1]
+    );
+}
