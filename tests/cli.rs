@@ -144,3 +144,39 @@ fn a_closed_pipe_ends_quietly() {
     assert_eq!(String::from_utf8_lossy(&out.stderr), "");
     assert_eq!(out.status.code(), Some(0));
 }
+
+#[test]
+fn a_cluster_asks_at_which_node_the_packet_starts_only_where_it_cannot_tell() {
+    let cluster = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots/cluster-vxlan");
+    let run = |more: &[&str]| {
+        let mut c = assert_cmd::Command::cargo_bin("nfwhy").expect("the program");
+        c.args(["trace", "--cluster"])
+            .arg(&cluster)
+            .args(more)
+            .assert()
+    };
+    let said = |a: assert_cmd::assert::Assert| {
+        let o = a.get_output().clone();
+        (
+            String::from_utf8_lossy(&o.stdout).into_owned(),
+            String::from_utf8_lossy(&o.stderr).into_owned(),
+        )
+    };
+    let (out, _) = said(run(&["192.168.22.253", "10.80.8.102:443"]).success());
+    assert!(
+        out.contains("k8s-control-3") && out.contains("stacklight-1"),
+        "{out}"
+    );
+    let (_, err) = said(run(&["192.0.2.1", "10.232.100.189:443"]).code(2));
+    assert!(
+        err.contains("k8s-control-3, stacklight-1, stacklight-3: --on NODE"),
+        "{err}"
+    );
+    let (_, err) = said(run(&["--on", "nowhere", "192.0.2.1", "10.80.8.102:443"]).code(2));
+    assert!(err.contains("no node \"nowhere\""), "{err}");
+    let (out, _) = said(run(&["--format", "json", "192.168.22.253", "10.80.8.102:443"]).success());
+    let v: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(v["node"], "k8s-control-3");
+    assert_eq!(v["outcomes"][0]["reply"]["verdict"], "ok");
+    assert_eq!(v["outcomes"][0]["hops"][0]["node"], "k8s-control-3");
+}

@@ -250,3 +250,63 @@ fn a_pod_begins_at_its_node_and_an_address_at_who_has_it() {
         [0, 1]
     );
 }
+
+/// A pod's own namespace, with Calico's gateway that is nobody's address.
+fn with_namespace(rules: &str) -> Captures {
+    let mut all = captures("ipip", [NOTHING, NOTHING]);
+    let mut snapshot = Snapshot::default();
+    for (name, text) in [
+        (
+            "ip-addr.txt",
+            "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n    inet 127.0.0.1/8 scope host lo\n2: eth0@if3: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450\n    link/ether 02:00:00:00:07:02 brd ff:ff:ff:ff:ff:ff\n    inet 10.9.2.5/32 scope global eth0\n",
+        ),
+        (
+            "ip-route.txt",
+            "default via 169.254.1.1 dev eth0\n169.254.1.1 dev eth0 scope link\nlocal 10.9.2.5 dev eth0 table local proto kernel scope host src 10.9.2.5\nlocal 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1\n",
+        ),
+        ("iptables-save.txt", rules),
+    ] {
+        snapshot.add(name.to_owned(), text.as_bytes().to_vec());
+    }
+    all.members.push(Member {
+        name: "node2/web".to_owned(),
+        within: Some(1),
+        snapshot,
+    });
+    all
+}
+
+#[test]
+fn a_pod_whose_namespace_was_captured_is_entered_and_answers_from_there() {
+    follow(&with_namespace(NOTHING), POD_TO_POD, |cluster, js| {
+        assert_eq!(js[0].way.end, End::Process);
+        let names: Vec<&str> = js[0]
+            .way
+            .hops
+            .iter()
+            .filter(|h| !h.outer)
+            .map(|h| cluster.name(h.place))
+            .collect();
+        assert_eq!(names, ["node1", "node2", "node2/web"]);
+        let back = js[0].back.as_ref().expect("an answer");
+        assert_eq!(back.fate, Fate::Ok, "{}", back.reason);
+        let way = back.way.as_ref().expect("its way");
+        let names: Vec<&str> = way
+            .hops
+            .iter()
+            .filter(|h| !h.outer)
+            .map(|h| cluster.name(h.place))
+            .collect();
+        assert_eq!(names, ["node2/web", "node2", "node1"]);
+    });
+}
+
+#[test]
+fn a_rule_in_the_pods_namespace_stops_the_packet() {
+    let rules = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+    follow(&with_namespace(rules), POD_TO_POD, |cluster, js| {
+        assert_eq!(js[0].way.end, End::Stopped);
+        let stop = js[0].way.stop().expect("a hop");
+        assert_eq!(cluster.name(stop.place), "node2/web");
+    });
+}

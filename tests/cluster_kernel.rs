@@ -4,9 +4,12 @@
 #![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
 
 mod cluster_lab;
+#[allow(dead_code, reason = "only its machine is of use here")]
+mod ipvs_lab;
 #[allow(dead_code, reason = "one node alone is judged in tests/kernel.rs")]
 mod lab;
 
+use cluster_lab::draw::Tunnel;
 use cluster_lab::{Figures, Made};
 use lab::prng::Prng;
 use lab::run::{knob, nodes, say};
@@ -36,11 +39,11 @@ fn obstacle() -> Option<String> {
 }
 
 /// Judges the cluster of a seed.
-fn judge(seed: u64, packets: u16) -> (Vec<String>, Figures) {
+fn judge(seed: u64, packets: u16, tunnel: Tunnel) -> (Vec<String>, Figures) {
     let mut f = Figures::default();
     let mut r = Prng::new(seed);
     let count = 2 + r.below(2);
-    let made = Made::new(&mut r, count, &mut f);
+    let made = Made::new(&mut r, count, tunnel, &mut f);
     let found = made.judge(&mut r, packets, &mut f);
     let found = found
         .into_iter()
@@ -59,12 +62,17 @@ fn packets_through_several_nodes_go_as_on_this_kernel() {
         say(&format!("skipped: {why}"));
         return;
     }
+    compare(Tunnel::Vxlan, knob("NFWHY_CLUSTERS", 4));
+}
+
+/// Compares clusters with this kernel; no packet may go otherwise.
+fn compare(tunnel: Tunnel, clusters: u64) {
     let packets = u16::try_from(knob("NFWHY_CLUSTER_PACKETS", 60)).unwrap_or(60);
     let mut all = Figures::default();
     let mut bad: Vec<String> = Vec::new();
     nodes(
-        knob("NFWHY_CLUSTERS", 4),
-        |seed| judge(seed, packets),
+        clusters,
+        |seed| judge(seed, packets, tunnel),
         |(found, f)| {
             all += f;
             for d in &found {
@@ -78,4 +86,44 @@ fn packets_through_several_nodes_go_as_on_this_kernel() {
     say(&format!("{all:?}\n{} divergences", bad.len()));
     assert!(all.arrived > 0, "nothing arrived");
     assert!(bad.is_empty(), "{} divergences", bad.len());
+}
+
+/// Set inside of the machine.
+const INSIDE: &str = "NFWHY_CLUSTER_INSIDE";
+
+/// The same with IP-in-IP, in an emulator: its kernel has the module. `NFWHY_CLUSTERS_IPIP` is the number of clusters.
+#[test]
+fn packets_through_ipip_go_as_on_a_kernel_that_has_it() {
+    let clusters = knob("NFWHY_CLUSTERS_IPIP", 0);
+    if std::env::var(INSIDE).is_ok() {
+        compare(Tunnel::Ipip, clusters);
+        return;
+    }
+    if clusters == 0 {
+        say("skipped: NFWHY_CLUSTERS_IPIP is not set");
+        return;
+    }
+    if let Some(why) = ipvs_lab::vm::obstacle() {
+        assert!(
+            std::env::var("NFWHY_LAB").as_deref() != Ok("require"),
+            "NFWHY_LAB=require, but: {why}"
+        );
+        say(&format!("skipped: {why}"));
+        return;
+    }
+    let work = ipvs_lab::vm::scratch("cluster").expect("a folder");
+    let program = ipvs_lab::vm::program(&work).expect("this program");
+    let job = format!(
+        "modprobe -a ipip veth bridge ip_tables nf_tables\nNFWHY_CLUSTERS_IPIP={clusters} NFWHY_CLUSTER_PACKETS={} NFWHY_LAB_SEED={} NFWHY_LAB_THREADS=1 {INSIDE}=1 /lab/program --exact packets_through_ipip_go_as_on_a_kernel_that_has_it --nocapture --test-threads=1 </dev/null\n",
+        knob("NFWHY_CLUSTER_PACKETS", 60),
+        knob("NFWHY_LAB_SEED", 1),
+    );
+    let limit = std::time::Duration::from_secs(120 + 60 * clusters);
+    let (_, said) = ipvs_lab::vm::run(&work, &program, &job, limit).expect("a machine");
+    let _ = std::fs::remove_dir_all(&work);
+    say(&said);
+    assert!(
+        said.contains("\n0 divergences"),
+        "the machine says otherwise"
+    );
 }

@@ -19,12 +19,21 @@ const PODS: [[&str; 2]; 3] = [
 /// The client's addresses.
 const CLIENTS: [&str; 3] = ["10.1.0.50", "192.0.2.7", "198.51.100.9"];
 
-/// The nodes of a seed, and lines for `bridge` for each.
-pub fn nodes(r: &mut Prng, count: usize) -> Vec<(Spec, Vec<String>)> {
-    (0..count).map(|i| node(r, i, count)).collect()
+/// What `ext1` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tunnel {
+    /// With entries of the forwarding database for the other nodes.
+    Vxlan,
+    /// Its far end is the route's gateway, as Calico has it.
+    Ipip,
 }
 
-fn node(r: &mut Prng, i: usize, count: usize) -> (Spec, Vec<String>) {
+/// The nodes of a seed, and lines for `bridge` for each.
+pub fn nodes(r: &mut Prng, count: usize, tunnel: Tunnel) -> Vec<(Spec, Vec<String>)> {
+    (0..count).map(|i| node(r, i, count, tunnel)).collect()
+}
+
+fn node(r: &mut Prng, i: usize, count: usize, tunnel: Tunnel) -> (Spec, Vec<String>) {
     let mut s = Spec::default();
     let mut set = |path: String, value: u32| s.sysctls.push((path, value.to_string()));
     set("ipv4/ip_forward".into(), 1);
@@ -39,13 +48,20 @@ fn node(r: &mut Prng, i: usize, count: usize) -> (Spec, Vec<String>) {
         r.one(&[0, 0, 0, 1, 2]),
     );
     let lower = if r.chance(30) { " dev ext0" } else { "" };
-    let mut ip = vec![
-        format!("addr add {}/24 dev ext0", UNDERLAY[i]),
-        format!(
-            "link add ext1 address {} type vxlan id 7 dstport 4789 local {}{lower} nolearning",
+    let link = match tunnel {
+        Tunnel::Vxlan => format!(
+            "address {} type vxlan id 7 dstport 4789 local {}{lower} nolearning",
             mac_text(mac(i, 1)),
             UNDERLAY[i]
         ),
+        Tunnel::Ipip => {
+            let local = if r.chance(50) { UNDERLAY[i] } else { "any" };
+            format!("type ipip local {local} remote any")
+        }
+    };
+    let mut ip = vec![
+        format!("addr add {}/24 dev ext0", UNDERLAY[i]),
+        format!("link add ext1 {link}"),
         format!("addr add {}/32 dev ext1", VTEPS[i]),
     ];
     for dev in ["ext0", "ext1", "pod0", "pod1"] {
@@ -68,10 +84,16 @@ fn node(r: &mut Prng, i: usize, count: usize) -> (Spec, Vec<String>) {
     }
     let mut fdb = Vec::new();
     for j in (0..count).filter(|j| *j != i) {
-        for (addr, dev, m) in [
+        let via = match tunnel {
+            Tunnel::Vxlan => VTEPS[j],
+            Tunnel::Ipip => UNDERLAY[j],
+        };
+        let near = [
             (UNDERLAY[j], "ext0", mac(j, 0)),
             (VTEPS[j], "ext1", mac(j, 1)),
-        ] {
+        ];
+        let known = if tunnel == Tunnel::Vxlan { 2 } else { 1 };
+        for (addr, dev, m) in near.into_iter().take(known) {
             ip.push(format!(
                 "neigh replace {addr} lladdr {} dev {dev} nud permanent",
                 mac_text(m)
@@ -83,7 +105,7 @@ fn node(r: &mut Prng, i: usize, count: usize) -> (Spec, Vec<String>) {
             UNDERLAY[j]
         ));
         if r.chance(95) {
-            ip.push(format!("route add {0} via {0} dev ext1 onlink", VTEPS[j]));
+            ip.push(format!("route add {} via {via} dev ext1 onlink", VTEPS[j]));
         }
         let overlay = r.chance(70);
         for pod in PODS[j] {
@@ -91,14 +113,19 @@ fn node(r: &mut Prng, i: usize, count: usize) -> (Spec, Vec<String>) {
                 continue;
             }
             ip.push(if overlay {
-                format!("route add {pod} via {} dev ext1 onlink", VTEPS[j])
+                format!("route add {pod} via {via} dev ext1 onlink")
             } else {
                 format!("route add {pod} via {} dev ext0", UNDERLAY[j])
             });
         }
     }
     s.ip = ip;
-    let (set_specs, lines) = sets::make(r);
+    let (mut set_specs, mut lines) = sets::make(r);
+    if tunnel == Tunnel::Ipip {
+        // Kernels in the emulator may be older than the tools are, which ipset does not take well.
+        set_specs.clear();
+        lines.clear();
+    }
     s.sets = lines;
     if r.chance(40) {
         let backend = r.one(&[Backend::Legacy, Backend::Nft]);
@@ -168,4 +195,34 @@ pub fn packet(r: &mut Prng, n: u16, count: usize) -> (Far, usize, Wire) {
         split: false,
     };
     (far, node, wire)
+}
+
+/// The underlay's addresses of the other nodes.
+pub fn others(node: usize, count: usize) -> impl Iterator<Item = &'static str> {
+    UNDERLAY
+        .into_iter()
+        .take(count)
+        .enumerate()
+        .filter(move |(j, _)| *j != node)
+        .map(|(_, a)| a)
+}
+
+/// A packet of a pod to an address that a tunnel leads to, for the tunnel's own sake.
+pub fn knock(node: usize) -> Wire {
+    Wire {
+        src: PODS[node][0].parse().expect("an address"),
+        dst: "203.0.113.1".parse().expect("an address"),
+        proto: UDP,
+        sport: 9,
+        dport: 9,
+        icmp: (0, 0),
+        flags: 0,
+        seq: 0,
+        ack: 0,
+        tos: 0,
+        ttl: 2,
+        id: 0,
+        payload: 8,
+        split: false,
+    }
 }

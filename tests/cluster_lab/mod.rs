@@ -5,6 +5,7 @@ pub mod net;
 
 use super::lab;
 
+use draw::Tunnel;
 use lab::judge::{delta, hits};
 use lab::prng::Prng;
 use lab::spec::{Counters, Spec};
@@ -67,6 +68,7 @@ impl std::ops::AddAssign for Figures {
 pub struct Made {
     net: Net,
     specs: Vec<Spec>,
+    tunnel: Tunnel,
     pub captures: Captures,
 }
 
@@ -83,14 +85,54 @@ struct Shot {
 
 impl Made {
     /// Makes the nodes of a seed.
-    pub fn new(r: &mut Prng, count: usize, f: &mut Figures) -> Self {
+    pub fn new(r: &mut Prng, count: usize, tunnel: Tunnel, f: &mut Figures) -> Self {
         let net = Net::new(count);
         let mut captures = Captures::default();
         let mut specs = Vec::new();
-        for (i, (mut spec, fdb)) in draw::nodes(r, count).into_iter().enumerate() {
+        let drawn = draw::nodes(r, count, tunnel);
+        // The ways first: flows of tunnels without ports are known before there are rules.
+        for (i, (spec, fdb)) in drawn.iter().enumerate() {
             net.enter(i);
+            let mut ways = Spec {
+                sysctls: spec.sysctls.clone(),
+                ip: spec.ip.clone(),
+                ..Spec::default()
+            };
+            ways.load();
+            if tunnel == Tunnel::Vxlan {
+                sh::must(&["bridge", "-batch", "-"], &(fdb.join("\n") + "\n"));
+            }
+        }
+        net.settle();
+        if tunnel == Tunnel::Ipip {
+            for i in 0..count {
+                net.enter(i);
+                for to in draw::others(i, count) {
+                    let _ = sh::run(
+                        &[
+                            "ip",
+                            "route",
+                            "replace",
+                            "203.0.113.1",
+                            "via",
+                            to,
+                            "dev",
+                            "ext1",
+                            "onlink",
+                        ],
+                        "",
+                    );
+                    net.inject(Far::Pod(i, 0), mac(i, 2), &draw::knock(i));
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                let _ = sh::run(&["ip", "route", "del", "203.0.113.1"], "");
+            }
+        }
+        for (i, (mut spec, _)) in drawn.into_iter().enumerate() {
+            net.enter(i);
+            let (sysctls, ip) = (spec.sysctls.split_off(0), spec.ip.split_off(0));
             spec.load();
-            sh::must(&["bridge", "-batch", "-"], &(fdb.join("\n") + "\n"));
+            (spec.sysctls, spec.ip) = (sysctls, ip);
             let mut snapshot = Snapshot::default();
             let mut files = spec.capture();
             files.push(("ip-neigh.txt".into(), sh::must(&["ip", "neigh"], "")));
@@ -109,12 +151,12 @@ impl Made {
                 .sum::<u64>();
             specs.push(spec);
         }
-        net.settle(&draw::UNDERLAY);
         f.clusters += 1;
         Self {
             net,
             specs,
             captures,
+            tunnel,
         }
     }
 
@@ -130,6 +172,10 @@ impl Made {
     }
 
     fn forget(&self) {
+        // The tunnel's own flows are to stay.
+        if self.tunnel == Tunnel::Ipip {
+            return;
+        }
         for i in 0..self.specs.len() {
             self.net.enter(i);
             connections::forget().expect("the table of connections");

@@ -43,11 +43,13 @@ table inet lab {
  chain answers {
   type filter hook output priority -2000000000; policy accept;
   udp dport 4789 accept
+  meta l4proto 4 accept
   drop
  }
  chain delivered {
   type filter hook input priority 2147483647; policy accept;
   udp dport 4789 accept
+  meta l4proto 4 accept
   drop
  }
 }
@@ -214,7 +216,7 @@ impl Net {
     ) -> Vec<(Far, [u8; 6], Wire)> {
         let _ = self.seen(0);
         self.inject(far, to, w);
-        for wait in [0, 100, 300, 1000, 5000, 20_000, 50_000] {
+        for wait in [0, 100, 300, 1000, 5000, 20_000, 100_000] {
             if wait > 300 && !patient {
                 break;
             }
@@ -229,24 +231,18 @@ impl Net {
         Vec::new()
     }
 
-    /// Waits until every node hears the others.
-    pub fn settle(&self, underlay: &[&str]) {
-        for i in 0..self.nodes.len() {
-            self.enter(i);
-            for (j, addr) in underlay.iter().enumerate().take(self.nodes.len()) {
-                if i == j {
-                    continue;
+    /// Waits until the nodes' devices pass packets (`linkwatch_event` in net/core/link_watch.c).
+    pub fn settle(&self) {
+        for node in 0..self.nodes.len() {
+            self.enter(node);
+            for _ in 0..200 {
+                let links = sh::must(&["ip", "-o", "link"], "");
+                if links.matches("state UP").count() >= 3 {
+                    break;
                 }
-                for _ in 0..200 {
-                    let text = std::fs::read_to_string("/sys/class/net/ext0/operstate");
-                    if text.is_ok_and(|t| t.trim() == "up") || addr.is_empty() {
-                        break;
-                    }
-                    std::thread::sleep(Duration::from_millis(2));
-                }
+                std::thread::sleep(Duration::from_millis(5));
             }
         }
-        // A frame from each end teaches the bridge where they are.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -87,6 +87,35 @@ pub fn boot(
     limit: Duration,
 ) -> Result<Vec<Record>, String> {
     let (first, count, step) = seeds;
+    let job = format!(
+        "modprobe -a ip_vs ip_tables ip6_tables nf_tables nfnetlink_log\n\
+         {INSIDE}='{first} {count} {step}' /lab/program --exact {test} --nocapture --test-threads=1 </dev/null\n"
+    );
+    let start = Instant::now();
+    let (ended, said) = run(work, program, &job, limit)?;
+    let text = std::fs::read_to_string(work.join("records")).unwrap_or_default();
+    let records: Vec<Record> = text
+        .lines()
+        .filter_map(|l| serde_json::from_str(l).ok())
+        .collect();
+    // A machine that panics ends with success, too: what counts is what came out.
+    if !ended || records.len() as u64 != count {
+        return Err(format!(
+            "{} of {count} scenarios came out after {:.0} s; the console:\n{said}",
+            records.len(),
+            start.elapsed().as_secs_f64()
+        ));
+    }
+    Ok(records)
+}
+
+/// Boots a machine that runs a script, with the program at /lab/program; whether it ended in time, and what its console said.
+pub fn run(
+    work: &Path,
+    program: &[u8],
+    job: &str,
+    limit: Duration,
+) -> Result<(bool, String), String> {
     let (image, out, console) = (
         work.join("image"),
         work.join("records"),
@@ -95,10 +124,6 @@ pub fn boot(
     let fail = |what: &str, e: std::io::Error| format!("{what}: {e}");
     let mut bytes = std::fs::read(folder().join("base.cpio")).map_err(|e| fail("base.cpio", e))?;
     bytes.resize(bytes.len().next_multiple_of(4), 0);
-    let job = format!(
-        "modprobe -a ip_vs ip_tables ip6_tables nf_tables nfnetlink_log\n\
-         {INSIDE}='{first} {count} {step}' /lab/program --exact {test} --nocapture --test-threads=1 </dev/null\n"
-    );
     member(&mut bytes, "lab/job", 0o100_644, job.as_bytes());
     member(&mut bytes, "lab/program", 0o100_755, program);
     member(&mut bytes, "TRAILER!!!", 0, &[]);
@@ -145,20 +170,7 @@ pub fn boot(
     if std::env::var_os("NFWHY_IPVS_CONSOLE").is_some() {
         let _ = writeln!(std::io::stderr(), "{said}");
     }
-    let text = std::fs::read_to_string(&out).unwrap_or_default();
-    let records: Vec<Record> = text
-        .lines()
-        .filter_map(|l| serde_json::from_str(l).ok())
-        .collect();
-    // A machine that panics ends with success, too: what counts is what came out.
-    if !ended || records.len() as u64 != count {
-        return Err(format!(
-            "{} of {count} scenarios came out after {:.0} s; the console:\n{said}",
-            records.len(),
-            start.elapsed().as_secs_f64()
-        ));
-    }
-    Ok(records)
+    Ok((ended, said))
 }
 
 /// A scratch folder of this run.
