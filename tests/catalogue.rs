@@ -615,6 +615,31 @@ const CASES: &[(Code, Case, Case)] = &[
 /// has changed: tests/traps/nat.rs has the fact.
 const LACKING: &[Code] = &[Code::MasqueradeElsewhere];
 
+/// The same of `nfwhy vip`: a cluster of snapshots/ and a question of its flows.vip.toml.
+const VIP_CASES: &[(Code, Case, Case)] = &[
+    (
+        Code::VipTwoAnswer,
+        ("vip-strict-arp-off", "10.80.8.102"),
+        ("vip-strict-arp-on", "10.80.8.102"),
+    ),
+    (
+        Code::VipAnnouncerSilent,
+        ("vip-metallb", "10.80.8.105"),
+        ("vip-metallb", "10.80.8.106"),
+    ),
+    (
+        Code::VipNoLocalEndpoint,
+        ("vip-metallb", "10.80.8.103"),
+        ("vip-metallb", "10.80.8.106"),
+    ),
+    (
+        Code::VipUnanswered,
+        ("vip-metallb", "10.80.8.104"),
+        ("vip-metallb", "10.80.8.102"),
+    ),
+];
+
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -669,7 +694,8 @@ fn every_code_has_a_packet_that_gives_it_and_one_like_it_that_does_not() {
         }
     }
     for c in Code::ALL {
-        let cases = CASES.iter().filter(|(of, ..)| of == c).count();
+        let all = CASES.iter().chain(VIP_CASES);
+        let cases = all.filter(|(of, ..)| of == c).count();
         match (cases, LACKING.contains(c)) {
             (0, false) => bad.push(format!("{c} has no case")),
             (1.., true) => bad.push(format!("{c} has a case: take it out of LACKING")),
@@ -683,12 +709,30 @@ fn every_code_has_a_packet_that_gives_it_and_one_like_it_that_does_not() {
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
+#[test]
+fn every_code_of_vip_has_an_address_that_gives_it_and_one_that_does_not() {
+    for (code, fires, quiet) in VIP_CASES {
+        for ((folder, addr), fires) in [(fires, true), (quiet, false)] {
+            let out = Command::new(env!("CARGO_BIN_EXE_nfwhy"))
+                .args(["vip", "--format", "json", addr, "--cluster"])
+                .arg(root().join("snapshots").join(folder))
+                .output()
+                .expect("the program runs");
+            let v: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+            let list = v["findings"].as_array().expect("a list");
+            let found = list.iter().any(|f| f["code"] == code.name());
+            assert_eq!(found, fires, "{code}: {folder} {addr}");
+        }
+    }
+}
+
 /// A text nobody gets is a text nobody keeps true.
 #[test]
 fn every_entry_is_used_by_a_finding_and_every_text_has_an_entry() {
     let folder = root().join("src/explain");
     let mut source = String::new();
-    for entry in fs::read_dir(&folder).expect("the sources") {
+    let entries = |of: &Path| fs::read_dir(of).expect("the sources");
+    for entry in entries(&folder).chain(entries(&root().join("src/vip"))) {
         let path = entry.expect("a readable entry").path();
         let name = path
             .file_name()

@@ -96,7 +96,7 @@ fn name_of(places: &[Place<'_, '_>], r: &Report, place: usize) -> String {
 fn at(places: &[Place<'_, '_>], at: At) -> Value {
     let p = &places[at.place];
     json!({
-        "capture": p.name,
+        "capture": words::capture(places, at),
         "file": p.node.file_name(at.origin.file),
         "line": at.origin.line,
     })

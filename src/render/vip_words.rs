@@ -1,9 +1,10 @@
 //! The words of `nfwhy vip`, for both forms of its answer.
 
 use super::reason;
+use crate::explain::Code;
 use crate::node::{DevId, Node};
 use crate::sim::{Said, Why};
-use crate::vip::{Answerer, AtDevice, Holder, OfNode, Place, Report};
+use crate::vip::{Answerer, At, AtDevice, Holder, OfNode, Place, Report};
 use nfwhy_parsers::Family;
 use std::net::IpAddr;
 
@@ -116,6 +117,13 @@ fn withdrawal(r: &Report, h: &Holder) -> Option<String> {
 /// The answer in one sentence or two.
 pub(super) fn headline(places: &[Place<'_, '_>], r: &Report) -> String {
     let addr = r.addr;
+    if let Some(f) = r
+        .findings
+        .iter()
+        .find(|f| f.code == Code::VipAnnouncerSilent)
+    {
+        return f.title.clone();
+    }
     let layer2: Vec<&Holder> = r.holders.iter().filter(|h| h.is_layer2()).collect();
     if let Some(h) = layer2.last() {
         return announced(places, r, h);
@@ -271,13 +279,16 @@ fn announced(places: &[Place<'_, '_>], r: &Report, h: &Holder) -> String {
 /// Nodes whose kernel answers, with the reason where it is the same for all.
 fn kernels(places: &[Place<'_, '_>], r: &Report, all: &[&Answerer]) -> String {
     let kernel: Vec<&&Answerer> = all.iter().filter(|a| a.dev.is_some()).collect();
+    let one_device = kernel.windows(2).all(|w| w[0].dev == w[1].dev);
     let names: Vec<String> = kernel
         .iter()
-        .map(|a| {
+        .enumerate()
+        .map(|(i, a)| {
             let name = a.node.clone().unwrap_or_default();
             match &a.dev {
-                Some(d) => format!("{name} on {d}"),
-                None => name,
+                // What all share is said once.
+                Some(d) if !one_device || i + 1 == kernel.len() => format!("{name} on {d}"),
+                _ => name,
             }
         })
         .collect();
@@ -333,21 +344,36 @@ pub(super) fn listed(names: &[String]) -> String {
     }
 }
 
-/// Where a line stands, with the place's name before it where there are several.
-pub(super) fn place(places: &[Place<'_, '_>], at: crate::vip::At) -> String {
+/// The name of the captures that a line is of; empty where there is one only, or the file is one of all.
+pub(super) fn capture<'n>(places: &[Place<'n, '_>], at: At) -> &'n str {
+    let Some(p) = places.get(at.place) else {
+        return "";
+    };
+    let file = usize::from(at.origin.file.0);
+    let shared = p.node.files.get(file).is_some_and(|f| {
+        let same = |o: &Place<'_, '_>| {
+            let mut files = o.node.files.iter();
+            files.any(|x| x.name == f.name && x.text == f.text)
+        };
+        places.iter().filter(|o| !o.name.is_empty()).all(same)
+    });
+    if shared { "" } else { p.name }
+}
+
+/// Where a line stands, with the captures' name before it.
+pub(super) fn place(places: &[Place<'_, '_>], at: At) -> String {
     let Some(p) = places.get(at.place) else {
         return String::new();
     };
     let file = p.node.place(at.origin);
-    if p.name.is_empty() || places.len() == 1 {
-        file
-    } else {
-        format!("{}/{file}", p.name)
+    match capture(places, at) {
+        "" => file,
+        name => format!("{name}/{file}"),
     }
 }
 
 /// The text of a line.
-pub(super) fn line_text<'s>(places: &[Place<'_, 's>], at: crate::vip::At) -> Option<&'s str> {
+pub(super) fn line_text<'s>(places: &[Place<'_, 's>], at: At) -> Option<&'s str> {
     let node = places.get(at.place)?.node;
     let file = node.files.get(usize::from(at.origin.file.0))?;
     let n = usize::try_from(at.origin.line).ok()?.checked_sub(1)?;

@@ -13,7 +13,7 @@ pub use log::{Holder, Told};
 use crate::explain::place::leads_to_pods;
 use crate::node::kube::AddressKind;
 use crate::node::{DevId, Node, Origin};
-use crate::sim::{self, Question, Said};
+use crate::sim::{self, Question, Said, Why};
 use crate::trace::Missing;
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::Masked;
@@ -153,6 +153,13 @@ impl AtDevice {
         self.said.first()
     }
 
+    /// Whether others can ask there at all.
+    fn is_open(&self) -> bool {
+        !self
+            .likeliest()
+            .is_none_or(|s| matches!(s.why, Why::Loopback | Why::NoArp | Why::PortOf { .. }))
+    }
+
     /// Whether the kernel answers, as far as is to be expected.
     pub fn answers(&self) -> Option<bool> {
         self.likeliest()?.answers
@@ -162,20 +169,20 @@ impl AtDevice {
 impl OfNode {
     /// Devices by which hosts outside ask: those in whose subnet the address lies, if there is one.
     pub fn outside(&self) -> impl Iterator<Item = &AtDevice> {
-        let near = self.devices.iter().any(|d| d.on_link && !d.to_pods);
+        let open = |d: &&AtDevice| !d.to_pods && d.is_open();
+        let near = self.devices.iter().any(|d| open(&d) && d.on_link);
         self.devices
             .iter()
-            .filter(move |d| !d.to_pods && (d.on_link || !near))
+            .filter(open)
+            .filter(move |d| d.on_link || !near)
     }
 
     /// Whether its kernel answers hosts outside.
     pub fn answers(&self) -> Option<bool> {
-        let mut all = self.outside().map(AtDevice::answers).peekable();
-        all.peek()?;
-        let all: Vec<Option<bool>> = all.collect();
+        let all: Vec<Option<bool>> = self.outside().map(AtDevice::answers).collect();
         if all.contains(&Some(true)) {
             Some(true)
-        } else if all.contains(&None) {
+        } else if all.contains(&None) || self.devices.is_empty() {
             None
         } else {
             Some(false)
@@ -193,9 +200,14 @@ pub fn answer(places: &[Place<'_, '_>], asked: &Asked) -> Report {
             continue;
         }
         let of = of_node(places, i, asked, service.as_ref());
+        let undecided = |d: &&AtDevice| {
+            d.said
+                .iter()
+                .any(|s| s.answers.is_none() || s.answers != d.answers())
+        };
         for m in of
-            .devices
-            .iter()
+            .outside()
+            .filter(undecided)
             .flat_map(|d| d.said.iter())
             .flat_map(|s| &s.missing)
         {

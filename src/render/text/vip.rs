@@ -4,13 +4,15 @@ use super::MARGIN;
 use super::Options;
 use super::paint::{Label, Line, Paper, columns, cut};
 use crate::explain::Severity;
-use crate::node::DevId;
 use crate::render::{escape, vip_words as words};
 use crate::sim::Why;
 use crate::vip::{At, OfNode, Place, Report};
 use nfwhy_parsers::kube::Policy;
 use nfwhy_parsers::speaker::What;
 use std::io::{self, Write};
+
+/// Devices named in a row.
+const SHOWN: usize = 3;
 
 /// Lines of the speakers' log that are shown.
 const LOG_LINES: usize = 12;
@@ -25,7 +27,7 @@ pub fn vip(
     let mut paper = Paper::new(out, options.width, options.colour);
     let mut head = r.addr.to_string();
     if let Some(s) = &r.service {
-        head += &format!("  {} of {}", s.kind.name(), s.name);
+        head += &format!(", {} of {}", s.kind.name(), s.name);
         match s.policy {
             Some(Policy::Local) => head += ", externalTrafficPolicy Local",
             Some(Policy::Cluster) => head += ", externalTrafficPolicy Cluster",
@@ -228,66 +230,47 @@ fn broken(text: &str, room: usize) -> Vec<String> {
     out
 }
 
-/// The devices that matter, the others in one line.
+/// Devices that say the same for the same reason share a row; where hosts ask for the address stands first.
 fn of_node(rows: &mut Vec<Row>, places: &[Place<'_, '_>], n: &OfNode, all: bool) {
     let node = places[n.place].node;
-    let name = |d: DevId| node.device(d).name.clone();
-    let says = |a: Option<bool>| match a {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "unknown",
-    };
-    let mut pods = 0;
-    let mut rest: Vec<String> = Vec::new();
+    let near = n.outside().any(|d| d.on_link);
+    let mut groups: Vec<(bool, &'static str, String, Vec<&str>)> = Vec::new();
     for d in &n.devices {
         let Some(said) = d.likeliest() else { continue };
-        let answers = said.answers;
-        let idle = matches!(
-            said.why,
-            Why::Loopback | Why::NoArp | Why::PortOf { .. } | Why::NotOurs | Why::Down
-        );
-        if !all && d.to_pods {
-            pods += usize::from(answers == Some(true));
-            if answers != Some(true) {
-                rest.push(name(d.dev));
-            }
+        let outside = n.outside().any(|o| o.dev == d.dev);
+        // Elsewhere silence is the rule.
+        let told = said.answers != Some(false) && !d.to_pods;
+        if !all && !outside && !told {
             continue;
         }
-        if !all && idle && !d.on_link {
-            rest.push(name(d.dev));
-            continue;
-        }
-        rows.push(Row {
-            node: n.name.clone(),
-            device: name(d.dev),
-            says: says(answers),
-            why: words::why(node, said, d.asker),
-        });
-    }
-    if pods > 0 {
-        let many = if pods == 1 {
-            "device leads"
-        } else {
-            "devices lead"
+        let says = match said.answers {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "unknown",
         };
-        rows.push(Row {
-            node: n.name.clone(),
-            device: format!("{pods} of pods"),
-            says: "yes",
-            why: format!("these {many} to pods of the node itself"),
-        });
+        let why = words::why(node, said, d.asker);
+        let name = node.device(d.dev).name.as_str();
+        let first = near && d.on_link;
+        let same = groups
+            .iter_mut()
+            .find(|g| g.0 == first && g.1 == says && g.2 == why);
+        match same {
+            Some(g) => g.3.push(name),
+            None => groups.push((first, says, why, vec![name])),
+        }
     }
-    if !rest.is_empty() {
-        let shown: Vec<&str> = rest.iter().take(4).map(String::as_str).collect();
-        let more = match rest.len() - shown.len() {
+    groups.sort_by_key(|g| !g.0);
+    for (_, says, why, names) in groups {
+        let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+        let more = match names.len() - shown.len() {
             0 => String::new(),
             n => format!(" and {n} more"),
         };
         rows.push(Row {
             node: n.name.clone(),
-            device: "others".to_owned(),
-            says: "no",
-            why: format!("{}{more}", shown.join(", ")),
+            device: format!("{}{more}", shown.join(", ")),
+            says,
+            why,
         });
     }
     if let Some(text) = asks_with(places, n) {
@@ -326,10 +309,18 @@ fn asks_with(places: &[Place<'_, '_>], n: &OfNode) -> Option<String> {
 fn evidence<W: Write>(
     paper: &mut Paper<'_, W>,
     places: &[Place<'_, '_>],
+    r: &Report,
     at: At,
     head: &str,
 ) -> io::Result<()> {
     let text = words::line_text(places, at).unwrap_or_default().trim();
+    // A line of JSON tells where a pod is named, not where it runs.
+    let text = match r.holders.iter().find(|h| h.node_at == Some(at)) {
+        Some(h) if text.starts_with('"') => {
+            format!("{text}  on {}", h.node.as_deref().unwrap_or_default())
+        }
+        _ => text.to_owned(),
+    };
     let place = words::place(places, at);
     let line = Line::new()
         .add(Label::Heading, head)
@@ -337,7 +328,7 @@ fn evidence<W: Write>(
         .add(Label::Place, &place)
         .add(Label::Plain, "  ");
     let room = paper.width.saturating_sub(line.width());
-    paper.line(&line.add_cut(Label::Rule, text, room))
+    paper.line(&line.add_cut(Label::Rule, &text, room))
 }
 
 fn why<W: Write>(paper: &mut Paper<'_, W>, places: &[Place<'_, '_>], r: &Report) -> io::Result<()> {
@@ -347,8 +338,8 @@ fn why<W: Write>(paper: &mut Paper<'_, W>, places: &[Place<'_, '_>], r: &Report)
             lines.push(at);
         }
     };
+    // The speakers' own lines stand in the log.
     for h in r.holders.iter().rev() {
-        // Its own lines stand in the log.
         h.node_at.into_iter().for_each(&mut add);
     }
     for n in &r.nodes {
@@ -393,7 +384,7 @@ fn why<W: Write>(paper: &mut Paper<'_, W>, places: &[Place<'_, '_>], r: &Report)
     }
     paper.blank()?;
     for (i, at) in lines.into_iter().take(16).enumerate() {
-        evidence(paper, places, at, if i == 0 { "why" } else { "" })?;
+        evidence(paper, places, r, at, if i == 0 { "why" } else { "" })?;
     }
     Ok(())
 }
@@ -485,11 +476,21 @@ fn log<W: Write>(
             .add(Label::Place, &e.place)
             .add(Label::Plain, "  ");
         let room = paper.width.saturating_sub(line.width());
-        if columns(&escape(&text)) <= room {
-            paper.line(&line.add(Label::Plain, &text))?;
+        let text = escape(&text);
+        let (indent, room) = if room >= 60 {
+            (line.width(), room)
+        } else {
+            (MARGIN + 2, paper.width - MARGIN - 2)
+        };
+        let mut parts = broken(&text, room).into_iter();
+        if indent == line.width() {
+            let first = parts.next().unwrap_or_default();
+            paper.line(&line.add(Label::Plain, &first))?;
         } else {
             paper.line(&line)?;
-            paper.line(&Line::new().to(MARGIN + 2).add(Label::Plain, &text))?;
+        }
+        for part in parts {
+            paper.line(&Line::new().to(indent).add(Label::Plain, &part))?;
         }
         head = "";
     }
@@ -518,7 +519,7 @@ fn findings<W: Write>(
         let text = format!("{} [{}]", f.title, f.code);
         paper.prose((label, head), (Label::Plain, &text), MARGIN)?;
         for c in f.causes.iter().take(8) {
-            evidence(paper, places, c.at, "")?;
+            evidence(paper, places, r, c.at, "")?;
         }
         for h in &f.help {
             paper.prose((Label::Heading, "try"), (Label::Plain, h), MARGIN)?;
