@@ -182,6 +182,20 @@ fn the_hardware_address_that_arping_shows_is_matched_to_a_link() {
 }
 
 #[test]
+fn a_routers_route_of_the_address_alone_says_where_it_goes() {
+    let text = "root@router:~# ip route
+default via 198.51.100.1 dev eth1
+10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.1
+192.0.2.102 via 10.0.0.3 dev eth0 proto bird metric 32
+";
+    let v = json(&["vip", "-s", "-", "192.0.2.102"], text);
+    assert_eq!(v["routes"][0]["via"][0]["ip"], "10.0.0.3");
+    let title = v["title"].as_str().expect("a title");
+    assert!(title.contains("is routed to 10.0.0.3"), "{title}");
+    assert_eq!(codes(&v), Vec::<&str>::new());
+}
+
+#[test]
 fn packets_of_protocol_arp_ask_whether_the_node_answers() {
     let dir =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots/vip-strict-arp-off/stacklight-1");

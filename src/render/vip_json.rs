@@ -65,6 +65,10 @@ pub fn write_vip(out: &mut impl Write, places: &[Place<'_, '_>], r: &Report) -> 
             "node": m.owner.map(|(p, _)| name_of(places, r, p)),
             "device": m.owner.map(|(p, d)| places[p].node.device(d).name.clone()),
         })).collect::<Vec<_>>(),
+        "routes": r.routes.iter().map(|x| json!({
+            "at": at(places, x.at),
+            "via": x.hops.iter().map(|(via, node)| json!({"ip": via, "node": node})).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
         "findings": r.findings.iter().map(|f| json!({
             "code": f.code.name(),
             "severity": match f.severity {

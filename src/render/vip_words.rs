@@ -176,6 +176,23 @@ pub(super) fn headline(places: &[Place<'_, '_>], r: &Report) -> String {
             ),
         };
     }
+    if let Some(x) = r.routes.first() {
+        let hops: Vec<String> = x
+            .hops
+            .iter()
+            .map(|(via, node)| match node {
+                Some(n) => format!("{n} ({via})"),
+                None => via.to_string(),
+            })
+            .collect();
+        return format!(
+            "{} is routed to {} by {}: nobody has to answer {}",
+            addr,
+            listed(&hops),
+            node_name(&places[x.at.place], r, x.at.place),
+            protocol(addr)
+        );
+    }
     match (r.answered, r.nodes.as_slice()) {
         (_, [one]) if !r.nodes.is_empty() && one.answers() == Some(false) => {
             let text = format!("{} does not answer for {addr}", one.name);

@@ -109,6 +109,15 @@ pub struct MacSeen {
     pub owner: Option<(usize, DevId)>,
 }
 
+/// A route of the address alone, as routers learn it by BGP.
+#[derive(Clone, Debug)]
+pub struct RouteSeen {
+    /// Where; the place is the router's.
+    pub at: At,
+    /// Its next hops, and whose they are, where that is known.
+    pub hops: Vec<(IpAddr, Option<String>)>,
+}
+
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answerer {
@@ -137,6 +146,8 @@ pub struct Report {
     pub holders: Vec<Holder>,
     /// Hardware addresses seen.
     pub macs: Vec<MacSeen>,
+    /// Routes of the address alone to other hosts.
+    pub routes: Vec<RouteSeen>,
     /// All that answer.
     pub answerers: Vec<Answerer>,
     /// Whether anybody does; `None` where that is not known.
@@ -220,13 +231,14 @@ pub fn answer(places: &[Place<'_, '_>], asked: &Asked) -> Report {
     let history = log::history(places, asked.addr);
     let holders = log::holders(&history);
     let macs = whom::macs(places, asked.addr);
+    let routes = whom::routes(places, asked.addr);
     let answerers = whom::answerers(places, &nodes, &holders);
     let logged = places.iter().any(|p| p.node.seen.log);
     let silent = macs.iter().any(|m| m.by == "arping" && m.mac.is_none());
     let known = !nodes.is_empty() && nodes.iter().all(|n| n.answers() == Some(false));
     let answered = if !answerers.is_empty() || macs.iter().any(|m| m.mac.is_some()) {
         Some(true)
-    } else if (known && (logged || service.is_none())) || silent {
+    } else if routes.is_empty() && ((known && (logged || service.is_none())) || silent) {
         Some(false)
     } else {
         None
@@ -252,6 +264,7 @@ pub fn answer(places: &[Place<'_, '_>], asked: &Asked) -> Report {
         history,
         holders,
         macs,
+        routes,
         answerers,
         answered,
         findings: Vec::new(),

@@ -1,6 +1,6 @@
 //! Whose the address is, who asks for it, and whose a hardware address is.
 
-use super::{Answerer, At, Holder, MacSeen, OfNode, OfService, Place};
+use super::{Answerer, At, Holder, MacSeen, OfNode, OfService, Place, RouteSeen};
 use crate::node::kube::{Kube, addresses};
 use crate::node::{DevId, Node};
 use nfwhy_parsers::Family;
@@ -188,6 +188,37 @@ fn link_of(places: &[Place<'_, '_>], mac: &str) -> Option<(usize, DevId)> {
         }
     }
     found
+}
+
+/// Routes of the address alone to other hosts, as a router has them of speakers that announce by BGP.
+pub(super) fn routes(places: &[Place<'_, '_>], addr: IpAddr) -> Vec<RouteSeen> {
+    let owner = |ip: IpAddr| {
+        let p = places.iter().find(|p| p.node.has_own(ip))?;
+        Some(node_name(p))
+    };
+    let mut out = Vec::new();
+    for (place, p) in places.iter().enumerate() {
+        let tables = p.node.fib(Family::of(addr)).tables.values();
+        for r in tables.flat_map(|t| t.candidates(addr).flatten()) {
+            let hops: Vec<(IpAddr, Option<String>)> = r
+                .nexthops
+                .iter()
+                .filter_map(|n| n.via)
+                .map(|via| (via, owner(via)))
+                .collect();
+            let alone = r.dst_len == Family::of(addr).bits() && r.ty == RouteType::Unicast;
+            if alone && !hops.is_empty() {
+                out.push(RouteSeen {
+                    at: At {
+                        place,
+                        origin: r.origin,
+                    },
+                    hops,
+                });
+            }
+        }
+    }
+    out
 }
 
 /// All that answer: speakers that hold the address by layer 2, and nodes whose kernel answers.

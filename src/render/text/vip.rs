@@ -379,6 +379,7 @@ fn why<W: Write>(paper: &mut Paper<'_, W>, places: &[Place<'_, '_>], r: &Report)
             });
         }
     }
+    r.routes.iter().for_each(|x| add(x.at));
     if lines.is_empty() {
         return Ok(());
     }
