@@ -4,6 +4,7 @@
 //! the kernel does with what it reads.
 
 pub mod arping;
+pub mod calico_bpf;
 pub mod common;
 pub mod conntrack;
 pub mod iproute;

@@ -54,6 +54,7 @@ macro_rules! every {
     };
 }
 
+every!(calico_bpf, Some(Kind::CalicoBpf), checks::calico_bpf);
 every!(conntrack, Some(Kind::Conntrack), checks::conntrack);
 every!(ipset, Some(Kind::Ipset), checks::ipset);
 every!(

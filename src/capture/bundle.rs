@@ -397,6 +397,7 @@ pub(super) fn of_a_node(kind: Kind) -> bool {
             | Kind::Conntrack
             | Kind::Nft
             | Kind::Programs
+            | Kind::CalicoBpf
     )
 }
 

@@ -6,7 +6,7 @@ use super::lines::prompt;
 use std::net::IpAddr;
 
 /// Kinds that text can have, in the order in which a tie is settled.
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     Kind::IptablesSave,
     Kind::IptablesListing,
     Kind::Ipset,
@@ -21,6 +21,7 @@ const KINDS: [Kind; 17] = [
     Kind::Sysctl,
     Kind::Conntrack,
     Kind::Programs,
+    Kind::CalicoBpf,
     Kind::KubeTable,
     Kind::Speaker,
     Kind::Arping,
@@ -138,6 +139,9 @@ impl Classifier {
             Inside::Device if indented => return device_detail(text),
             Inside::Device => self.inside = Inside::Nothing,
             _ => {}
+        }
+        if let Some(v) = calico_bpf(text, indented) {
+            return v;
         }
         let words: Vec<&str> = text.split_ascii_whitespace().take(24).collect();
         let rule = iptables(text, &words);
@@ -429,6 +433,23 @@ fn programs(text: &str) -> Option<Vote> {
     let (_, _, rest) = crate::programs::device(text)?;
     let id = rest.contains(" id ") || rest.contains(" prog_id ");
     id.then_some(Vote::For(Kind::Programs, 2))
+}
+
+/// `calico-node -bpf nat dump` and its like, `bpftool map dump` in its plain form, Felix' settings.
+fn calico_bpf(text: &str, indented: bool) -> Option<Vote> {
+    use crate::calico_bpf::{Line, is_dump, line_of};
+    if is_dump(text) {
+        return Some(Vote::For(Kind::CalicoBpf, 2));
+    }
+    Some(match line_of(text)? {
+        // Numbers and an address alone could be anything's.
+        Line::Backend(_) | Line::NoBackend if !indented => return None,
+        Line::Backend(_) | Line::NoBackend => Vote::For(Kind::CalicoBpf, 1),
+        // Objects have many lines beside the one that counts.
+        Line::Configuration => Vote::For(Kind::CalicoBpf, 30),
+        Line::Mode { .. } => Vote::For(Kind::CalicoBpf, 10),
+        _ => Vote::For(Kind::CalicoBpf, 2),
+    })
 }
 
 /// `net.ipv4.ip_forward = 1`. The first component is one of the folders of `/proc/sys`; so TOML is not taken for it.

@@ -76,6 +76,10 @@ fn by_keys(m: &Map<String, Value>) -> Kind {
     let kube = m.get("kind").and_then(Value::as_str);
     if m.get("nftables").is_some_and(Value::is_array) {
         Kind::Nft
+    } else if kube.is_some_and(|k| k.starts_with("FelixConfiguration"))
+        || has("value") && m.get("key").is_some_and(of_bytes)
+    {
+        Kind::CalicoBpf
     } else if has("apiVersion") && kube.is_some_and(of_kubernetes) {
         Kind::Kube
     } else if has("ifname") && (has("ifindex") || has("operstate")) {
@@ -110,6 +114,13 @@ fn by_keys(m: &Map<String, Value>) -> Kind {
     }
 }
 
+/// A key as `bpftool map dump -j` prints it.
+fn of_bytes(key: &Value) -> bool {
+    let byte = |v: &Value| v.as_str().is_some_and(|s| s.starts_with("0x"));
+    key.as_array()
+        .is_some_and(|a| !a.is_empty() && a.iter().all(byte))
+}
+
 /// Kinds of objects that say something about packets.
 fn of_kubernetes(kind: &str) -> bool {
     let one = kind.strip_suffix("List").unwrap_or(kind);
@@ -131,6 +142,7 @@ fn by_text(text: &str) -> Kind {
         "ifindex" | "ifname" | "link" if has("ifname") && (has("ifindex") || has("operstate")) => {
             Kind::Link
         }
+        "key" if text.contains("\"0x") && has("value") => Kind::CalicoBpf,
         "priority" if has("src") || has("table") => Kind::Rule,
         "id" if has("gateway") || has("dev") || has("group") => Kind::Nexthop,
         "dst" if has("lladdr") || has("state") => Kind::Neigh,

@@ -39,6 +39,8 @@ pub enum Kind {
     Nft,
     /// `bpftool net`.
     Programs,
+    /// The maps of Calico's eBPF datapath: `calico-node -bpf`, `bpftool map dump`; and Felix' settings for it.
+    CalicoBpf,
     /// Objects of Kubernetes as JSON.
     Kube,
     /// Tables of `kubectl get`.

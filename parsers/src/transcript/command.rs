@@ -484,6 +484,10 @@ fn tool(c: &mut Command, name: &str, rest: &[String]) {
         "netstat" if rest.iter().any(|w| flag(w) && w.contains('r')) => c.kind = Some(Kind::RouteN),
         "bpftool" if has("net") => c.kind = Some(Kind::Programs),
         "arping" => c.kind = Some(Kind::Arping),
+        "bpftool" if has("map") && has("dump") => c.kind = Some(Kind::CalicoBpf),
+        "calico-node" | "calico-bpf" if rest.iter().any(|w| w == "dump" || w == "aff") => {
+            c.kind = Some(Kind::CalicoBpf);
+        }
         _ => {}
     }
 }

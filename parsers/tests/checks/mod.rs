@@ -18,7 +18,7 @@ pub use iptables::{listing, save};
 pub use kube::{kube, kube_table};
 pub use nft::nft;
 pub use nft_json::nft_json;
-pub use others::{conntrack, ipset, ipvs, programs, recognise, sysctl};
+pub use others::{calico_bpf, conntrack, ipset, ipvs, programs, recognise, sysctl};
 pub use transcript::transcript;
 
 use nfwhy_parsers::{Diagnostic, Span};
@@ -28,6 +28,7 @@ pub type Check = (&'static str, fn(&str));
 
 /// Every check of text.
 pub const ALL: &[Check] = &[
+    ("calico_bpf", calico_bpf),
     ("conntrack", conntrack),
     ("ipset", ipset),
     ("iptables_listing", listing),

@@ -232,3 +232,24 @@ pub fn recognise(bytes: &[u8]) {
             || bytes.iter().any(|b| *b < b' ' || *b >= 0x7f)
     );
 }
+
+pub fn calico_bpf(text: &str) {
+    use nfwhy_parsers::calico_bpf as b;
+    let parsed = b::parse("", text);
+    reports(text, &parsed.diagnostics);
+    let m = &parsed.value;
+    let mut places = Vec::new();
+    places.extend(m.frontends.iter().map(|x| (x.line, x.span)));
+    places.extend(m.backends.iter().map(|x| (x.line, x.span)));
+    places.extend(m.affinities.iter().map(|x| (x.line, x.span)));
+    places.extend(m.routes.iter().map(|x| (x.line, x.span)));
+    places.extend(m.flows.iter().map(|x| (x.line, x.span)));
+    places.extend(m.modes.iter().map(|x| (x.line, x.span)));
+    for (line, span) in places {
+        place(text, line, span);
+    }
+    let printed = m.to_string();
+    let again = b::parse("", &printed);
+    assert_eq!(again.diagnostics, [], "printed {printed:?}");
+    assert_eq!(again.value.to_string(), printed);
+}
