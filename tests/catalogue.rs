@@ -639,7 +639,6 @@ const VIP_CASES: &[(Code, Case, Case)] = &[
     ),
 ];
 
-
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

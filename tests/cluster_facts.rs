@@ -1,4 +1,4 @@
-//! What happens to packets between nodes, fact by fact. Those of VXLAN were seen on a kernel by tests/cluster_kernel.rs.
+//! What happens to packets between nodes, fact by fact. Those of VXLAN were seen on a kernel by `tests/cluster_kernel.rs`.
 
 use nfwhy::capture::Snapshot;
 use nfwhy::capture::cluster::{Captures, Member};

@@ -2,7 +2,7 @@
 
 use super::{Answerer, At, Holder, MacSeen, OfNode, OfService, Place, RouteSeen};
 use crate::node::kube::{Kube, addresses};
-use crate::node::{DevId, Node};
+use crate::node::{DevId, FibTable, Node};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::{Masked, bits};
 use nfwhy_parsers::iproute::route::RouteType;
@@ -100,7 +100,7 @@ pub(super) fn asker(node: &Node<'_>, dev: DevId, target: IpAddr) -> Option<IpAdd
         node.fib4
             .tables
             .values()
-            .flat_map(|t| t.iter())
+            .flat_map(FibTable::iter)
             .filter(|r| r.ty == RouteType::Unicast)
             .flat_map(|r| r.nexthops.iter().map(move |n| (r, n)))
             .filter(|(_, n)| n.dev == dev)

@@ -142,7 +142,7 @@ fn nodes<W: Write>(
             row.node.clear();
         }
     }
-    for h in r.holders.iter() {
+    for h in &r.holders {
         let shown = |name: &String| r.nodes.iter().any(|n| n.name == *name);
         if h.node.as_ref().is_some_and(shown) {
             continue;
