@@ -6,8 +6,6 @@
 //! `NFWHY_SOURCES_NODES` random nodes are swept, `NFWHY_SOURCES` sources asked on each; `NFWHY_LAB_SEED` makes it other ones, `NFWHY_LAB_NODE` (with
 //! `NFWHY_SOURCES_NODES=1`) is one by the number that reports name.
 
-#![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
-
 #[allow(dead_code, reason = "nodes are judged elsewhere")]
 mod lab;
 #[path = "sources/written.rs"]

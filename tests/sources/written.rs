@@ -1,6 +1,7 @@
 //! A node of the lab as the commands would show it, made from what the lab would have told the tools: no kernel has a part in it.
 //! It need not be what a kernel would print, only a node with everything that the lab draws.
 
+use crate::lab;
 use crate::lab::netns::DEVICES;
 use crate::lab::spec::{Backend, Spec};
 use nfwhy::capture::Snapshot;
@@ -41,7 +42,10 @@ pub fn snapshot(spec: &Spec) -> Snapshot {
     }
     add(
         "nft.txt",
-        spec.native.iter().map(|t| t.text()).collect::<String>(),
+        spec.native
+            .iter()
+            .map(lab::nft::native::Table::text)
+            .collect::<String>(),
     );
     add("ipset.txt", spec.sets.join("\n") + "\n");
     let mut sysctl = String::new();
@@ -173,7 +177,7 @@ fn routes(spec: &Spec, v6: bool) -> String {
         };
         if let Ok(net) = ipnetwork::IpNetwork::new(addr, a.len)
             && connected
-            && !(a.len == 32 && !v6)
+            && (a.len != 32 || v6)
         {
             let _ = writeln!(
                 text,
@@ -227,7 +231,9 @@ fn rules(spec: &Spec, v6: bool) -> String {
         ));
     }
     all.sort_by_key(|(p, _)| *p);
-    all.iter()
-        .map(|(p, line)| format!("{p}:\t{line}\n"))
-        .collect()
+    let mut text = String::new();
+    for (p, line) in all {
+        let _ = writeln!(text, "{p}:\t{line}");
+    }
+    text
 }
