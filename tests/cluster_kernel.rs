@@ -4,7 +4,11 @@
 #![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
 
 mod cluster_lab;
-#[allow(dead_code, reason = "only its machine is of use here")]
+#[allow(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "only its machine is of use here; it has its own names for what the labs share"
+)]
 mod ipvs_lab;
 #[allow(dead_code, reason = "one node alone is judged in tests/kernel.rs")]
 mod lab;

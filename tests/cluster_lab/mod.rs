@@ -155,8 +155,8 @@ impl Made {
         Self {
             net,
             specs,
-            captures,
             tunnel,
+            captures,
         }
     }
 
