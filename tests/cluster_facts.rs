@@ -162,6 +162,15 @@ fn ipips_outer_packet_has_the_ttl_of_the_inner_one_as_it_left() {
     });
 }
 
+/// Nor has it the inner one's TOS (`ip_tunnel_xmit`): the device's own is 0 unless it inherits. Found likewise.
+#[test]
+fn ipips_outer_packet_has_not_the_tos_of_the_inner_one() {
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p 4 -m dscp --dscp 0x0a -j DROP\nCOMMIT\n";
+    let all = captures("ipip", [rules, rules]);
+    let packet = POD_TO_POD.replace("\"iif\"", "\"tos\":40,\"iif\"");
+    follow(&all, &packet, |_, js| assert_eq!(js[0].way.end, End::Pod));
+}
+
 #[test]
 fn a_random_rule_forks_the_outer_packet_alone() {
     let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p udp -m udp --dport 4789 -m statistic --mode random --probability 0.25000000000 -j DROP\nCOMMIT\n";

@@ -405,8 +405,8 @@ fn outer_packet(t: &Tunnel, o: &Outcome, inner: &Packet) -> Packet {
         mark: 0,
         // UDP's ports differ each way, so no answer is ever seen; of the others there is one flow between two nodes.
         ct_state: t.port.is_none().then_some(CtState::Established),
-        // VXLAN's own is 0 but for the bits of congestion (`ip_tunnel_ecn_encap`).
-        tos: if t.port.is_some() { o.tos & 3 } else { o.tos },
+        // A device's own is 0 but for the bits of congestion (`ip_tunnel_ecn_encap`), unless it inherits it, which is not read.
+        tos: o.tos & 3,
         // IPIP and GRE take the inner packet's where the device has none of its own (`ip_tunnel_xmit`), VXLAN the route's.
         ttl: if t.port.is_some() { 64 } else { o.ttl },
         flags: TcpFlags::default(),

@@ -159,6 +159,10 @@ impl Run<'_, '_> {
         self.skb.dport = Port::None;
         self.skb.icmp = None;
         self.skb.flags = TcpFlags::default();
+        if dev.is_some() {
+            // A device's own TOS is 0 but for the bits of congestion (`ip_tunnel_xmit`); IPVS keeps the packet's.
+            self.skb.tos &= 3;
+        }
         self.skb.length += match (kind, self.family) {
             ("gre", _) => 20 + 4,
             (_, Family::V4) => 20,
