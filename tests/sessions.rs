@@ -96,6 +96,10 @@ fn command(kind: Kind, name: &str) -> &'static str {
         Kind::Programs => "bpftool net",
         Kind::Nexthop => "ip nexthop",
         Kind::Kube | Kind::KubeTable => "kubectl get svc,endpointslices,pods,nodes -A -o json",
+        Kind::Speaker => {
+            "kubectl logs -l app.kubernetes.io/component=speaker --prefix --timestamps"
+        }
+        Kind::Arping => "arping -c 2 ADDRESS",
         other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
     }
 }

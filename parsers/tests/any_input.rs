@@ -72,6 +72,8 @@ every!(nexthop, Some(Kind::Nexthop), checks::nexthop);
 every!(nft, Some(Kind::Nft), checks::nft);
 every!(nft_json, Some(Kind::Nft), checks::nft_json);
 every!(programs, Some(Kind::Programs), checks::programs);
+every!(speaker, Some(Kind::Speaker), checks::speaker);
+every!(arping, Some(Kind::Arping), checks::arping);
 every!(route, Some(Kind::Route), checks::route);
 every!(route_n, Some(Kind::RouteN), checks::route_n);
 every!(rule, Some(Kind::Rule), checks::rule);

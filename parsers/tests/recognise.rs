@@ -48,6 +48,10 @@ fn samples() {
     for (text, kind) in [
         (include_str!("data/ipset-save.txt"), Kind::Ipset),
         (include_str!("data/ipset-list.txt"), Kind::Ipset),
+        (include_str!("data/speaker-prefix.txt"), Kind::Speaker),
+        (include_str!("data/speaker.txt"), Kind::Speaker),
+        (include_str!("data/arping.txt"), Kind::Arping),
+        (include_str!("data/arping-iputils.txt"), Kind::Arping),
         (include_str!("data/ipset-terse.txt"), Kind::Ipset),
         (include_str!("data/ipset-other-types.txt"), Kind::Ipset),
         (include_str!("data/ipvs-list.txt"), Kind::Ipvs),

@@ -117,9 +117,12 @@ impl Captures {
             }
             Ok(snapshot) if !is_dir => {
                 let of_all = |k: Kind| matches!(k, Kind::Kube | Kind::KubeTable);
+                // A session may hold objects and a speaker's log.
+                let mut kinds = snapshot.files.iter().map(|f| f.kind);
+                let evidence = kinds.any(|k| matches!(k, Kind::Speaker | Kind::Arping));
                 let mut theirs: Vec<SourceFile> = snapshot.files;
                 theirs.retain(|f| of_all(f.kind));
-                if theirs.is_empty() {
+                if theirs.is_empty() || evidence {
                     self.beside.push(path.to_owned());
                 }
                 objects.extend(theirs);

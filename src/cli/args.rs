@@ -113,7 +113,7 @@ pub(crate) enum Command {
     /// Say what a code of a finding means, at length, and how to see it on the node
     #[command(before_help = EXPLAIN_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
     Explain(ExplainArgs),
-    /// Say which node answers ARP or neighbour discovery for an address, by its kernel or by a speaker
+    /// Say which node answers ARP or neighbour discovery for an address, by its kernel or by a load balancer's speaker
     #[command(before_help = VIP_EXAMPLES, help_template = TEMPLATE, max_term_width = 100)]
     Vip(VipArgs),
     /// Write down the state of this node, so that it can be traced elsewhere

@@ -100,7 +100,7 @@ pub(super) fn asker(node: &Node<'_>, dev: DevId, target: IpAddr) -> Option<IpAdd
         node.fib4
             .tables
             .values()
-            .flat_map(FibTable::iter)
+            .flat_map(crate::node::FibTable::iter)
             .filter(|r| r.ty == RouteType::Unicast)
             .flat_map(|r| r.nexthops.iter().map(move |n| (r, n)))
             .filter(|(_, n)| n.dev == dev)

@@ -18,7 +18,9 @@ pub use iptables::{listing, save};
 pub use kube::{kube, kube_table};
 pub use nft::nft;
 pub use nft_json::nft_json;
-pub use others::{calico_bpf, conntrack, ipset, ipvs, programs, recognise, sysctl};
+pub use others::{
+    arping, calico_bpf, conntrack, ipset, ipvs, programs, recognise, speaker, sysctl,
+};
 pub use transcript::transcript;
 
 use nfwhy_parsers::{Diagnostic, Span};
@@ -46,6 +48,8 @@ pub const ALL: &[Check] = &[
     ("rule", rule),
     ("sysctl", sysctl),
     ("programs", programs),
+    ("speaker", speaker),
+    ("arping", arping),
     ("transcript", transcript),
     ("recognise", |text| recognise(text.as_bytes())),
 ];

@@ -38,6 +38,33 @@ pub fn ipset(text: &str) {
     }
 }
 
+pub fn speaker(text: &str) {
+    let log = nfwhy_parsers::speaker::parse(text);
+    let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+    for e in &log.events {
+        assert!((1..=lines).contains(&e.line), "{e:?}");
+        assert!(
+            text.lines()
+                .nth(e.line as usize - 1)
+                .is_some_and(|l| l.contains("\"event\""))
+        );
+    }
+    assert!(log.events.windows(2).all(|w| w[0].line < w[1].line));
+}
+
+pub fn arping(text: &str) {
+    let out = nfwhy_parsers::arping::parse(text);
+    let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+    for r in &out.replies {
+        assert!((1..=lines).contains(&r.line), "{r:?}");
+        // As the other program prints it.
+        let printed = format!("Unicast reply from {} [{}]  0.7ms", r.ip, r.mac);
+        let again = nfwhy_parsers::arping::parse(&printed);
+        assert_eq!(again.replies.len(), 1, "{printed}");
+        assert_eq!((again.replies[0].ip, &again.replies[0].mac), (r.ip, &r.mac));
+    }
+}
+
 pub fn programs(text: &str) {
     let parsed = p::parse(text);
     reports(text, &parsed.diagnostics);

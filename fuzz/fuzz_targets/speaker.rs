@@ -1,0 +1,8 @@
+//! The log of a load balancer's speakers.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nfwhy_fuzz::{checks, text};
+
+fuzz_target!(|bytes: &[u8]| checks::speaker(&text(bytes)));
