@@ -89,9 +89,10 @@ impl Lab {
         batch += "link add dum0 type veth peer name dum1\nlink set dum0 arp off\n";
         sh::must(&["ip", "-batch", "-"], &batch);
         setns(&far, CloneFlags::CLONE_NEWNET).expect("to the far ends");
-        let up: String = (0..DEVICES.len())
-            .map(|i| format!("link set far{i} up\n"))
-            .collect();
+        let mut up = String::new();
+        for i in 0..DEVICES.len() {
+            let _ = writeln!(up, "link set far{i} up");
+        }
         sh::must(&["ip", "-batch", "-"], &up);
         let wire = socket(
             AddressFamily::Packet,
@@ -114,11 +115,10 @@ impl Lab {
             peers.push(l);
         }
         setns(&node, CloneFlags::CLONE_NEWNET).expect("back to the node");
-        let mut up: String = DEVICES
-            .iter()
-            .map(|d| format!("link set {d} up\n"))
-            .collect();
-        up += "link set dum0 up\nlink set dum1 up\n";
+        let mut up = String::from("link set dum0 up\nlink set dum1 up\n");
+        for dev in DEVICES {
+            let _ = writeln!(up, "link set {dev} up");
+        }
         sh::must(&["ip", "-batch", "-"], &up);
         let lab = Self {
             wire,
@@ -591,11 +591,10 @@ fn who_answers_as_the_kernel_does() {
                 *kinds.entry(name.to_owned()).or_default() += 1;
             }
             if !agrees(kernel) {
-                let text: String = files
-                    .iter()
-                    .filter(|_| bad.is_empty())
-                    .map(|(n, t)| format!("# {n}\n{t}"))
-                    .collect();
+                let mut text = String::new();
+                for (name, part) in files.iter().filter(|_| bad.is_empty()) {
+                    let _ = writeln!(text, "# {name}\n{part}");
+                }
                 bad.push(format!(
                     "seed {seed}: {} asks for {} at {}: the kernel {}, told {said:?}\n{text}",
                     q.asker,
