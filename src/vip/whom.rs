@@ -2,7 +2,7 @@
 
 use super::{Answerer, At, Holder, MacSeen, OfNode, OfService, Place, RouteSeen};
 use crate::node::kube::{Kube, addresses};
-use crate::node::{DevId, FibTable, Node};
+use crate::node::{DevId, Node};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::{Masked, bits};
 use nfwhy_parsers::iproute::route::RouteType;
