@@ -231,7 +231,7 @@ impl Net {
         Vec::new()
     }
 
-    /// Waits until the nodes' devices pass packets (`linkwatch_event` in net/core/link_watch.c).
+    /// Waits until the nodes' devices pass packets (`linkwatch_event` in `net/core/link_watch.c`).
     pub fn settle(&self) {
         for node in 0..self.nodes.len() {
             self.enter(node);
