@@ -505,7 +505,7 @@ impl Run<'_, '_> {
     }
 
     /// Whether a tuple is the known one.
-    fn is_tuple(&self, known: &Tuple, tuple: &Tuple) -> bool {
+    pub(super) fn is_tuple(&self, known: &Tuple, tuple: &Tuple) -> bool {
         if let Some(r) = self.region
             && (known.sport, known.dport) == (tuple.sport, tuple.dport)
         {

@@ -39,7 +39,7 @@ impl Run<'_, '_> {
         let tuple = self.tuple();
         self.node.conntrack.iter().any(|e| {
             e.proto == self.skb.proto
-                && Tuple::of(&e.orig) == tuple
+                && self.is_tuple(&Tuple::of(&e.orig), &tuple)
                 && (e.reply.src, e.reply.sport) == (e.orig.dst, e.orig.dport)
         })
     }
