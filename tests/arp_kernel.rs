@@ -3,7 +3,11 @@
 //! `NFWHY_LAB_NODES` and `NFWHY_LAB_SEED` make the run longer or another; `NFWHY_LAB=require` fails where no namespaces can be
 //! made, `NFWHY_LAB=off` skips.
 
-#![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "knobs come from the environment, and a run tells its figures"
+)]
 
 #[path = "lab/prng.rs"]
 #[allow(dead_code, reason = "shared with the large lab")]
