@@ -23,6 +23,8 @@ pub(crate) fn run(args: &VipArgs) -> anyhow::Result<Status> {
             beside.add(name.unwrap_or_default(), text.into_bytes());
         }
     }
+    // Notes and the like: of a cluster's folder it is not asked that all in it can be read.
+    beside.skipped.clear();
     for file in &args.kube {
         beside.add_objects(file)?;
     }

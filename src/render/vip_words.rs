@@ -209,9 +209,11 @@ pub(super) fn headline(places: &[Place<'_, '_>], r: &Report) -> String {
         (None, []) => format!(
             "who answers for {addr} is not known: neither a node's devices nor a speaker's log was captured"
         ),
-        (None, nodes) if nodes.iter().all(|n| n.answers() == Some(false)) => format!(
-            "no node's kernel answers for {addr}; whether a speaker does is not known, no log was captured"
-        ),
+        (None, nodes) if !nodes.is_empty() && nodes.iter().all(|n| n.answers() == Some(false)) => {
+            format!(
+                "no node's kernel answers for {addr}; whether a speaker does is not known, no log was captured"
+            )
+        }
         _ => format!(
             "who answers for {addr} is not known: {}",
             "some of what tells was not captured"
@@ -367,13 +369,18 @@ pub(super) fn capture<'n>(places: &[Place<'n, '_>], at: At) -> &'n str {
         return "";
     };
     let file = usize::from(at.origin.file.0);
-    let shared = p.node.files.get(file).is_some_and(|f| {
-        let same = |o: &Place<'_, '_>| {
-            let mut files = o.node.files.iter();
-            files.any(|x| x.name == f.name && x.text == f.text)
-        };
-        places.iter().filter(|o| !o.name.is_empty()).all(same)
-    });
+    let kube = &p.node.kube;
+    let of_objects = kube.services.iter().any(|o| o.file == at.origin.file)
+        || kube.pods.iter().any(|o| o.file == at.origin.file)
+        || kube.nodes.iter().any(|o| o.file == at.origin.file);
+    let shared = of_objects
+        && p.node.files.get(file).is_some_and(|f| {
+            let same = |o: &Place<'_, '_>| {
+                let mut files = o.node.files.iter();
+                files.any(|x| x.name == f.name && x.text == f.text)
+            };
+            places.iter().filter(|o| !o.name.is_empty()).all(same)
+        });
     if shared { "" } else { p.name }
 }
 

@@ -243,11 +243,11 @@ impl Run<'_, '_> {
         settings: &mut Vec<Setting>,
     ) -> Verdict {
         let target = IpAddr::V4(tip);
-        if let Some(why) = self.unheard(dev) {
-            return silent(why);
-        }
         if self.node.device(dev).has_flag("NOARP") {
             return silent(Why::NoArp);
+        }
+        if let Some(why) = self.unheard(dev) {
+            return silent(why);
         }
         if tip.is_multicast() {
             return silent(Why::NotAsked("a multicast address"));

@@ -334,6 +334,10 @@ fn unanswered(r: &Report) -> Option<Finding> {
     if r.answered != Some(false) || r.service.is_none() && r.history.is_empty() {
         return None;
     }
+    // Of a speaker without a log nothing is known.
+    if !r.logged && r.macs.iter().all(|m| m.mac.is_some()) {
+        return None;
+    }
     // Where BGP announces it, nobody has to answer.
     if !r.holders.is_empty() {
         return None;

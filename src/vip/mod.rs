@@ -150,7 +150,9 @@ pub struct Report {
     pub routes: Vec<RouteSeen>,
     /// All that answer.
     pub answerers: Vec<Answerer>,
-    /// Whether anybody does; `None` where that is not known.
+    /// Whether a speaker's log was captured.
+    pub logged: bool,
+    /// Whether anybody does, or the one node that was captured; `None` where that is not known.
     pub answered: Option<bool>,
     /// Contradictions and their like, the gravest first.
     pub findings: Vec<Finding>,
@@ -238,7 +240,7 @@ pub fn answer(places: &[Place<'_, '_>], asked: &Asked) -> Report {
     let known = !nodes.is_empty() && nodes.iter().all(|n| n.answers() == Some(false));
     let answered = if !answerers.is_empty() || macs.iter().any(|m| m.mac.is_some()) {
         Some(true)
-    } else if routes.is_empty() && ((known && (logged || service.is_none())) || silent) {
+    } else if routes.is_empty() && ((known && (logged || nodes.len() == 1)) || silent) {
         Some(false)
     } else {
         None
@@ -266,6 +268,7 @@ pub fn answer(places: &[Place<'_, '_>], asked: &Asked) -> Report {
         macs,
         routes,
         answerers,
+        logged,
         answered,
         findings: Vec::new(),
         missing,
