@@ -149,8 +149,8 @@ fn a_rule_for_established_connections_does_not_let_vxlan_pass() {
     });
 }
 
-/// An IPIP device without a TTL of its own gives the outer packet the inner one's (`ip_tunnel_xmit`, net/ipv4/ip_tunnel.c). Found on Linux 6.1 by
-/// tests/cluster_kernel.rs.
+/// An IPIP device without a TTL of its own gives the outer packet the inner one's (`ip_tunnel_xmit`, `net/ipv4/ip_tunnel.c`). Found on Linux 6.1 by
+/// `tests/cluster_kernel.rs`.
 #[test]
 fn ipips_outer_packet_has_the_ttl_of_the_inner_one_as_it_left() {
     let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p 4 -m ttl --ttl-eq 63 -j DROP\nCOMMIT\n";
