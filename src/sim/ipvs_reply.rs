@@ -2,7 +2,7 @@
 
 use super::run::{End, Flow, Run};
 use crate::node::{Forwarding, VirtualKey};
-use crate::trace::{Hook, Reason, StepKind, TcpFlags};
+use crate::trace::{ForkKind, Hook, Reason, StepKind, TcpFlags};
 use nfwhy_parsers::Proto;
 
 impl Run<'_, '_> {
@@ -57,6 +57,23 @@ impl Run<'_, '_> {
             || self.skb.proto == Proto::TCP && self.skb.flags.has(TcpFlags::RST)
         {
             return Ok(());
+        }
+        let captured = self.node.captured.ipvs && !self.node.in_part.ipvs;
+        if let (false, Some(port)) = (captured, port) {
+            let at = std::net::SocketAddr::new(src, port);
+            self.lacks("IPVS services", "ipvsadm -ln");
+            let is_one = self.fork_unknown(
+                ForkKind::Unknown(format!("IPVS real server {at}")),
+                &format!("ipvs real server {at}"),
+                false,
+                &format!("{at} is a real server of IPVS (not captured)"),
+                &format!("{at} is no real server of IPVS (not captured)"),
+            );
+            return if is_one {
+                Err(End::rejected(Reason::IpvsNotAsked))
+            } else {
+                Ok(())
+            };
         }
         // `ip_vs_has_real_service`: those of NAT only (`ip_vs_rs_hash`).
         let proto = self.skb.proto;
