@@ -3,16 +3,19 @@
 //! Each kind of output becomes one text whose lines stand where they stood in the session, so that an answer names the session's own
 //! lines. Of two outputs of the same thing the later one counts, and that is said.
 
+mod gaps;
+mod machines;
 #[cfg(test)]
 mod tests;
 mod units;
 mod usual;
 
 use super::{Partial, Snapshot, SourceFile};
+pub(super) use machines::{is_machine, machines};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::iptables::Backend;
 use nfwhy_parsers::recognise::Kind;
-use nfwhy_parsers::transcript::{self, Block, Part, Place, Transcript};
+use nfwhy_parsers::transcript::{self, Block, Part, Transcript};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use units::{Unit, has_addresses, split, without_counters};
@@ -20,26 +23,8 @@ use units::{Unit, has_addresses, split, without_counters};
 /// Texts above this are dumps, and no session that somebody pasted.
 const LIMIT: usize = 32 << 20;
 
-/// Machines that are told apart; nobody pastes so many.
-const MACHINES: usize = 200;
-
 /// What is read of a file of a known kind to see whether it is a session after all.
 const LOOK: usize = 256 << 10;
-
-/// The machines whose outputs a text holds, the likeliest to be meant first.
-pub(super) fn machines(text: &str) -> Vec<String> {
-    if text.len() > LIMIT {
-        return Vec::new();
-    }
-    let mut hosts = hosts(&transcript::read(text).blocks);
-    hosts.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
-    hosts.into_iter().map(|(name, _)| name).collect()
-}
-
-/// Whether one of those is meant by a name.
-pub(super) fn is_machine(machines: &[String], name: &str) -> bool {
-    machines.iter().any(|m| same_host(m, name))
-}
 
 /// Reads the text as a session, if it is one.
 pub(super) fn read(name: &str, text: &str, kind: Kind, node: Option<&str>) -> Option<Snapshot> {
@@ -127,60 +112,6 @@ impl<'t> Session<'t> {
         }
         s.choose(node);
         s
-    }
-
-    /// Keeps the outputs of one machine.
-    fn choose(&mut self, node: Option<&str>) {
-        let mut elsewhere: BTreeMap<String, u32> = BTreeMap::new();
-        for b in &self.blocks {
-            if let Place::Namespace(n) = &b.place
-                && !is_of_the_cluster(b.kind)
-            {
-                elsewhere.entry(n.clone()).or_insert_with(|| b.first_line());
-            }
-        }
-        self.blocks
-            .retain(|b| !matches!(b.place, Place::Namespace(_)) || is_of_the_cluster(b.kind));
-        for (n, line) in elsewhere {
-            self.remarks.push(format!(
-                "{}:{line}: output of another network namespace ({n}) is left out",
-                self.name
-            ));
-        }
-        let hosts = hosts(&self.blocks);
-        let wanted = node.and_then(|n| hosts.iter().find(|(h, _)| same_host(h, n)));
-        let best = wanted
-            .or_else(|| hosts.iter().max_by_key(|(_, w)| *w))
-            .cloned();
-        let Some((host, _)) = best else { return };
-        let others: Vec<&str> = hosts
-            .iter()
-            .filter(|(h, _)| *h != host)
-            .map(|(h, _)| h.as_str())
-            .collect();
-        if !others.is_empty() {
-            self.remarks.push(format!(
-                "{0}: outputs of several machines; {host} is the node, those of {1} are left out (-s {0}/NAME takes another)",
-                self.name,
-                others.join(", ")
-            ));
-        }
-        let unnamed: Vec<String> = self
-            .blocks
-            .iter()
-            .filter(|b| host_of(b).is_none() && !is_of_the_cluster(b.kind))
-            .map(|b| lines_of(b))
-            .collect();
-        if !unnamed.is_empty() {
-            self.remarks.push(format!(
-                "{}: the prompt above lines {} names no machine; they are taken for {host}'s",
-                self.name,
-                list(&unnamed)
-            ));
-        }
-        self.blocks.retain(|b| {
-            is_of_the_cluster(b.kind) || host_of(b).is_none_or(|h| same_host(&h, &host))
-        });
     }
 
     fn into_snapshot(mut self) -> Snapshot {
@@ -422,82 +353,6 @@ impl<'t> Session<'t> {
         }
         rows
     }
-
-    /// Says of a kind that not all of it is shown.
-    fn completeness(&mut self, kind: Kind, blocks: &[usize]) {
-        let counts = matches!(
-            kind,
-            Kind::Link
-                | Kind::IptablesSave
-                | Kind::Route
-                | Kind::RouteN
-                | Kind::Rule
-                | Kind::Ipvs
-                | Kind::Nft
-                | Kind::Neigh
-        );
-        if !counts {
-            return;
-        }
-        let mut why = None;
-        for i in blocks {
-            let b = &self.blocks[*i];
-            let c = b.command.as_ref().filter(|c| c.kind == Some(kind));
-            match (c, b.cut) {
-                (_, Some(line)) => why = Some((line, "text is cut out here".to_owned())),
-                // `iptables -t nat -S`, `iptables-save -t nat`: the other tables are not shown.
-                (Some(c), None) if kind == Kind::IptablesSave && c.table.is_some() => {
-                    why = Some((c.line, format!("`{}` shows one table only", c.text)));
-                }
-                (Some(c), None) if c.part == Part::Whole => return,
-                (Some(c), None) => {
-                    why = Some((c.line, format!("`{}` shows some of it only", c.text)));
-                }
-                (None, None) => {
-                    why = why.or_else(|| {
-                        Some((b.first_line(), "no command stands above it".to_owned()))
-                    });
-                }
-            }
-        }
-        if let Some((line, why)) = why {
-            self.partial.push(Partial {
-                kind,
-                file: self.name.to_owned(),
-                line,
-                why,
-                assumed_from: None,
-            });
-        }
-    }
-
-    /// Commands that change what was shown before and is not shown again.
-    fn outdated(&mut self) {
-        let Some((last, _)) = self.changes.last() else {
-            return;
-        };
-        let mut stale: Vec<String> = Vec::new();
-        for kind in last.changes {
-            let of_kind = || self.blocks.iter().filter(|b| b.kind == *kind);
-            let after = of_kind().any(|b| b.first_line() > last.line);
-            let before: Vec<String> = of_kind()
-                .filter(|b| b.last_line() < last.line)
-                .map(lines_of)
-                .collect();
-            if !after && !before.is_empty() {
-                stale.push(format!("{} (lines {})", what(*kind), list(&before)));
-            }
-        }
-        if !stale.is_empty() {
-            self.remarks.push(format!(
-                "{}:{}: `{}` may have changed what is shown before it and not again: {}",
-                self.name,
-                last.line,
-                shortened(&last.text),
-                stale.join(", ")
-            ));
-        }
-    }
 }
 
 /// `ip route show table 100` prints its routes without the table.
@@ -528,84 +383,12 @@ fn chains(rules: &[String]) -> Vec<String> {
     list
 }
 
-fn shortened(text: &str) -> String {
-    let mut s: String = text.chars().take(60).collect();
-    if s.len() < text.len() {
-        s.push_str("...");
-    }
-    s
-}
-
-fn what(kind: Kind) -> &'static str {
-    match kind {
-        Kind::IptablesSave | Kind::IptablesListing => "iptables rules",
-        Kind::Ipset => "ipsets",
-        Kind::Ipvs => "IPVS",
-        Kind::Nft => "nft rules",
-        Kind::Link => "devices",
-        Kind::Route | Kind::RouteN => "routes",
-        Kind::Rule => "ip rules",
-        Kind::Sysctl => "settings",
-        _ => "the rest",
-    }
-}
-
 /// Objects of the cluster, whoever printed them.
 fn is_of_the_cluster(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Kube | Kind::KubeTable | Kind::Speaker | Kind::Arping
     )
-}
-
-/// Machines by name, each with how much of a node's state is shown of it.
-fn hosts(blocks: &[Block<'_>]) -> Vec<(String, u64)> {
-    let mut hosts: Vec<(String, u64)> = Vec::new();
-    for b in blocks.iter().filter(|b| !is_of_the_cluster(b.kind)) {
-        let Some(h) = host_of(b) else { continue };
-        let weight = b.lines.len() as u64 * weight(b.kind);
-        let room = hosts.len() < MACHINES;
-        match hosts.iter_mut().find(|(name, _)| same_host(name, &h)) {
-            Some((name, w)) => {
-                *w += weight;
-                if h.len() > name.len() {
-                    *name = h;
-                }
-            }
-            None if room => hosts.push((h, weight)),
-            None => {}
-        }
-    }
-    hosts
-}
-
-/// What makes a machine the node in question.
-fn weight(kind: Kind) -> u64 {
-    match kind {
-        Kind::IptablesSave | Kind::IptablesListing | Kind::Ipset | Kind::Ipvs | Kind::Nft => 10,
-        _ => 1,
-    }
-}
-
-fn host_of(b: &Block<'_>) -> Option<String> {
-    match &b.place {
-        Place::Host(h) => Some(h.clone()),
-        _ => b.host.clone(),
-    }
-}
-
-/// One name may be the short form of the other.
-fn same_host(a: &str, b: &str) -> bool {
-    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
-    let (long, short) = if a.len() >= b.len() {
-        (&a, &b)
-    } else {
-        (&b, &a)
-    };
-    long == short
-        || long.starts_with(&format!("{short}."))
-        // `142:~#` of a machine called node142.
-        || short.len() >= 2 && short.bytes().all(|c| c.is_ascii_digit()) && long.ends_with(short.as_str())
 }
 
 fn is_v6(b: &Block<'_>) -> bool {
