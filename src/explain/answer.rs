@@ -41,7 +41,8 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
                 }
             }
             Some(Answer::Elsewhere { from }) => elsewhere.push(from),
-            None => {}
+            // See `ebpf`.
+            Some(Answer::Served(_)) | None => {}
         }
     }
     elsewhere.sort();

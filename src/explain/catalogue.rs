@@ -132,6 +132,8 @@ catalogue! {
     KubePortMissing = "kube-port-missing" Error;
     KubeStalePolicy = "kube-stale-policy" Warning;
     KubeStaleRules = "kube-stale-rules" Warning;
+    EbpfDecides = "ebpf-decides" Info;
+    EbpfDsr = "ebpf-dsr" Info;
     BpfProgram = "bpf-program" Warning;
     // What cannot be told.
     Unknown = "unknown" Warning;

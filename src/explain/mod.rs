@@ -8,6 +8,7 @@ pub mod catalogue;
 mod clash;
 mod drops;
 mod duplicates;
+mod ebpf;
 mod foreign;
 mod handed;
 mod here;
@@ -44,6 +45,7 @@ mod vip_source;
 mod way_out;
 
 pub use catalogue::Code;
+pub use ebpf::served_back;
 pub(crate) use catalogue::edits;
 pub use nft::service_of_element as service_refused;
 pub(crate) use reply::reply_of;
@@ -111,6 +113,11 @@ pub enum Cause {
     },
     /// An eBPF program at a device.
     Program {
+        /// Where it was read.
+        at: Origin,
+    },
+    /// An entry of a map of an eBPF datapath.
+    Map {
         /// Where it was read.
         at: Origin,
     },
@@ -222,6 +229,7 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
     );
     found.extend(foreign::findings(&case));
     found.extend(arp::findings(&case));
+    found.extend(ebpf::findings(&case).map(|f| (Rank::Remark, f)));
     found.extend(programs::findings(&case).map(|f| (Rank::Remark, f)));
     let stale = stale::findings(&case, &mut found);
     found.extend(stale);

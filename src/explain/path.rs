@@ -191,6 +191,7 @@ pub(super) fn failure(
             Code::BeyondScope,
             "a link-local source is not forwarded".into(),
         ),
+        Reason::Ebpf { why, at } => super::ebpf::refused(node, packet, *why, *at),
         Reason::Unknown(why) => {
             let mut f = Finding::new(Code::Unknown, format!("it cannot be told: {why}"));
             for m in &outcome.missing {

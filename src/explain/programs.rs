@@ -37,6 +37,7 @@ fn at(case: &Case<'_, '_>, device: DevId, way: Way) -> Option<Finding> {
             Way::In => p.hook.sees_incoming(),
             Way::Out => p.hook.sees_outgoing(),
         })
+        .filter(|p| !super::ebpf::is_simulated(case, p))
         .collect();
     let list: Vec<String> = there.iter().map(|p| called(p)).collect();
     let (subject, verb) = match list.as_slice() {
@@ -73,6 +74,12 @@ fn at(case: &Case<'_, '_>, device: DevId, way: Way) -> Option<Finding> {
         .collect();
     match ids.as_slice() {
         [] => {}
+        _ if there.iter().all(|p| p.is_calicos()) => f.advise(
+            "they are Calico's eBPF datapath, which replaces kube-proxy: for packets to services netfilter does not decide here; what it does is simulated where its maps are captured: `calico-node -bpf nat dump`, `calico-node -bpf routes dump`, `kubectl get felixconfiguration default -o yaml`",
+        ),
+        _ if there.iter().all(|p| p.is_ciliums()) => f.advise(
+            "they are Cilium's, which may replace kube-proxy: for packets to services netfilter then does not decide here: `cilium-dbg bpf lb list`, `kubectl -n kube-system get cm cilium-config -o yaml`",
+        ),
         [first, ..] => f.advise(format!(
             "what it does is not simulated: see `bpftool prog show id {first}` for whose it is, and that software's own tools"
         )),

@@ -3,7 +3,7 @@
 use super::place;
 use crate::node::Node;
 use crate::sim::{self, Conn, Limits, WhatIf, simulate_what_if};
-use crate::trace::{Origin, Outcome, Packet, StepKind, TcpFlags, Trace, Verdict};
+use crate::trace::{Served, Origin, Outcome, Packet, StepKind, TcpFlags, Trace, Verdict};
 use nfwhy_parsers::Proto;
 use std::net::IpAddr;
 
@@ -17,6 +17,8 @@ pub enum Answer {
         /// The receiver's own address.
         from: IpAddr,
     },
+    /// An eBPF datapath puts the service's address back, here or on the backend's node.
+    Served(Served),
 }
 
 /// What becomes of an answer.
@@ -128,6 +130,10 @@ pub fn answer_what_if(
     outcome: &Outcome,
     what_if: &WhatIf,
 ) -> Option<Answer> {
+    if let Some(served) = outcome.served {
+        let arrives = matches!(outcome.verdict, Verdict::Forwarded | Verdict::Local);
+        return arrives.then_some(Answer::Served(served));
+    }
     outcome.conn.as_ref()?;
     let delivered = outcome.delivered.as_ref()?;
     if is_reply(outcome) {

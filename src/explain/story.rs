@@ -51,7 +51,8 @@ fn rewrites_source(kind: NatKind, before: &View, after: &View) -> bool {
         | NatKind::Redirect
         | NatKind::Ipvs
         | NatKind::Conntrack
-        | NatKind::Tproxy => false,
+        | NatKind::Tproxy
+        | NatKind::Ebpf => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One network namespace at one moment, as plain values. Every item knows the file and line it came from.
 
 mod build;
+pub mod calico;
 mod conntrack;
 mod device;
 mod fib;
@@ -13,6 +14,7 @@ mod programs;
 mod sets;
 mod sysctl;
 
+pub use calico::Calico;
 pub use conntrack::{CtEntry, CtTuple};
 pub use device::{Addr, DevId, Device};
 pub use fib::{Fib, FibTable, NextHop, PolicyAction, PolicyRule, Route, TableId};
@@ -171,6 +173,8 @@ pub struct Node<'a> {
     pub unread: Vec<crate::capture::Unread>,
     /// eBPF programs at devices.
     pub programs: Vec<Program>,
+    /// The maps of Calico's eBPF datapath.
+    pub calico: Calico,
     /// What Kubernetes calls things.
     pub kube: Kube,
     /// What was wrong with the input.

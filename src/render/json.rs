@@ -132,7 +132,8 @@ struct RewriteView {
 
 #[derive(Serialize)]
 struct OutView {
-    dev: String,
+    /// Not known of an answer that leaves another node.
+    dev: Option<String>,
     via: Option<IpAddr>,
 }
 
@@ -262,6 +263,27 @@ fn reply(node: &Node<'_>, trace: &Trace, o: &Outcome) -> Option<ReplyView> {
             hits: Vec::new(),
             hops: Vec::new(),
         }),
+        explain::Answer::Served(served) => {
+            let p = &trace.packet;
+            Some(ReplyView {
+                verdict: Fate::Ok.name(),
+                reason: explain::served_back(p, &served),
+                // The client gets it from the address it asked.
+                delivered: p.src.map(|dst| Delivered {
+                    src: Some(p.dst),
+                    sport: p.dport.known(),
+                    dst,
+                    dport: p.sport.known(),
+                    proto: p.proto.contract_name(),
+                }),
+                via: served.node.map(|n| OutView {
+                    dev: None,
+                    via: Some(n),
+                }),
+                hits: Vec::new(),
+                hops: Vec::new(),
+            })
+        }
         explain::Answer::Here(back) => {
             let (fate, o) = explain::fate(&trace.packet, &back);
             let view = o.map(|o| outcome(node, o));
@@ -369,7 +391,7 @@ fn outcome(node: &Node<'_>, o: &Outcome) -> OutcomeView {
             .map(|kept| if kept { "kept" } else { "lost" }),
         masq_mark: o.masq_mark,
         out: o.out.as_ref().map(|x| OutView {
-            dev: node.device(x.dev).name.clone(),
+            dev: Some(node.device(x.dev).name.clone()),
             via: x.via,
         }),
         receiver: objects::receiver(node, o).map(called),
@@ -515,6 +537,10 @@ fn cause(node: &Node<'_>, c: &Cause) -> Value {
         }
         Cause::Object { name, at } => {
             m.insert("object".into(), json!(name));
+            *at
+        }
+        Cause::Map { at } => {
+            m.insert("map".into(), json!(line_text(node, *at)));
             *at
         }
         Cause::Program { at } => {

@@ -2,7 +2,7 @@
 
 use crate::explain::names;
 use crate::node::Node;
-use crate::trace::{Hit, Reason};
+use crate::trace::{Hit, Reason, Refused};
 
 fn rule(node: &Node<'_>, h: Hit) -> String {
     let Some(t) = node.netfilter.view(h.table) else {
@@ -86,6 +86,21 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::TooBig { mtu } => format!("larger than the MTU of the way out ({mtu} bytes)"),
         Reason::NoSuchSource => "the source is not an address of this node".into(),
         Reason::BeyondScope => "a link-local source is not forwarded".into(),
+        Reason::Ebpf { why, at } => {
+            let place = node.place(*at);
+            match why {
+                Refused::NoBackend => format!("Calico's eBPF service has no backend ({place})"),
+                Refused::NoLocalBackend => {
+                    format!("Calico's eBPF service has no backend on this node ({place})")
+                }
+                Refused::Source => {
+                    format!("Calico's eBPF service is not for this source ({place})")
+                }
+                Refused::NoRoute => {
+                    format!("Calico's eBPF routes do not say where the backend is ({place})")
+                }
+            }
+        }
         Reason::Unknown(why) => why.clone(),
     }
 }

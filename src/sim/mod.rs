@@ -5,6 +5,7 @@
 //! state is shared between branches, so the code of a walk reads as the kernel's own functions do.
 
 mod addresses;
+mod calico;
 mod chain;
 mod choices;
 mod conntrack;
@@ -145,7 +146,7 @@ fn busiest_forks(node: &Node<'_>, outcomes: &[Outcome]) -> Vec<String> {
                 }
                 ForkKind::Unknown(what) => what.clone(),
                 ForkKind::Schedule { service } => node.place(node.ipvs.services[*service].origin),
-                ForkKind::Multipath(at) => node.place(*at),
+                ForkKind::Multipath(at) | ForkKind::Backend { service: at } => node.place(*at),
             };
             *counts.entry(place).or_default() += 1;
         }

@@ -36,7 +36,10 @@ impl Run<'_, '_> {
             Origin::Device(dev) => self.ingress(dev),
             Origin::Local => match self.what_if.tunnel {
                 Some(dev) => self.tunnel_sent(dev),
-                None => self.locally_sent(),
+                None => {
+                    self.calico_connect()?;
+                    self.locally_sent()
+                }
             },
         }
     }
@@ -46,6 +49,8 @@ impl Run<'_, '_> {
         let node = self.node;
         let mut dev = dev;
         self.iif = Some(dev);
+        // `sch_handle_ingress` comes before `nf_ingress` (`__netif_receive_skb_core`).
+        self.calico_ingress(dev)?;
         self.at_device(dev, false)?;
         // A port of a bridge or bond hands its frames to the master.
         while let Some(m) = node.device(dev).master {
@@ -353,7 +358,7 @@ impl Run<'_, '_> {
         self.leave(dst)
     }
 
-    fn leave(&mut self, dst: &Dst) -> Flow {
+    pub(super) fn leave(&mut self, dst: &Dst) -> Flow {
         let Some(dev) = dst.dev else {
             return Err(End::unknown("the packet has no device to leave by"));
         };

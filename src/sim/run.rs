@@ -106,6 +106,7 @@ pub(super) struct Run<'s, 'n> {
     pub misses: Vec<Miss>,
     pub dnat: Option<Rewrite>,
     pub snat: Option<Rewrite>,
+    pub served: Option<crate::trace::Served>,
     pub masq_mark: bool,
     /// Passing a tunnel's outer packet: its rewrites are not the packet's.
     pub outer: bool,
@@ -181,6 +182,7 @@ impl<'s, 'n> Run<'s, 'n> {
             misses: Vec::new(),
             dnat: None,
             snat: None,
+            served: None,
             masq_mark: false,
             outer: false,
             delivered: None,
@@ -227,6 +229,7 @@ impl<'s, 'n> Run<'s, 'n> {
             dnat: self.dnat,
             snat: self.snat,
             client_ip_kept,
+            served: self.served,
             masq_mark: self.masq_mark,
             out: match end.verdict {
                 Verdict::Forwarded => self.out,

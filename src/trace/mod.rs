@@ -128,8 +128,50 @@ pub enum Reason {
     NoSuchSource,
     /// A link-local source cannot be forwarded (IPv6).
     BeyondScope,
+    /// An eBPF datapath refuses it.
+    Ebpf {
+        /// Why.
+        why: Refused,
+        /// Where the service or the address was read.
+        at: Place,
+    },
     /// It depends on something not known.
     Unknown(String),
+}
+
+/// Why an eBPF datapath refuses a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// The service has no backend.
+    NoBackend,
+    /// The service has no backend on this node and is to use no other.
+    NoLocalBackend,
+    /// The service is not for this source.
+    Source,
+    /// Where the backend is, it does not know.
+    NoRoute,
+}
+
+/// A service of an eBPF datapath took the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Where the service was read.
+    pub service: Place,
+    /// The node that the packet is forwarded to; `None` = the backend is reached from here.
+    pub node: Option<IpAddr>,
+    /// How the answer goes.
+    pub answer: Back,
+}
+
+/// How the answer of a service of an eBPF datapath goes to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// Through this node, which puts the service's address back.
+    Here,
+    /// From the backend's node to the client, with the service's address, past this node.
+    Direct,
+    /// From the backend's node through the tunnel to this one, and from here to the client.
+    Tunnel,
 }
 
 /// An address rewritten.
@@ -180,6 +222,8 @@ pub struct Outcome {
     pub snat: Option<Rewrite>,
     /// Whether the receiver sees the client's address.
     pub client_ip_kept: Option<bool>,
+    /// A service of an eBPF datapath that took it.
+    pub served: Option<Served>,
     /// A masquerade mark was set on the way.
     pub masq_mark: bool,
     /// Way out.

@@ -93,6 +93,8 @@ pub enum NatKind {
     Conntrack,
     /// `TPROXY`.
     Tproxy,
+    /// A program of an eBPF datapath.
+    Ebpf,
 }
 
 impl NatKind {
@@ -107,6 +109,7 @@ impl NatKind {
             Self::Ipvs => "ipvs",
             Self::Conntrack => "conntrack",
             Self::Tproxy => "tproxy",
+            Self::Ebpf => "ebpf",
         }
     }
 }
@@ -196,6 +199,11 @@ pub enum ForkKind {
     UnknownMatch(Hit),
     /// Something unknown elsewhere, described.
     Unknown(String),
+    /// A backend of an eBPF datapath, drawn at random.
+    Backend {
+        /// Where the service was read.
+        service: Origin,
+    },
     /// IPVS scheduling.
     Schedule {
         /// Index into the services.
@@ -288,6 +296,17 @@ pub enum StepKind {
         service: usize,
         /// Index of the server.
         server: usize,
+        /// The packet afterwards.
+        to: View,
+    },
+    /// An eBPF datapath translated the packet, before any hook.
+    Ebpf {
+        /// Where the service was read.
+        service: Origin,
+        /// Where the backend was read.
+        backend: Origin,
+        /// What was rewritten is the source: of an answer.
+        answer: bool,
         /// The packet afterwards.
         to: View,
     },

@@ -308,6 +308,7 @@ fn ends(node: &Node<'_>, trace: &Trace, what_if: &WhatIf) -> Fare {
         let reply = if i < REPLIES {
             reply::answer_what_if(node, trace, o, what_if).map(|a| match a {
                 reply::Answer::Elsewhere { .. } => Fate::BypassesNode,
+                reply::Answer::Served(_) => Fate::Ok,
                 reply::Answer::Here(back) => reply::fate(&trace.packet, &back).0,
             })
         } else {

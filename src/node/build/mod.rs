@@ -1,5 +1,6 @@
 //! A snapshot's files into a [`Node`]: the same thing captured twice is one thing, the richer form counts.
 
+mod ebpf;
 mod kube;
 mod links;
 mod netfilter;
@@ -121,6 +122,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     let neighbours = b.neighbours(&of(Kind::Neigh));
     let seen = seen::seen(&of(Kind::Speaker), &of(Kind::Arping));
     let programs = b.programs(&of(Kind::Programs));
+    let calico = b.calico(&of(Kind::CalicoBpf));
     let kube = b.kube(&of(Kind::Kube), &of(Kind::KubeTable));
     let mut node = Node {
         files: b.files,
@@ -139,6 +141,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         seen,
         unread: snapshot.unread.clone(),
         programs,
+        calico,
         kube,
         warnings: b.warnings,
     };

@@ -334,6 +334,7 @@ fn said<W: Write>(
                 | Cause::Ipvs { at, .. }
                 | Cause::Conntrack { at }
                 | Cause::Program { at }
+                | Cause::Map { at }
                 | Cause::Object { at, .. } => {
                     format!("{}/{}", p.name, p.node.place(*at))
                 }

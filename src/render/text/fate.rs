@@ -3,7 +3,7 @@
 use crate::explain::names::{self, device, short_rule};
 use crate::explain::place::{behind, to_local_pod};
 use crate::node::Node;
-use crate::trace::{Outcome, Reason, Verdict};
+use crate::trace::{Outcome, Reason, Refused, Verdict};
 
 /// `forwarded via 10.10.4.141 (ipip)`, `dropped by KUBE-FIREWALL:1`.
 pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
@@ -71,6 +71,15 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
         Reason::TooBig { mtu } => format!("{verb}: larger than MTU {mtu}"),
         Reason::NoSuchSource => format!("{verb}: source is not the node's"),
         Reason::BeyondScope => format!("{verb}: link-local source"),
+        Reason::Ebpf { why, .. } => {
+            let why = match why {
+                Refused::NoBackend => "no backend",
+                Refused::NoLocalBackend => "no backend on this node",
+                Refused::Source => "source not in the Service's ranges",
+                Refused::NoRoute => "no route to the backend",
+            };
+            format!("{verb} by Calico's eBPF program: {why}")
+        }
         Reason::Unknown(why) => format!("cannot be told: {why}"),
     }
 }

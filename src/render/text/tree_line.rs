@@ -25,7 +25,10 @@ pub(super) struct Text {
 /// Whether a step is shown in a folded trace. Jumps are shown where something shown comes of them; that is for the caller.
 pub(super) fn matters(step: &Step) -> bool {
     match &step.kind {
-        StepKind::Hook { .. } | StepKind::Route(_) | StepKind::Ipvs { .. } => true,
+        StepKind::Hook { .. }
+        | StepKind::Route(_)
+        | StepKind::Ipvs { .. }
+        | StepKind::Ebpf { .. } => true,
         StepKind::IpvsReply { .. } | StepKind::Translate { .. } | StepKind::Encapsulated { .. } => {
             true
         }
@@ -145,6 +148,21 @@ pub(super) fn text(
             server,
             to,
         } => Some(ipvs(answer, *service, *server, to)),
+        StepKind::Ebpf {
+            service,
+            answer,
+            to,
+            ..
+        } => Some(Text {
+            head: "EBPF".to_owned(),
+            what: if *answer {
+                format!("answer: src -> {}", source(to))
+            } else {
+                format!("service -> {}", destination(to))
+            },
+            note: node.place(*service),
+            ..Text::default()
+        }),
         StepKind::IpvsReply { to } => Some(Text {
             table: "ipvs".to_owned(),
             what: format!("answer: src -> {}", source(to)),

@@ -288,7 +288,8 @@ fn cause(
         Cause::Route { at }
         | Cause::Ipvs { at, .. }
         | Cause::Conntrack { at }
-        | Cause::Program { at } => (node.place(*at), text_at(*at), String::new()),
+        | Cause::Program { at }
+        | Cause::Map { at } => (node.place(*at), text_at(*at), String::new()),
         Cause::Set { name, at } => (node.place(*at), format!("set {name}"), String::new()),
         Cause::Object { name, at } => (
             node.place(*at),
@@ -397,6 +398,7 @@ pub(super) fn answers<W: Write>(
             Some(explain::Answer::Elsewhere { .. }) => {
                 "goes to the client directly unless its node routes it here; then nothing undoes the rewrite".to_owned()
             }
+            Some(explain::Answer::Served(s)) => explain::served_back(&answer.trace.packet, &s),
             Some(explain::Answer::Here(t)) => back(answer, &t),
         };
         match list.iter_mut().find(|(_, t)| *t == text) {

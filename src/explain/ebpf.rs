@@ -1,0 +1,165 @@
+//! What an eBPF datapath that is simulated does to a packet, and who answers the client.
+
+use super::names::{self, endpoint};
+use super::{Case, Cause, Code, Finding};
+use crate::node::{Node, Origin};
+use crate::trace::{Back, Outcome, Packet, Refused, Served, Verdict};
+use std::net::IpAddr;
+
+/// How the answer of a service goes to the client, as a clause of which the answer is the subject.
+pub fn served_back(packet: &Packet, served: &Served) -> String {
+    let asked = endpoint(packet.dst, packet.dport);
+    match (served.answer, served.node) {
+        (Back::Direct, Some(node)) => format!(
+            "leaves {node} for the client directly (DSR), with source {asked}: not through this node"
+        ),
+        (Back::Tunnel, Some(node)) => format!(
+            "comes back from {node} through the tunnel and leaves this node with source {asked}"
+        ),
+        _ => format!("leaves this node with source {asked}, put back by the eBPF datapath"),
+    }
+}
+
+/// What the datapath decided, and that the node sees requests only where it is so.
+pub(super) fn findings<'c>(case: &'c Case<'c, '_>) -> impl Iterator<Item = Finding> + 'c {
+    [decides(case), direct(case)].into_iter().flatten()
+}
+
+fn served<'c>(case: &'c Case<'c, '_>) -> impl Iterator<Item = (&'c Outcome, Served)> + 'c {
+    let outcomes = case.trace.outcomes.iter();
+    outcomes.filter_map(|o| Some((o, o.served?)))
+}
+
+/// The nodes of those that are answered in a way.
+fn nodes(case: &Case<'_, '_>, answer: Back) -> Vec<IpAddr> {
+    let mut list: Vec<IpAddr> = served(case)
+        .filter(|(_, s)| s.answer == answer)
+        .filter_map(|(_, s)| s.node)
+        .collect();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+fn some(nodes: &[IpAddr]) -> String {
+    let texts: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+    names::list(&texts, 3)
+}
+
+fn decides(case: &Case<'_, '_>) -> Option<Finding> {
+    let (_, first) = served(case).next()?;
+    let packet = &case.trace.packet;
+    let asked = endpoint(packet.dst, packet.dport);
+    let mut backends: Vec<String> = served(case)
+        .filter_map(|(o, _)| o.delivered.map(|d| endpoint(d.dst, d.dport)))
+        .collect();
+    backends.sort();
+    backends.dedup();
+    let to = names::list(&backends, 4);
+    let tunnelled = nodes(case, Back::Tunnel);
+    let forwarded = served(case).any(|(_, s)| s.node.is_some());
+    let when = if packet.origin == crate::trace::Origin::Local {
+        "as the process connects"
+    } else {
+        "before netfilter"
+    };
+    let mut title = format!("Calico's eBPF datapath translates {asked} to {to} {when}");
+    if forwarded {
+        title += " and forwards what is for other nodes in VXLAN with the client's address";
+    }
+    let sure = nodes(case, Back::Direct).is_empty();
+    if !tunnelled.is_empty() && sure {
+        title += &format!(
+            "; answers come back from {} through the tunnel and leave this node",
+            some(&tunnelled)
+        );
+    }
+    let mut f = Finding::new(Code::EbpfDecides, title);
+    f.blame(Cause::Map { at: first.service });
+    if let Some(mode) = case.node.calico.answers()
+        && forwarded
+    {
+        f.blame(Cause::Map { at: mode.at });
+    }
+    f.advise("rules of kube-proxy in netfilter, if there are any, do not see such packets: see `calico-node -bpf nat dump` and `calico-node -bpf conntrack dump`");
+    Some(f)
+}
+
+fn direct(case: &Case<'_, '_>) -> Option<Finding> {
+    let nodes = nodes(case, Back::Direct);
+    if nodes.is_empty() {
+        return None;
+    }
+    let packet = &case.trace.packet;
+    let sure = served(case).all(|(_, s)| s.answer != Back::Tunnel);
+    let condition = if sure {
+        ""
+    } else {
+        "if bpfExternalServiceMode is DSR, "
+    };
+    let mut f = Finding::new(
+        Code::EbpfDsr,
+        format!(
+            "{condition}this node sees only the requests: Calico's eBPF datapath answers the client from {} directly (DSR), with source {}",
+            some(&nodes),
+            endpoint(packet.dst, packet.dport)
+        ),
+    );
+    if let Some(mode) = case.node.calico.answers() {
+        f.blame(Cause::Map { at: mode.at });
+    }
+    f.advise("count the traffic where the backends are; the answers never pass the node that announces the address");
+    f.advise("`bpfExternalServiceMode: Tunnel` in the FelixConfiguration brings them back through this node");
+    Some(f)
+}
+
+/// The finding for a packet that the datapath refused.
+pub(super) fn refused(node: &Node<'_>, packet: &Packet, why: Refused, at: Origin) -> Finding {
+    let asked = endpoint(packet.dst, packet.dport);
+    let place = node.place(at);
+    let (code, title, help) = match why {
+        Refused::NoBackend => (
+            Code::NoEndpoints,
+            format!("{asked} has no backend in Calico's eBPF service ({place})"),
+            "kubectl get endpointslices: no pod of the Service is ready",
+        ),
+        Refused::NoLocalBackend => (
+            Code::NoLocalEndpoints,
+            format!(
+                "{asked} has no backend on this node, and Calico's eBPF service is to use no other (policy Local, {place})"
+            ),
+            "send the client to a node that has an endpoint, or set the policy to Cluster",
+        ),
+        Refused::Source => (
+            Code::SourceRanges,
+            format!(
+                "{} is not among the sources that Calico's eBPF service {asked} is for ({place})",
+                packet
+                    .src
+                    .map_or_else(|| "the source".to_owned(), |s| s.to_string())
+            ),
+            "kubectl get svc -o jsonpath='{.spec.loadBalancerSourceRanges}'",
+        ),
+        Refused::NoRoute => (
+            Code::NoRoute,
+            format!("Calico's eBPF routes do not say where the backend is ({place})"),
+            "calico-node -bpf routes dump",
+        ),
+    };
+    let mut f = Finding::new(code, title);
+    f.blame(Cause::Map { at });
+    f.advise(help);
+    f
+}
+
+/// Whether a program at a device is one whose doing is known: of the datapath that was simulated.
+pub(super) fn is_simulated(case: &Case<'_, '_>, program: &crate::node::Program) -> bool {
+    let family = case.trace.packet.family();
+    let known = program.is_calicos() || program.name.is_none();
+    let refused = |o: &Outcome| {
+        matches!(o.verdict, Verdict::Dropped | Verdict::Rejected)
+            && matches!(o.reason, crate::trace::Reason::Ebpf { .. })
+    };
+    let took = |o: &Outcome| o.served.is_some() || refused(o);
+    known && case.node.calico.knows_services(family) && case.trace.outcomes.iter().all(took)
+}
