@@ -533,6 +533,28 @@ const CASES: &[(Code, Case, Case)] = &[
         ("no-address", "contrast: in by the device without a program"),
     ),
     (
+        Code::EbpfDecides,
+        (
+            "calico-ebpf-tunnel",
+            "client of the network to the announced address: the answer comes back through the tunnel",
+        ),
+        (
+            "calico-ebpf-dsr",
+            "contrast: client to the node itself, no Service",
+        ),
+    ),
+    (
+        Code::EbpfDsr,
+        (
+            "calico-ebpf-dsr",
+            "client of the network to the announced address",
+        ),
+        (
+            "calico-ebpf-tunnel",
+            "client of the network to the announced address: the answer comes back through the tunnel",
+        ),
+    ),
+    (
         Code::IpvsLoopback,
         (
             "ipvs-odd-sources",

@@ -91,6 +91,7 @@ const FILES: &[(&str, &str, Kind)] = &[
     ("sysctl", "sysctl -a", Kind::Sysctl),
     ("conntrack", "conntrack -L", Kind::Conntrack),
     ("bpftool-net", "bpftool net", Kind::Programs),
+    ("bpftool-map-calico", "bpftool -j map dump", Kind::CalicoBpf),
 ];
 
 /// How a capture's file is parsed, empty or not.

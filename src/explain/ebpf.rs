@@ -3,42 +3,49 @@
 use super::names::{self, endpoint};
 use super::{Case, Cause, Code, Finding};
 use crate::node::{Node, Origin};
-use crate::trace::{Back, Outcome, Packet, Refused, Served, Verdict};
+use crate::trace::{Back, Outcome, Packet, Refused, Served, Trace};
 use std::net::IpAddr;
 
-/// How the answer of a service goes to the client, as a clause of which the answer is the subject.
-pub fn served_back(packet: &Packet, served: &Served) -> String {
+/// How the answers of a service go to the client, as a clause of which the answer is the subject; the nodes are those of the backends.
+pub fn served_back(packet: &Packet, answer: Back, nodes: &[IpAddr]) -> String {
     let asked = endpoint(packet.dst, packet.dport);
-    match (served.answer, served.node) {
-        (Back::Direct, Some(node)) => format!(
-            "leaves {node} for the client directly (DSR), with source {asked}: not through this node"
+    match answer {
+        Back::Direct => format!(
+            "leaves {} for the client directly (DSR), with source {asked}: not through this node",
+            some(nodes)
         ),
-        (Back::Tunnel, Some(node)) => format!(
-            "comes back from {node} through the tunnel and leaves this node with source {asked}"
+        Back::Tunnel => format!(
+            "comes back from {} through the tunnel and leaves this node with source {asked}",
+            some(nodes)
         ),
-        _ => format!("leaves this node with source {asked}, put back by the eBPF datapath"),
+        Back::Here => {
+            format!("has the source {asked}, which the eBPF datapath puts back on this node")
+        }
     }
+}
+
+/// The nodes of the backends whose answers go a way, each once.
+pub fn nodes_of(trace: &Trace, answer: Back) -> Vec<IpAddr> {
+    let mut list: Vec<IpAddr> = trace
+        .outcomes
+        .iter()
+        .filter_map(|o| o.served)
+        .filter(|s| s.answer == answer)
+        .filter_map(|s| s.node)
+        .collect();
+    list.sort_unstable();
+    list.dedup();
+    list
 }
 
 /// What the datapath decided, and that the node sees requests only where it is so.
 pub(super) fn findings<'c>(case: &'c Case<'c, '_>) -> impl Iterator<Item = Finding> + 'c {
-    [decides(case), direct(case)].into_iter().flatten()
+    [direct(case), decides(case)].into_iter().flatten()
 }
 
 fn served<'c>(case: &'c Case<'c, '_>) -> impl Iterator<Item = (&'c Outcome, Served)> + 'c {
     let outcomes = case.trace.outcomes.iter();
     outcomes.filter_map(|o| Some((o, o.served?)))
-}
-
-/// The nodes of those that are answered in a way.
-fn nodes(case: &Case<'_, '_>, answer: Back) -> Vec<IpAddr> {
-    let mut list: Vec<IpAddr> = served(case)
-        .filter(|(_, s)| s.answer == answer)
-        .filter_map(|(_, s)| s.node)
-        .collect();
-    list.sort_unstable();
-    list.dedup();
-    list
 }
 
 fn some(nodes: &[IpAddr]) -> String {
@@ -56,7 +63,7 @@ fn decides(case: &Case<'_, '_>) -> Option<Finding> {
     backends.sort();
     backends.dedup();
     let to = names::list(&backends, 4);
-    let tunnelled = nodes(case, Back::Tunnel);
+    let tunnelled = nodes_of(case.trace, Back::Tunnel);
     let forwarded = served(case).any(|(_, s)| s.node.is_some());
     let when = if packet.origin == crate::trace::Origin::Local {
         "as the process connects"
@@ -67,7 +74,7 @@ fn decides(case: &Case<'_, '_>) -> Option<Finding> {
     if forwarded {
         title += " and forwards what is for other nodes in VXLAN with the client's address";
     }
-    let sure = nodes(case, Back::Direct).is_empty();
+    let sure = nodes_of(case.trace, Back::Direct).is_empty();
     if !tunnelled.is_empty() && sure {
         title += &format!(
             "; answers come back from {} through the tunnel and leave this node",
@@ -86,7 +93,7 @@ fn decides(case: &Case<'_, '_>) -> Option<Finding> {
 }
 
 fn direct(case: &Case<'_, '_>) -> Option<Finding> {
-    let nodes = nodes(case, Back::Direct);
+    let nodes = nodes_of(case.trace, Back::Direct);
     if nodes.is_empty() {
         return None;
     }
@@ -152,14 +159,8 @@ pub(super) fn refused(node: &Node<'_>, packet: &Packet, why: Refused, at: Origin
     f
 }
 
-/// Whether a program at a device is one whose doing is known: of the datapath that was simulated.
+/// Whether a program at a device is one whose doing is known: of the datapath whose maps were captured.
 pub(super) fn is_simulated(case: &Case<'_, '_>, program: &crate::node::Program) -> bool {
     let family = case.trace.packet.family();
-    let known = program.is_calicos() || program.name.is_none();
-    let refused = |o: &Outcome| {
-        matches!(o.verdict, Verdict::Dropped | Verdict::Rejected)
-            && matches!(o.reason, crate::trace::Reason::Ebpf { .. })
-    };
-    let took = |o: &Outcome| o.served.is_some() || refused(o);
-    known && case.node.calico.knows_services(family) && case.trace.outcomes.iter().all(took)
+    program.is_calicos() && case.node.calico.knows_services(family)
 }

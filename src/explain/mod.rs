@@ -45,8 +45,8 @@ mod vip_source;
 mod way_out;
 
 pub use catalogue::Code;
-pub use ebpf::served_back;
 pub(crate) use catalogue::edits;
+pub use ebpf::{nodes_of, served_back};
 pub use nft::service_of_element as service_refused;
 pub(crate) use reply::reply_of;
 pub use reply::{Answer, Fate, answer, fate};

@@ -3,7 +3,7 @@
 use super::place;
 use crate::node::Node;
 use crate::sim::{self, Conn, Limits, WhatIf, simulate_what_if};
-use crate::trace::{Served, Origin, Outcome, Packet, StepKind, TcpFlags, Trace, Verdict};
+use crate::trace::{Origin, Outcome, Packet, Served, StepKind, TcpFlags, Trace, Verdict};
 use nfwhy_parsers::Proto;
 use std::net::IpAddr;
 

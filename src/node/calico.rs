@@ -64,7 +64,9 @@ impl Calico {
 
     /// Whether it is known where addresses of a family are.
     pub fn knows_routes(&self, family: Family) -> bool {
-        self.routes.iter().any(|(r, _)| Family::of(r.addr) == family)
+        self.routes
+            .iter()
+            .any(|(r, _)| Family::of(r.addr) == family)
     }
 
     /// The service at an address for a source: of those that fit the one with the longest source prefix, as an LPM trie has it.
@@ -184,8 +186,8 @@ impl Program {
 
     /// Whether it is of Cilium's, by its name.
     pub fn is_ciliums(&self) -> bool {
-        self.name
-            .as_deref()
-            .is_some_and(|n| n.contains("cil_") || n.starts_with("bpf_lxc") || n.starts_with("bpf_host"))
+        self.name.as_deref().is_some_and(|n| {
+            n.contains("cil_") || n.starts_with("bpf_lxc") || n.starts_with("bpf_host")
+        })
     }
 }

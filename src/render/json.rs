@@ -267,7 +267,7 @@ fn reply(node: &Node<'_>, trace: &Trace, o: &Outcome) -> Option<ReplyView> {
             let p = &trace.packet;
             Some(ReplyView {
                 verdict: Fate::Ok.name(),
-                reason: explain::served_back(p, &served),
+                reason: explain::served_back(p, served.answer, served.node.as_slice()),
                 // The client gets it from the address it asked.
                 delivered: p.src.map(|dst| Delivered {
                     src: Some(p.dst),

@@ -12,7 +12,7 @@ use crate::trace::{
 };
 use nfwhy_parsers::calico_bpf::{Frontend, Route};
 use nfwhy_parsers::iproute::route::RouteType;
-use nfwhy_parsers::Proto;
+use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
 /// `CALI_SKB_MARK_SEEN`.
@@ -60,7 +60,11 @@ enum Where {
 impl Run<'_, '_> {
     /// `calico_tc_main` at a device's ingress.
     pub(super) fn calico_ingress(&mut self, dev: DevId) -> Flow {
-        if self.packet.conn.is_some() || !self.node.calico.knows_services(self.family) {
+        if self.packet.conn.is_some() {
+            return Ok(());
+        }
+        if !self.node.calico.knows_services(self.family) {
+            self.calico_unseen(dev);
             return Ok(());
         }
         let Some(at) = self.calico_at(dev) else {
@@ -90,7 +94,9 @@ impl Run<'_, '_> {
         self.calico_translate(&service, &backend);
         if loop_to_itself {
             // `CALI_CT_FLAG_SVC_SELF`
-            self.assume("a pod that asks itself through a Service sees another source than its own");
+            self.assume(
+                "a pod that asks itself through a Service sees another source than its own",
+            );
         }
         match place {
             Where::Unknown => {
@@ -109,6 +115,26 @@ impl Run<'_, '_> {
         });
         self.skb.mark |= SEEN;
         self.calico_redirect(dev)
+    }
+
+    /// Calico's program is there, and its maps are not known.
+    fn calico_unseen(&mut self, dev: DevId) {
+        let name = &self.node.device(dev).name;
+        let mut there = self.node.programs.iter().filter(|p| p.device == *name);
+        if there.any(|p| p.is_calicos() && p.hook.sees_incoming()) {
+            let (what, command) = match self.family {
+                Family::V4 => ("Calico's eBPF services", "calico-node -bpf nat dump"),
+                Family::V6 => (
+                    "Calico's eBPF services of IPv6",
+                    "calico-node -bpf -6 nat dump",
+                ),
+            };
+            self.taint(
+                "Calico's eBPF program knows no service there (its maps were not captured)",
+                what,
+                command,
+            );
+        }
     }
 
     /// Translates what a process of this node connects to (`calico_connect_v4` in connect.h, felix/bpf-gpl).
@@ -177,7 +203,9 @@ impl Run<'_, '_> {
         };
         if node.captured.programs {
             let mut there = node.programs.iter().filter(|p| p.device == name);
-            return there.any(|p| p.hook.sees_incoming()).then_some(at);
+            return there
+                .any(|p| p.hook.sees_incoming() && (p.is_calicos() || p.name.is_none()))
+                .then_some(at);
         }
         // A port's program is the master's matter.
         if d.master.is_some() {
@@ -206,9 +234,7 @@ impl Run<'_, '_> {
         let mut found = calico.service(dst, port, proto, src);
         if found.is_none() && at == At::Workload {
             // Another node's node port is translated where it is asked.
-            let host = calico
-                .route(dst)
-                .is_some_and(|(r, _)| r.has(Route::HOST));
+            let host = calico.route(dst).is_some_and(|(r, _)| r.has(Route::HOST));
             if host {
                 found = calico.service(any_node(self.family), port, proto, src);
             }
@@ -257,11 +283,23 @@ impl Run<'_, '_> {
         }
         let taken = if f.flags & Frontend::MAGLEV == 0 {
             let weights = vec![1.0; usize::try_from(count.min(4096)).unwrap_or(1)];
-            self.fork(ForkKind::Backend { service: service.at }, &weights)
+            self.fork(
+                ForkKind::Backend {
+                    service: service.at,
+                },
+                &weights,
+            )
         } else {
-            self.assume("Maglev chooses the backend by the connection's addresses and ports: any of them");
+            self.assume(
+                "Maglev chooses the backend by the connection's addresses and ports: any of them",
+            );
             let weights = vec![1.0; usize::try_from(count.min(4096)).unwrap_or(1)];
-            self.fork(ForkKind::Backend { service: service.at }, &weights)
+            self.fork(
+                ForkKind::Backend {
+                    service: service.at,
+                },
+                &weights,
+            )
         };
         let ordinal = u32::try_from(taken).unwrap_or(0);
         let calico = &self.node.calico;
@@ -281,7 +319,9 @@ impl Run<'_, '_> {
             at: origin(*file, b.line),
         };
         if service.affinity.is_some_and(|a| a > 0) {
-            self.assume("the client has not asked before (the Service keeps clients with their backends)");
+            self.assume(
+                "the client has not asked before (the Service keeps clients with their backends)",
+            );
         }
         Ok(Some((service, backend)))
     }
@@ -293,11 +333,11 @@ impl Run<'_, '_> {
             return r.flags & (Route::HOST | Route::WORKLOAD) != 0;
         }
         if matters && !calico.knows_routes(self.family) {
-            self.lacks("Calico's routes", "calico-node -bpf routes dump");
-            self.assume(format!(
-                "{src} is neither a pod nor a node (Calico's routes were not captured)"
-            ));
-            self.wanted.clear();
+            self.taint(
+                format!("{src} is neither a pod nor a node (Calico's routes were not captured)"),
+                "Calico's routes",
+                "calico-node -bpf routes dump",
+            );
         }
         false
     }
@@ -312,19 +352,17 @@ impl Run<'_, '_> {
         {
             let (addr, port) = flow.dst;
             let at = origin(*file, flow.line);
-            let text = format!(
-                "Calico knows the connection ({})",
-                self.node.place(at)
-            );
+            let text = format!("Calico knows the connection ({})", self.node.place(at));
             self.step(StepKind::Note(text));
             return Some(Backend { addr, port, at });
         }
         if f.affinity == Some(0) {
             return None;
         }
-        let (a, file) = calico.affinities.iter().find(|(a, _)| {
-            a.client == src && a.proto == proto && a.service == (dst, port)
-        })?;
+        let (a, file) = calico
+            .affinities
+            .iter()
+            .find(|(a, _)| a.client == src && a.proto == proto && a.service == (dst, port))?;
         let (addr, port) = a.backend;
         let at = origin(*file, a.line);
         self.assume("the client asks again before its affinity to a backend expires");

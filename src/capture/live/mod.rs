@@ -6,6 +6,7 @@
 //! Reading changes nothing: no table is instantiated, no module is loaded, no counter moves.
 
 mod attr;
+mod calico;
 mod conntrack;
 mod fallback;
 mod ipset;
@@ -68,6 +69,7 @@ impl Reading {
         ipvs::read(&mut reading);
         conntrack::read_for(&mut reading, packets);
         programs::read(&mut reading);
+        calico::read(&mut reading);
         reading
     }
 

@@ -185,10 +185,10 @@ fn print_attached(out: &mut String, devices: &Devices) -> Result<(), Refusal> {
 }
 
 /// `union bpf_attr`, of which each command reads its own part; larger than any part used here.
-type BpfAttr = [u64; 16];
+pub(super) type BpfAttr = [u64; 16];
 
 /// Two 32-bit fields that share eight bytes.
-fn pair(first: u32, second: u32) -> u64 {
+pub(super) fn pair(first: u32, second: u32) -> u64 {
     let mut bytes = [0; 8];
     let (a, b) = bytes.split_at_mut(4);
     a.copy_from_slice(&first.to_ne_bytes());
@@ -234,7 +234,7 @@ fn name_of(id: u32) -> Option<String> {
 }
 
 #[expect(unsafe_code, reason = "bpf(2) gives a bare descriptor")]
-fn owned(fd: i64) -> Option<OwnedFd> {
+pub(super) fn owned(fd: i64) -> Option<OwnedFd> {
     let fd = i32::try_from(fd).ok()?;
     // SAFETY: the kernel has just made this descriptor for the caller, and nothing else holds it.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -243,9 +243,9 @@ fn owned(fd: i64) -> Option<OwnedFd> {
 /// The system call.
 #[expect(
     unsafe_code,
-    reason = "there is no other way to ask for tcx and netkit"
+    reason = "there is no other way to ask for tcx, netkit and maps"
 )]
-fn bpf(command: libc::c_long, attr: &mut BpfAttr) -> Result<i64, Errno> {
+pub(super) fn bpf(command: libc::c_long, attr: &mut BpfAttr) -> Result<i64, Errno> {
     // SAFETY: `attr` is as large as told and zero where no field is set; the buffers whose addresses stand in it live in the caller
     // until this returns, and are as large as the length beside them says. Only commands that read are used.
     let result = unsafe {

@@ -538,3 +538,15 @@ fn what_has_nothing_to_replace_stays_byte_for_byte() {
     let text = "-A X -m comment --comment \"\" \u{fc} -j\t\tY\r\n\r\n # \\\" \" [0:0] 1:2:3 v1.8.9 \u{1f600}\n";
     assert_eq!(redacted(Kind::Conntrack, text).0, text);
 }
+
+#[test]
+fn addresses_in_the_bytes_of_a_map_do_not_stay() {
+    let map = include_str!("../../../parsers/tests/data/cali-v4-nat-be.json");
+    let (text, _) = redacted(Kind::CalicoBpf, map);
+    let parse = |t: &str| nfwhy_parsers::calico_bpf::parse("cali_v4_nat_be", t).value;
+    let (old, new) = (parse(map), parse(&text));
+    assert_eq!(new.backends.len(), old.backends.len());
+    for b in &old.backends {
+        assert!(!new.backends.iter().any(|n| n.addr == b.addr), "{}", b.addr);
+    }
+}

@@ -166,7 +166,10 @@ pub fn of_cause(node: &Node<'_>, cause: &Cause) -> Option<Claim> {
             .iter()
             .filter(|p| p.origin == *at)
             .find_map(|p| find(In::Program, p.name.as_deref()?)),
-        Cause::Map { .. } | Cause::Sysctl { .. } | Cause::Conntrack { .. } | Cause::Object { .. } => None,
+        Cause::Map { .. }
+        | Cause::Sysctl { .. }
+        | Cause::Conntrack { .. }
+        | Cause::Object { .. } => None,
     }
 }
 

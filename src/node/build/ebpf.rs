@@ -18,7 +18,8 @@ impl<'a> Builder<'a> {
             add(&mut out.backends, maps.backends, *file, |b| {
                 (b.addr.is_ipv6(), b.id, b.ordinal)
             });
-            out.affinities.extend(maps.affinities.into_iter().map(|a| (a, *file)));
+            out.affinities
+                .extend(maps.affinities.into_iter().map(|a| (a, *file)));
             add(&mut out.routes, maps.routes, *file, |r| (r.addr, r.len));
             out.flows.extend(maps.flows.into_iter().map(|f| (f, *file)));
             out.modes.extend(maps.modes.into_iter().map(with));

@@ -398,7 +398,10 @@ pub(super) fn answers<W: Write>(
             Some(explain::Answer::Elsewhere { .. }) => {
                 "goes to the client directly unless its node routes it here; then nothing undoes the rewrite".to_owned()
             }
-            Some(explain::Answer::Served(s)) => explain::served_back(&answer.trace.packet, &s),
+            Some(explain::Answer::Served(s)) => {
+                let nodes = explain::nodes_of(answer.trace, s.answer);
+                explain::served_back(&answer.trace.packet, s.answer, &nodes)
+            }
             Some(explain::Answer::Here(t)) => back(answer, &t),
         };
         match list.iter_mut().find(|(_, t)| *t == text) {
