@@ -64,7 +64,7 @@ impl Run<'_, '_> {
             return Ok(());
         }
         if !self.node.calico.knows_services(self.family) {
-            self.calico_unseen(dev);
+            self.calico_unseen(Some(dev));
             return Ok(());
         }
         let Some(at) = self.calico_at(dev) else {
@@ -118,10 +118,13 @@ impl Run<'_, '_> {
     }
 
     /// Calico's program is there, and its maps are not known.
-    fn calico_unseen(&mut self, dev: DevId) {
-        let name = &self.node.device(dev).name;
-        let mut there = self.node.programs.iter().filter(|p| p.device == *name);
-        if there.any(|p| p.is_calicos() && p.hook.sees_incoming()) {
+    fn calico_unseen(&mut self, dev: Option<DevId>) {
+        let name = dev.map(|d| &self.node.device(d).name);
+        let mut there = self.node.programs.iter();
+        // What a process connects to is translated wherever the packet would leave.
+        if there.any(|p| {
+            p.is_calicos() && p.hook.sees_incoming() && name.is_none_or(|n| p.device == *n)
+        }) {
             let (what, command) = match self.family {
                 Family::V4 => ("Calico's eBPF services", "calico-node -bpf nat dump"),
                 Family::V6 => (
@@ -140,10 +143,11 @@ impl Run<'_, '_> {
     /// Translates what a process of this node connects to (`calico_connect_v4` in connect.h, felix/bpf-gpl).
     pub(super) fn calico_connect(&mut self) -> Flow {
         let calico = &self.node.calico;
-        if self.packet.conn.is_some() || !calico.knows_services(self.family) {
+        if self.packet.conn.is_some() || !matches!(self.skb.proto, Proto::TCP | Proto::UDP) {
             return Ok(());
         }
-        if !matches!(self.skb.proto, Proto::TCP | Proto::UDP) {
+        if !calico.knows_services(self.family) {
+            self.calico_unseen(None);
             return Ok(());
         }
         let Some((service, backend)) = self.calico_service(At::Workload)? else {
@@ -235,8 +239,11 @@ impl Run<'_, '_> {
         if found.is_none() && at == At::Workload {
             // Another node's node port is translated where it is asked.
             let host = calico.route(dst).is_some_and(|(r, _)| r.has(Route::HOST));
+            let node_port = calico.service(any_node(self.family), port, proto, src);
             if host {
-                found = calico.service(any_node(self.family), port, proto, src);
+                found = node_port;
+            } else if node_port.is_some() && !calico.knows_routes(self.family) {
+                self.calico_lacks_routes(format!("{dst} is no node of the cluster"));
             }
         }
         let Some(index) = found else { return Ok(None) };
@@ -308,7 +315,11 @@ impl Run<'_, '_> {
             .and_then(|i| calico.backends.get(i))
         else {
             if calico.backends.is_empty() {
-                self.lacks("Calico's backends", "calico-node -bpf nat dump");
+                self.taint(
+                    "the Service has backends",
+                    "Calico's backends",
+                    "calico-node -bpf nat dump",
+                );
                 return Err(End::unknown("Calico's backends were not captured"));
             }
             return Err(End::rejected(refused(Refused::NoBackend)));
@@ -326,6 +337,15 @@ impl Run<'_, '_> {
         Ok(Some((service, backend)))
     }
 
+    /// Something is taken to be so because Calico's routes do not say.
+    fn calico_lacks_routes(&mut self, what: String) {
+        self.taint(
+            format!("{what} (Calico's routes were not captured)"),
+            "Calico's routes",
+            "calico-node -bpf routes dump",
+        );
+    }
+
     /// Whether a source is of the cluster, for the policies of the Service.
     fn calico_inside(&mut self, src: IpAddr, matters: bool) -> bool {
         let calico = &self.node.calico;
@@ -333,11 +353,7 @@ impl Run<'_, '_> {
             return r.flags & (Route::HOST | Route::WORKLOAD) != 0;
         }
         if matters && !calico.knows_routes(self.family) {
-            self.taint(
-                format!("{src} is neither a pod nor a node (Calico's routes were not captured)"),
-                "Calico's routes",
-                "calico-node -bpf routes dump",
-            );
+            self.calico_lacks_routes(format!("{src} is neither a pod nor a node"));
         }
         false
     }
@@ -534,6 +550,13 @@ impl Run<'_, '_> {
         let calico = &self.node.calico;
         let route = |a: IpAddr| calico.route(a).map_or(0, |(r, _)| r.flags);
         let (src, dst) = (route(self.skb.src), route(self.skb.dst));
+        let known = calico.knows_routes(self.family);
+        if !known && at != At::Other {
+            self.calico_lacks_routes(format!(
+                "what Calico marks {} with changes nothing",
+                self.skb.dst
+            ));
+        }
         let mark = match at {
             // `cali_rt_flags_should_perform_nat_outgoing`
             At::Workload if src & Route::NAT_OUT != 0 && dst & Route::IN_POOL == 0 => NAT_OUT,
