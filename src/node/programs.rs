@@ -1,4 +1,4 @@
-//! eBPF programs at devices. They are not simulated.
+//! eBPF programs at devices. What they do is known of a datapath whose maps were captured ([`super::Calico`]).
 
 use super::Origin;
 use nfwhy_parsers::programs::Hook;

@@ -34,13 +34,13 @@ impl Run<'_, '_> {
     pub(super) fn path(&mut self) -> Flow {
         match self.packet.origin {
             Origin::Device(dev) => self.ingress(dev),
-            Origin::Local => match self.what_if.tunnel {
-                Some(dev) => self.tunnel_sent(dev),
-                None => {
-                    self.calico_connect()?;
-                    self.locally_sent()
+            Origin::Local => {
+                if let Some(dev) = self.what_if.tunnel {
+                    return self.tunnel_sent(dev);
                 }
-            },
+                self.calico_connect()?;
+                self.locally_sent()
+            }
         }
     }
 
