@@ -288,6 +288,7 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::TooBig { mtu } => format!("too-big:{mtu}"),
         Reason::NoSuchSource => "no-such-source".into(),
         Reason::BeyondScope => "beyond-scope".into(),
+        Reason::Ebpf { why, .. } => format!("ebpf:{why:?}"),
         Reason::Unknown(_) => "unknown".into(),
     }
 }
