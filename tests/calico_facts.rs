@@ -143,6 +143,23 @@ fn the_backend_answers_through_the_tunnel_or_directly() {
     );
 }
 
+/// Calico's own tool is in its pod, which has the node's network.
+#[test]
+fn a_session_asks_calicos_pod_for_the_maps() {
+    let session = format!(
+        "root@n1:~# ip addr\n2: eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 state UP\n    inet 10.1.0.1/24 scope global eth0\nroot@n1:~# ip route show table all\n10.1.0.0/24 dev eth0 proto kernel scope link src 10.1.0.1\nroot@n1:~# kubectl -n calico-system exec calico-node-x7k2p -c calico-node -- calico-node -bpf nat dump\n{BOTH}root@n1:~# kubectl -n calico-system exec calico-node-x7k2p -c calico-node -- calico-node -bpf routes dump\n{ROUTES}root@n1:~# kubectl get felixconfiguration default -o yaml | grep bpfExt\n  bpfExternalServiceMode: DSR\n"
+    );
+    let mut snapshot = nfwhy::capture::Snapshot::default();
+    snapshot.add("session.txt".to_owned(), session.into_bytes());
+    assert_eq!(snapshot.remarks.len(), 1, "{:?}", snapshot.remarks);
+    let backs: Vec<_> = walk(&snapshot, VIP)
+        .iter()
+        .filter_map(|o| o.served)
+        .map(|s| s.answer)
+        .collect();
+    assert!(backs.contains(&Back::Direct), "{backs:?}");
+}
+
 /// Without the maps netfilter's answer is not certain.
 #[test]
 fn programs_without_maps_make_the_answer_unsure() {

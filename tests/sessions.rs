@@ -70,7 +70,12 @@ fn bare(v: &mut Value) {
 fn placeless(word: &str) -> &str {
     let inner = word.trim_matches(|c: char| matches!(c, '(' | ')' | ',' | ';' | '.'));
     match inner.rsplit_once(':') {
-        Some((f, n)) if f.contains(".txt") && n.bytes().all(|b| b.is_ascii_digit()) => "PLACE",
+        Some((f, n))
+            if [".txt", ".json"].iter().any(|e| f.contains(e))
+                && n.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            "PLACE"
+        }
         _ => word,
     }
 }
@@ -99,6 +104,18 @@ fn command(kind: Kind, name: &str) -> &'static str {
         Kind::Speaker => {
             "kubectl logs -l app.kubernetes.io/component=speaker --prefix --timestamps"
         }
+        Kind::CalicoBpf if name.contains("nat-dump") => "calico-node -bpf nat dump",
+        Kind::CalicoBpf if name.contains("routes-dump") => "calico-node -bpf routes dump",
+        Kind::CalicoBpf if name.contains("nat_fe3") => {
+            "bpftool -p map dump pinned /sys/fs/bpf/tc/globals/cali_v4_nat_fe3"
+        }
+        Kind::CalicoBpf if name.contains("nat_be") => {
+            "bpftool -p map dump pinned /sys/fs/bpf/tc/globals/cali_v4_nat_be"
+        }
+        Kind::CalicoBpf if name.contains("routes") => {
+            "bpftool -p map dump pinned /sys/fs/bpf/tc/globals/cali_v4_routes"
+        }
+        Kind::CalicoBpf => "kubectl get felixconfiguration default -o yaml",
         Kind::Arping => "arping -c 2 ADDRESS",
         other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
     }

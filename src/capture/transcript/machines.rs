@@ -29,13 +29,13 @@ impl Session<'_> {
         let mut elsewhere: BTreeMap<String, u32> = BTreeMap::new();
         for b in &self.blocks {
             if let Place::Namespace(n) = &b.place
-                && !is_of_the_cluster(b.kind)
+                && !is_of_any_namespace(b.kind)
             {
                 elsewhere.entry(n.clone()).or_insert_with(|| b.first_line());
             }
         }
         self.blocks
-            .retain(|b| !matches!(b.place, Place::Namespace(_)) || is_of_the_cluster(b.kind));
+            .retain(|b| !matches!(b.place, Place::Namespace(_)) || is_of_any_namespace(b.kind));
         for (n, line) in elsewhere {
             self.remarks.push(format!(
                 "{}:{line}: output of another network namespace ({n}) is left out",
@@ -73,10 +73,27 @@ impl Session<'_> {
                 list(&unnamed)
             ));
         }
+        let in_pods = self.blocks.iter().find_map(|b| match &b.place {
+            Place::Host(pod) if b.kind == Kind::CalicoBpf && is_calicos_pod(pod) => {
+                Some((pod.clone(), lines_of(b)))
+            }
+            _ => None,
+        });
+        if let Some((pod, lines)) = in_pods {
+            self.remarks.push(format!(
+                "{}:{lines}: maps that were asked for in {pod} are taken for {host}'s",
+                self.name
+            ));
+        }
         self.blocks.retain(|b| {
             is_of_the_cluster(b.kind) || host_of(b).is_none_or(|h| same_host(&h, &host))
         });
     }
+}
+
+/// The same in all network namespaces: besides those, maps of eBPF, which are asked for in Calico's pod.
+fn is_of_any_namespace(kind: Kind) -> bool {
+    is_of_the_cluster(kind) || kind == Kind::CalicoBpf
 }
 
 /// Machines by name, each with how much of a node's state is shown of it.
@@ -110,9 +127,18 @@ fn weight(kind: Kind) -> u64 {
 
 fn host_of(b: &Block<'_>) -> Option<String> {
     match &b.place {
+        // Calico's pod has the network of its node, which its name does not tell: it is taken for the one that was asked on.
+        Place::Host(pod) if is_calicos_pod(pod) && b.kind == Kind::CalicoBpf => b.host.clone(),
         Place::Host(h) => Some(h.clone()),
         _ => b.host.clone(),
     }
+}
+
+/// `calico-node-x7k2p`, `daemonset/calico-node`.
+fn is_calicos_pod(name: &str) -> bool {
+    name.rsplit('/')
+        .next()
+        .is_some_and(|n| n.starts_with("calico-node"))
 }
 
 /// One name may be the short form of the other.

@@ -150,7 +150,7 @@ impl<'t> Session<'t> {
                     let v6 = c.and_then(|c| c.family) == Some(Family::V6);
                     String::from(if v6 { "6" } else { "" })
                 }
-                Kind::Kube | Kind::KubeTable => format!("{i:06}"),
+                Kind::Kube | Kind::KubeTable | Kind::CalicoBpf => format!("{i:06}"),
                 _ => String::new(),
             };
             let key = Text {
@@ -337,8 +337,8 @@ impl<'t> Session<'t> {
             Kind::Rule if of == "6" && first > 1 => {
                 rows.insert(0, (first - 1, "# ip -6 rule".to_owned()));
             }
-            // Its options name the namespace.
-            Kind::KubeTable => {
+            // Its options name the namespace, or the map.
+            Kind::KubeTable | Kind::CalicoBpf => {
                 let c = blocks
                     .first()
                     .and_then(|i| self.blocks.get(*i)?.command.as_ref());
