@@ -166,7 +166,10 @@ fn files_are_recognised_and_read_as_before() {
         let (other, _) = redacted(&snapshot);
         for (a, b) in snapshot.files.iter().zip(&other.files) {
             assert_eq!(recognise(b.text.as_bytes()), a.kind, "{}", a.name);
-            assert_eq!(a.text.lines().count(), b.text.lines().count(), "{}", a.name);
+            // A map of Calico's in bytes is written as its program shows it.
+            if !(a.kind == Kind::CalicoBpf && a.text.contains("\"0x")) {
+                assert_eq!(a.text.lines().count(), b.text.lines().count(), "{}", a.name);
+            }
         }
         let warnings = |snapshot: &Snapshot| {
             let mut text = Vec::new();
@@ -281,7 +284,8 @@ fn names(text: &str) -> BTreeSet<String> {
             && !ns.starts_with("net.")
             && !ns.starts_with("0x")
             // Where bpftool says that a program hangs.
-            && !matches!(word, "tcx/ingress" | "tcx/egress")
+            && !matches!(word.split_once('/'), Some(("tcx" | "clsact", "ingress" | "egress")))
+            && ns != "crd.projectcalico.org"
         {
             out.insert(word.to_owned());
         }
