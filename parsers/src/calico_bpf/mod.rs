@@ -10,6 +10,7 @@ mod print;
 mod text;
 
 use crate::common::{Parsed, Proto, Span};
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 pub(crate) use hex::is_dump;
@@ -201,6 +202,11 @@ pub fn parse(hint: &str, source: &str) -> Parsed<Maps> {
     let mut out = Parsed::default();
     text::read(source, &mut out);
     hex::read(hint, source, &mut out);
+    // A service's backends stand below each of its addresses; a map has one entry for a key.
+    let mut seen = HashSet::new();
+    out.value
+        .backends
+        .retain(|b| seen.insert((b.addr.is_ipv6(), b.id, b.ordinal)));
     out
 }
 

@@ -3,7 +3,6 @@
 use super::{Affinity, Backend, Flow, Frontend, Maps, Mode, Route};
 use crate::common::{Diagnostic, Parsed, Proto, Span};
 use crate::recognise::lines::Lines;
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// A line of these.
@@ -40,7 +39,6 @@ pub(crate) fn line_of(text: &str) -> Option<Line> {
 pub(super) fn read(source: &str, out: &mut Parsed<Maps>) {
     let mut value_of_env = false;
     let mut configuration = None;
-    let mut seen = HashSet::new();
     for line in Lines::new(source) {
         let text = line.text.trim_ascii();
         if text.is_empty() {
@@ -73,10 +71,7 @@ pub(super) fn read(source: &str, out: &mut Parsed<Maps>) {
             }
             Some(Line::Backend(mut b)) => {
                 (b.line, b.span) = at;
-                // A service's backends stand below each of its addresses.
-                if seen.insert((b.id, b.ordinal)) {
-                    m.backends.push(b);
-                }
+                m.backends.push(b);
             }
             Some(Line::Affinity(mut a)) => {
                 (a.line, a.span) = at;
