@@ -3,17 +3,16 @@
 //! `NFWHY_LAB_NODES` and `NFWHY_LAB_SEED` make the run longer or another; `NFWHY_LAB=require` fails where no namespaces can be
 //! made, `NFWHY_LAB=off` skips.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "knobs come from the environment, and a run tells its figures"
-)]
+#![expect(clippy::print_stderr, reason = "a run tells its figures")]
 
 #[path = "lab/prng.rs"]
 #[allow(dead_code, reason = "shared with the large lab")]
 mod prng;
 #[path = "lab/sh.rs"]
 mod sh;
+#[path = "lab/wanted.rs"]
+#[allow(dead_code, reason = "shared with the large lab")]
+mod wanted;
 
 use nfwhy::capture::Snapshot;
 use nfwhy::node::Node;
@@ -534,33 +533,21 @@ fn told(node: &Node<'_>, q: &Asked) -> Vec<Said> {
     )
 }
 
-fn knob(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(default)
-}
-
 #[test]
 fn who_answers_as_the_kernel_does() {
-    let wanted = std::env::var("NFWHY_LAB").unwrap_or_default();
     let here = this_ns();
-    let obstacle = if wanted == "off" {
-        Some("NFWHY_LAB=off".to_owned())
-    } else if !sh::exists(&["ip", "-V"]) {
-        Some("ip is not installed".to_owned())
-    } else {
-        unshare(CloneFlags::CLONE_NEWNET)
-            .err()
-            .map(|e| format!("no network namespaces for this user: {e}"))
-    };
-    if let Some(why) = obstacle {
-        assert!(wanted != "require", "the lab is required: {why}");
-        eprintln!("skipped: {why}");
+    let goes_on = wanted::goes_on(|| {
+        sh::missing(&[&["ip", "-V"]]).or_else(|| {
+            let tried = unshare(CloneFlags::CLONE_NEWNET);
+            let why = tried.err()?;
+            Some(format!("no network namespaces for this user: {why}"))
+        })
+    });
+    if !goes_on {
         return;
     }
-    let nodes = knob("NFWHY_LAB_NODES", 25);
-    let first = knob("NFWHY_LAB_SEED", 1);
+    let nodes = wanted::knob("NFWHY_LAB_NODES", 25);
+    let first = wanted::knob("NFWHY_LAB_SEED", 1);
     let (mut asked, mut answered, mut bad) = (0, 0, Vec::new());
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
     for seed in first..first + nodes {

@@ -16,7 +16,8 @@ mod lab;
 use cluster_lab::draw::Tunnel;
 use cluster_lab::{Figures, Made};
 use lab::prng::Prng;
-use lab::run::{knob, nodes, say};
+use lab::run::nodes;
+use lab::wanted::{goes_on, knob, say};
 use lab::{netns, sh};
 
 const TOOLS: [&[&str]; 6] = [
@@ -30,16 +31,10 @@ const TOOLS: [&[&str]; 6] = [
 
 /// Why the lab cannot run here.
 fn obstacle() -> Option<String> {
-    if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
-        return Some("NFWHY_LAB=off".into());
-    }
     if !nix::unistd::Uid::effective().is_root() {
         return Some("only root makes such networks".into());
     }
-    netns::obstacle().or_else(|| {
-        let missing = TOOLS.iter().find(|t| !sh::exists(t))?;
-        Some(format!("{} is not installed", missing[0]))
-    })
+    netns::obstacle().or_else(|| sh::missing(&TOOLS))
 }
 
 /// Judges the cluster of a seed.
@@ -58,12 +53,7 @@ fn judge(seed: u64, packets: u16, tunnel: Tunnel) -> (Vec<String>, Figures) {
 
 #[test]
 fn packets_through_several_nodes_go_as_on_this_kernel() {
-    if let Some(why) = obstacle() {
-        assert!(
-            std::env::var("NFWHY_LAB").as_deref() != Ok("require"),
-            "NFWHY_LAB=require, but: {why}"
-        );
-        say(&format!("skipped: {why}"));
+    if !goes_on(obstacle) {
         return;
     }
     compare(Tunnel::Vxlan, knob("NFWHY_CLUSTERS", 4));
@@ -107,12 +97,7 @@ fn packets_through_ipip_go_as_on_a_kernel_that_has_it() {
         say("skipped: NFWHY_CLUSTERS_IPIP is not set");
         return;
     }
-    if let Some(why) = ipvs_lab::vm::obstacle() {
-        assert!(
-            std::env::var("NFWHY_LAB").as_deref() != Ok("require"),
-            "NFWHY_LAB=require, but: {why}"
-        );
-        say(&format!("skipped: {why}"));
+    if !goes_on(ipvs_lab::vm::obstacle) {
         return;
     }
     let work = ipvs_lab::vm::scratch("cluster").expect("a folder");

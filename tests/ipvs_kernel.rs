@@ -9,30 +9,20 @@
 )]
 
 mod ipvs_lab;
+#[path = "lab/wanted.rs"]
+mod wanted;
 
 use ipvs_lab::judge::{Figures, judge};
 use ipvs_lab::record::Record;
 use ipvs_lab::scenario::Scenario;
 use ipvs_lab::{guest, vm};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use wanted::{goes_on, knob, say};
 
 /// The name by which the machine's copy of this program finds its part.
 const TEST: &str = "ipvs_nodes_do_as_the_kernel_does";
-
-fn knob(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(otherwise)
-}
-
-/// Past the test harness's capture.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
 
 /// Scenarios of one machine: none of its namespaces is given up, and its memory ends.
 const PER_MACHINE: u64 = 80;
@@ -95,15 +85,7 @@ fn ipvs_nodes_do_as_the_kernel_does() {
         );
         return;
     }
-    let lab = std::env::var("NFWHY_LAB").unwrap_or_default();
-    let obstacle = if lab == "off" {
-        Some("NFWHY_LAB=off".into())
-    } else {
-        vm::obstacle()
-    };
-    if let Some(why) = obstacle {
-        assert!(lab != "require", "the IPVS lab cannot run: {why}");
-        say(&format!("skipped: {why}"));
+    if !goes_on(vm::obstacle) {
         return;
     }
     let count = knob("NFWHY_IPVS_SCENARIOS", 16);

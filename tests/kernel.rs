@@ -16,8 +16,9 @@ use lab::draw::node as draw;
 use lab::figures::Figures;
 use lab::prng::Prng;
 use lab::probe::From;
-use lab::run::{knob, nodes as run_nodes, say};
+use lab::run::nodes as run_nodes;
 use lab::spec::Spec;
+use lab::wanted::{self, knob, say};
 use lab::{netns, sh, shrink};
 use nfwhy::node::Node;
 use std::collections::BTreeMap;
@@ -38,14 +39,8 @@ const INSIDE: &str = "NFWHY_LAB_INSIDE";
 
 /// Why the lab cannot run here.
 fn obstacle() -> Option<String> {
-    if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
-        return Some("NFWHY_LAB=off".into());
-    }
     // The namespaces first: some tools answer root only.
-    netns::obstacle().or_else(|| {
-        let missing = TOOLS.iter().find(|t| !sh::exists(t))?;
-        Some(format!("{} is not installed", missing[0]))
-    })
+    netns::obstacle().or_else(|| sh::missing(&TOOLS))
 }
 
 /// Runs this test once more as root of a user namespace of its own; whether it could be started at all.
@@ -167,16 +162,14 @@ fn told(what: &str, d: &Divergence) -> String {
 
 /// Whether the test goes on here; if not, why is said, or the test is run again as root of a user namespace.
 fn goes_on(test: &str) -> bool {
-    let Some(why) = obstacle() else {
-        return true;
-    };
-    if why.starts_with("no network namespaces") && again_as_root(test) {
-        return false;
-    }
-    let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
-    assert!(!required, "the kernel lab cannot run: {why}");
-    say(&format!("skipped: {why}"));
-    false
+    let mut again = false;
+    let here = wanted::goes_on(|| {
+        obstacle().filter(|why| {
+            again = why.starts_with("no network namespaces") && again_as_root(test);
+            !again
+        })
+    });
+    here && !again
 }
 
 #[test]

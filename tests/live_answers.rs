@@ -5,8 +5,6 @@
 //! `NFWHY_LAB_NODE` (with `NFWHY_LIVE_NODES=1`) is one node by the number that reports name; `NFWHY_LAB=require` fails where no network namespaces can be made,
 //! `NFWHY_LAB=off` skips.
 
-#![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
-
 #[path = "lab/beside.rs"]
 mod beside;
 #[allow(dead_code, reason = "nodes are judged elsewhere")]
@@ -17,8 +15,8 @@ mod redacted;
 use lab::netns::Netns;
 use lab::packets::Packets;
 use lab::probe::Probe;
-use lab::run::{knob, say};
 use lab::spec::Spec;
+use lab::wanted::{goes_on, knob, say};
 use lab::{judge, netns, place, run, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy::capture::manifest::Manifest;
@@ -27,15 +25,13 @@ use std::path::PathBuf;
 
 /// Why the test cannot run here.
 fn obstacle() -> Option<String> {
-    if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
-        return Some("NFWHY_LAB=off".into());
-    }
-    let tools = ["iptables-legacy-save", "iptables-nft-save", "ipset", "nft"];
-    let there = |t: &&str| sh::exists(&[t, if *t == "ipset" { "-v" } else { "-V" }]);
-    netns::obstacle().or_else(|| {
-        let missing = tools.iter().find(|t| !there(t))?;
-        Some(format!("{missing} is not installed"))
-    })
+    let tools: [&[&str]; 4] = [
+        &["iptables-legacy-save", "-V"],
+        &["iptables-nft-save", "-V"],
+        &["ipset", "-v"],
+        &["nft", "-V"],
+    ];
+    netns::obstacle().or_else(|| sh::missing(&tools))
 }
 
 /// What differs on the node of a seed, and how many packets were asked about.
@@ -89,10 +85,7 @@ fn side_by_side(seed: u64, spec: &Spec, probes: &[Probe]) -> Vec<String> {
 
 #[test]
 fn a_node_read_live_answers_as_its_capture_by_commands() {
-    if let Some(why) = obstacle() {
-        let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
-        assert!(!required, "the kernel lab cannot run: {why}");
-        say(&format!("skipped: {why}"));
+    if !goes_on(obstacle) {
         return;
     }
     let nodes = knob("NFWHY_LIVE_NODES", 12);

@@ -14,25 +14,10 @@ mod lab;
 mod nft_listings;
 
 use lab::sh;
+use lab::wanted::{goes_on, knob};
 use nft_listings::{differences, obstacle};
 use nfwhy::capture::live::Reading;
 use nix::sched::{CloneFlags, unshare};
-
-fn knob(name: &str, otherwise: u64) -> u64 {
-    let said = std::env::var(name).ok();
-    said.and_then(|v| v.parse().ok()).unwrap_or(otherwise)
-}
-
-/// Whether the test goes on here.
-fn goes_on() -> bool {
-    let Some(why) = obstacle() else {
-        return true;
-    };
-    let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
-    assert!(!required, "nf_tables cannot be compared: {why}");
-    eprintln!("skipped: {why}");
-    false
-}
 
 /// The live text of this thread's namespace.
 fn live() -> (String, Vec<String>) {
@@ -67,7 +52,7 @@ fn compared() -> Vec<String> {
 
 #[test]
 fn random_rule_sets_read_as_nft_lists_them() {
-    if !goes_on() {
+    if !goes_on(obstacle) {
         return;
     }
     let nodes = knob("NFWHY_LAB_NODES", 24);
@@ -89,7 +74,7 @@ fn random_rule_sets_read_as_nft_lists_them() {
 
 #[test]
 fn captured_rule_sets_read_as_nft_lists_them() {
-    if !goes_on() {
+    if !goes_on(obstacle) {
         return;
     }
     let more = std::env::var("NFWHY_LIVE_NFT").unwrap_or_default();

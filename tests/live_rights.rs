@@ -1,12 +1,13 @@
 //! What reading the node itself needs, and what it leaves behind: who may not read is told so, and nothing on the node is another afterwards.
 //! Needs root, network namespaces, iptables, ipset and nft; `NFWHY_LAB=require` fails where they are absent, `NFWHY_LAB=off` skips.
 
-#![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
+#[path = "lab/wanted.rs"]
+#[allow(dead_code, reason = "shared with the labs")]
+mod wanted;
 
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,6 @@ fn must(words: &[&str]) -> String {
 
 /// Runs in a network namespace of its own, where that is possible.
 fn in_a_namespace(f: impl FnOnce() + Send) {
-    let off = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off");
     let missing = || {
         ["iptables-legacy", "nft", "ipset"]
             .into_iter()
@@ -35,22 +35,18 @@ fn in_a_namespace(f: impl FnOnce() + Send) {
     };
     std::thread::scope(|scope| {
         let inside = scope.spawn(|| {
-            let why = if off {
-                Some("NFWHY_LAB=off".to_owned())
-            } else if !nix::unistd::geteuid().is_root() {
-                Some("it needs root".to_owned())
-            } else if let Err(e) = unshare(CloneFlags::CLONE_NEWNET) {
-                Some(format!("no network namespaces: {e}"))
-            } else {
-                missing().map(|t| format!("{t} is not installed"))
-            };
-            let Some(why) = why else {
+            let goes_on = wanted::goes_on(|| {
+                if !nix::unistd::geteuid().is_root() {
+                    Some("it needs root".to_owned())
+                } else if let Err(e) = unshare(CloneFlags::CLONE_NEWNET) {
+                    Some(format!("no network namespaces: {e}"))
+                } else {
+                    missing().map(|t| format!("{t} is not installed"))
+                }
+            });
+            if goes_on {
                 f();
-                return;
-            };
-            let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
-            assert!(!required, "the node cannot be read: {why}");
-            let _ = writeln!(std::io::stderr(), "skipped: {why}");
+            }
         });
         inside
             .join()
@@ -261,7 +257,7 @@ fn a_folder_without_procfs_is_no_obstacle_to_root() {
         let (status, said) = inside(&["/nfwhy", "capture", "-o", "/inside"]);
         if said.contains("no mount of its own") {
             // A kernel before 5.2, or a sandbox that refuses it.
-            let _ = writeln!(std::io::stderr(), "skipped: {said}");
+            wanted::say(&format!("skipped: {said}"));
             return;
         }
         assert_eq!(status, Some(0), "{said}");

@@ -5,11 +5,16 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
 
+#[path = "live_route/filters.rs"]
+mod filters;
+#[path = "live_route/kinds.rs"]
+mod kinds;
 #[expect(dead_code, reason = "most of the lab sends packets")]
 mod lab;
 
 use lab::prng::Prng;
 use lab::spec::Spec;
+use lab::wanted::{goes_on, knob, say};
 use lab::{netns, sh, topology};
 use nfwhy::capture::live::{Output, Reading};
 use nfwhy_parsers::common::Span;
@@ -18,7 +23,6 @@ use nfwhy_parsers::sysctl;
 use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::io::Write as _;
 
 /// Runs in a thread of its own, which may enter namespaces as it likes.
 fn apart(work: impl FnOnce() + Send) {
@@ -29,26 +33,13 @@ fn apart(work: impl FnOnce() + Send) {
     });
 }
 
-/// Past the test harness's capture.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 /// Whether the lab can run; a panic where it must.
 fn ready() -> bool {
-    if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
-        return false;
-    }
-    let mut obstacle = None;
-    apart(|| obstacle = netns::obstacle());
-    if obstacle.is_none() && !sh::exists(&["ip", "-V"]) {
-        obstacle = Some("ip is not installed".into());
-    }
-    match obstacle {
-        None => true,
-        Some(why) if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require") => panic!("{why}"),
-        Some(_) => false,
-    }
+    goes_on(|| {
+        let mut obstacle = None;
+        apart(|| obstacle = netns::obstacle());
+        obstacle.or_else(|| sh::missing(&[&["ip", "-V"]]))
+    })
 }
 
 fn live<'a>(reading: &'a Reading, name: &str) -> &'a Output {
@@ -308,11 +299,7 @@ fn random_nodes_read_live_are_what_the_commands_print() {
     if !ready() {
         return;
     }
-    let knob = |name: &str, otherwise| {
-        let value = std::env::var(name).ok();
-        value.and_then(|v| v.parse().ok()).unwrap_or(otherwise)
-    };
-    let (nodes, seed): (u64, u64) = (knob("NFWHY_LIVE_NODES", 12), knob("NFWHY_LAB_SEED", 1));
+    let (nodes, seed) = (knob("NFWHY_LIVE_NODES", 12), knob("NFWHY_LAB_SEED", 1));
     let mut count = Count::default();
     for n in seed..seed + nodes {
         apart(|| {
@@ -334,166 +321,6 @@ fn random_nodes_read_live_are_what_the_commands_print() {
         say(&format!("{nodes} nodes: {count:?}"));
     }
     assert!(count.routes > 20 && count.links > 4 && count.rules > 5);
-}
-
-/// One namespace per kind of link: name of the kind, and the lines that make it.
-const KINDS: &[(&str, &[&str])] = &[
-    ("veth", &["link add a0 type veth peer name a1"]),
-    (
-        "bridge",
-        &[
-            "link add br0 type bridge stp_state 1 forward_delay 300",
-            "link add br1 type bridge vlan_filtering 1",
-            "link add a0 type veth peer name a1",
-            "link set a0 master br0 up",
-            "link set a0 type bridge_slave hairpin on",
-            "link set br0 up",
-        ],
-    ),
-    (
-        "vxlan",
-        &[
-            "link add a0 type veth peer name a1",
-            "addr add 10.0.0.1/24 dev a0",
-            "link set a0 up",
-            "link add vx type vxlan id 5 local 10.0.0.1 dev a0 dstport 8472 nolearning",
-            "link add vx2 type vxlan id 6 group 239.1.1.1 dev a0 dstport 4789 ttl 9 tos inherit ageing 100",
-            "link add vx3 type vxlan external dstport 4790",
-            "link add vx4 type vxlan id 7 remote fd00::9 dstport 8473 udp6zerocsumrx proxy",
-        ],
-    ),
-    (
-        "dummy",
-        &[
-            "link add d0 type dummy",
-            "link set d0 up",
-            "addr add 10.9.9.9/32 dev d0",
-        ],
-    ),
-    (
-        "ipip",
-        &[
-            "link add t0 type ipip remote 192.0.2.9 local 192.0.2.1 ttl 9",
-            "link set tunl0 up",
-            "addr add 10.4.0.1/32 dev tunl0",
-        ],
-    ),
-    (
-        "sit",
-        &["link add t1 type sit remote 192.0.2.9 local any tos 0x10"],
-    ),
-    (
-        "gre",
-        &[
-            "link add t2 type gre remote 192.0.2.9 local 192.0.2.1 key 5 csum",
-            "link add t3 type gretap remote 192.0.2.10 local 192.0.2.1",
-        ],
-    ),
-    (
-        "ip6gre",
-        &["link add t4 type ip6gre remote fd00::9 local fd00::1 key 7 tclass 0x10"],
-    ),
-    (
-        "ip6tnl",
-        &["link add t5 type ip6tnl remote fd00::9 local fd00::1 mode any encaplimit none"],
-    ),
-    (
-        "vti",
-        &["link add t6 type vti remote 192.0.2.9 local 192.0.2.1 key 9"],
-    ),
-    (
-        "macvlan",
-        &[
-            "link add a0 type veth peer name a1",
-            "link add m0 link a0 type macvlan mode bridge",
-            "link add m1 link a0 type macvlan mode bridge",
-        ],
-    ),
-    (
-        "ipvlan",
-        &[
-            "link add a0 type veth peer name a1",
-            "link add i0 link a0 type ipvlan mode l3s",
-        ],
-    ),
-    (
-        "vlan",
-        &[
-            "link add a0 type veth peer name a1",
-            "link add link a0 name a0.100 type vlan id 100",
-            "link set a0.100 up",
-            "link set a0 up",
-        ],
-    ),
-    (
-        "bond",
-        &[
-            "link add bo0 type bond mode active-backup miimon 100",
-            "link add a0 type veth peer name a1",
-            "link set a0 master bo0",
-            "link set bo0 up",
-            "link add bo1 type bond mode 802.3ad lacp_rate fast xmit_hash_policy layer3+4",
-        ],
-    ),
-    (
-        "vrf",
-        &[
-            "link add red type vrf table 77",
-            "link add a0 type veth peer name a1",
-            "link set a0 master red",
-            "link set red up",
-            "rule add l3mdev priority 900",
-        ],
-    ),
-    ("wireguard", &["link add wg0 type wireguard"]),
-    (
-        "tun",
-        &[
-            "tuntap add dev tap7 mode tap user 0",
-            "tuntap add dev tun7 mode tun multi_queue",
-        ],
-    ),
-    ("ifb", &["link add ifb7 type ifb"]),
-    (
-        "geneve",
-        &[
-            "link add ge0 type geneve id 9 remote 192.0.2.9 dstport 6082",
-            "link add ge1 type geneve external",
-        ],
-    ),
-    ("netkit", &["link add nk0 type netkit"]),
-    ("xfrm", &["link add x0 type xfrm dev lo if_id 0x2a"]),
-];
-
-#[test]
-fn links_of_each_kind_read_live_are_what_ip_prints() {
-    if !ready() {
-        return;
-    }
-    let (mut compared, mut absent) = (Vec::new(), Vec::new());
-    for (kind, lines) in KINDS {
-        apart(|| {
-            unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
-            let text = lines.join("\n") + "\n";
-            let said = sh::run(&["ip", "-force", "-batch", "-"], &text);
-            let mut count = Count::default();
-            compare(&mut count);
-            let made = sh::must(&["ip", "-d", "link"], "").contains(&format!("    {kind} "));
-            if made {
-                compared.push(*kind);
-            } else {
-                assert!(!said.ok, "{kind} was made and is not shown");
-                absent.push(*kind);
-            }
-        });
-    }
-    if std::env::var("NFWHY_LAB_VERBOSE").is_ok() {
-        say(&format!(
-            "compared {compared:?}; this kernel has no {absent:?}"
-        ));
-    }
-    // Every kernel that containers run on.
-    assert!(compared.contains(&"veth") && compared.contains(&"bridge"));
 }
 
 #[test]
@@ -548,62 +375,4 @@ fn settings_are_those_of_the_namespace_that_the_thread_entered() {
     // The process itself stayed where it was.
     let here = std::fs::read_to_string("/proc/sys/net/ipv4/ip_default_ttl").expect("a setting");
     assert_ne!(here.trim(), "77");
-}
-
-#[test]
-fn filters_of_tc_read_live_are_what_bpftool_shows() {
-    use nfwhy_parsers::programs;
-    if !ready() {
-        return;
-    }
-    apart(|| {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
-        sh::must(
-            &[
-                "ip", "link", "add", "a0", "type", "veth", "peer", "name", "a1",
-            ],
-            "",
-        );
-        let pass = ["bytecode", "1,6 0 0 4294967295"];
-        let mut made = sh::run(&["tc", "qdisc", "add", "dev", "a0", "clsact"], "").ok;
-        for way in ["ingress", "egress"] {
-            let line = ["tc", "filter", "add", "dev", "a0", way, "bpf"];
-            made &= sh::run(&[&line[..], &pass[..]].concat(), "").ok;
-        }
-        made &= sh::run(&["tc", "qdisc", "add", "dev", "a1", "ingress"], "").ok;
-        let line = ["tc", "filter", "add", "dev", "a1", "parent", "ffff:", "bpf"];
-        made &= sh::run(&[&line[..], &pass[..]].concat(), "").ok;
-        let reading = Reading::of_this_namespace(None);
-        let text = &live(&reading, "bpftool-net").text;
-        let told = programs::parse(text);
-        assert_eq!(told.diagnostics, [], "{text}");
-        if !made {
-            return;
-        }
-        let shown: Vec<String> = told
-            .value
-            .iter()
-            .map(|p| format!("{} {}", p.device, p.hook))
-            .collect();
-        assert_eq!(
-            shown,
-            ["a1 tc ingress", "a0 tc ingress", "a0 tc egress"],
-            "{text}"
-        );
-        if sh::exists(&["bpftool", "version"]) {
-            let command = sh::must(&["bpftool", "net"], "");
-            // Of the qdisc `ingress`, bpftool 7.1 shows the filter once for each parent that it asks for.
-            let of_a0 = |text| -> Vec<String> {
-                let all = programs::parse(text).value;
-                all.iter()
-                    .filter(|p| p.device == "a0")
-                    .map(ToString::to_string)
-                    .collect()
-            };
-            let (mut a, mut b) = (of_a0(text), of_a0(&command));
-            a.sort();
-            b.sort();
-            assert_eq!(a, b, "{text}\n{command}");
-        }
-    });
 }

@@ -9,48 +9,18 @@
 mod lab;
 
 use lab::prng::Prng;
+use lab::wanted::{goes_on, knob, say};
 use lab::{netns, sets, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy_parsers::common::{Span, Text};
 use nfwhy_parsers::conntrack::{self, Flow};
 use nfwhy_parsers::ipset::{self, IpSet};
 use nix::sched::{CloneFlags, unshare};
-use std::io::Write as _;
-
-/// Past the test harness's capture.
-macro_rules! say {
-    ($($what:tt)*) => {{
-        let _ = writeln!(std::io::stderr(), $($what)*);
-    }};
-}
-
-fn knob(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(otherwise)
-}
 
 /// Whether this cannot run here; says so, or fails where it must run.
 fn skip() -> bool {
-    let why = if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
-        Some("NFWHY_LAB=off".into())
-    } else {
-        netns::obstacle().or_else(|| {
-            let tools: [&[&str]; 3] = [&["ipset", "-v"], &["conntrack", "-V"], &["ip", "-V"]];
-            let missing = tools.iter().find(|t| !sh::exists(t))?;
-            Some(format!("{} is not installed", missing[0]))
-        })
-    };
-    let Some(why) = why else {
-        return false;
-    };
-    assert!(
-        std::env::var("NFWHY_LAB").as_deref() != Ok("require"),
-        "the lab cannot run: {why}"
-    );
-    say!("skipped: {why}");
-    true
+    let tools: [&[&str]; 3] = [&["ipset", "-v"], &["conntrack", "-V"], &["ip", "-V"]];
+    !goes_on(|| netns::obstacle().or_else(|| sh::missing(&tools)))
 }
 
 /// The text of a source, which must have been read.
@@ -159,7 +129,9 @@ fn random_sets_are_those_of_ipset_save() {
         all_sets += s;
         all_members += m;
     }
-    say!("{nodes} namespaces, {all_sets} sets, {all_members} members are equal");
+    say(&format!(
+        "{nodes} namespaces, {all_sets} sets, {all_members} members are equal"
+    ));
     assert!(all_members > 0);
 }
 
@@ -251,7 +223,9 @@ fn sets_of_every_type_and_option_are_those_of_ipset_save() {
         }
     }
     let (sets, members) = same_sets("every type");
-    say!("{sets} sets, {members} members; the kernel has not {missing:?}");
+    say(&format!(
+        "{sets} sets, {members} members; the kernel has not {missing:?}"
+    ));
     assert!(sets >= 15);
 }
 
@@ -287,7 +261,7 @@ fn a_large_set_is_read_faster_than_ipset_saves_it() {
     let before = std::time::Instant::now();
     let ours = Reading::of_this_namespace(None);
     let own = before.elapsed();
-    say!("60,000 members: {own:?}, ipset save {tool:?}");
+    say(&format!("60,000 members: {own:?}, ipset save {tool:?}"));
     assert_eq!(
         ours.outputs
             .iter()
@@ -422,7 +396,7 @@ fn flows_of_every_protocol_are_those_of_conntrack() {
         assert!(said.ok, "{args}: {}", said.err);
     }
     let seen = same_flows("every protocol");
-    say!("{seen} flows made by the tool are equal");
+    say(&format!("{seen} flows made by the tool are equal"));
     assert!(seen >= made.min(30), "{seen} of {made}");
 }
 
@@ -479,7 +453,10 @@ fn flows_of_real_packets_are_those_of_conntrack() {
         "",
     );
     let seen = same_flows("real packets");
-    say!("{seen} flows of real packets are equal {}", said.err);
+    say(&format!(
+        "{seen} flows of real packets are equal {}",
+        said.err
+    ));
     assert!(seen >= 20, "{seen}: {}", said.err);
 }
 

@@ -12,26 +12,14 @@ mod live_xt {
 
 use lab::prng::Prng;
 use lab::spec::{Backend, Spec, tool};
+use lab::wanted::{self, knob, say};
 use lab::{kube, netns, nfacct, rules, sets, sh};
 use live_xt::rare;
 use nfwhy::capture::live::Reading;
 use nfwhy_parsers::iptables::rule::parse_rule;
 use nfwhy_parsers::iptables::{self, Match, RuleLine, Target, save};
 use nix::sched::{CloneFlags, unshare};
-use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-fn knob(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(otherwise)
-}
-
-/// Past the test harness's capture.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
 
 const TOOLS: [&[&str]; 4] = [
     &["iptables-legacy-save", "-V"],
@@ -45,10 +33,6 @@ const INSIDE: &str = "NFWHY_LAB_INSIDE";
 
 /// Whether the test goes on here; if not, why is said, or it is run again as root of a user namespace.
 fn goes_on(test: &str) -> bool {
-    if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
-        say("skipped: NFWHY_LAB=off");
-        return false;
-    }
     let become_root = ["unshare", "--map-root-user", "--net"];
     if netns::obstacle().is_some()
         && std::env::var(INSIDE).is_err()
@@ -65,15 +49,7 @@ fn goes_on(test: &str) -> bool {
         assert!(status.success(), "in a user namespace of its own: {status}");
         return false;
     }
-    let missing = || TOOLS.iter().find(|t| !sh::exists(t));
-    let why = netns::obstacle().or_else(|| missing().map(|t| format!("{} is not installed", t[0])));
-    let Some(why) = why else {
-        return true;
-    };
-    let required = std::env::var("NFWHY_LAB").is_ok_and(|v| v == "require");
-    assert!(!required, "the rules cannot be loaded: {why}");
-    say(&format!("skipped: {why}"));
-    false
+    wanted::goes_on(|| netns::obstacle().or_else(|| sh::missing(&TOOLS)))
 }
 
 /// Runs in a thread that has a network namespace of its own.

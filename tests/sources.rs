@@ -13,7 +13,7 @@ mod written;
 
 use lab::pool;
 use lab::prng::Prng;
-use lab::run::{knob, say};
+use lab::wanted::{knob, say};
 use nfwhy::capture::Snapshot;
 use nfwhy::cli::PacketSpec;
 use nfwhy::explain::sources::{Question, Sources, SweepError, alike, fare, sweep};

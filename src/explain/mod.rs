@@ -15,6 +15,7 @@ mod here;
 mod hostport;
 mod known;
 mod leftover;
+mod lost;
 mod marking;
 pub mod marks;
 pub mod missing;

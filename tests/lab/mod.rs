@@ -35,3 +35,4 @@ pub mod spec;
 pub mod tally;
 pub mod targets;
 pub mod topology;
+pub mod wanted;

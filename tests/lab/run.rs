@@ -1,22 +1,8 @@
 //! Nodes of many seeds, several at a time.
 
-use std::io::Write as _;
+use super::wanted::knob;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
-
-/// A number from the environment.
-#[expect(clippy::disallowed_methods, reason = "knobs come from the environment")]
-pub fn knob(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(otherwise)
-}
-
-/// Past the test harness's capture: a run of minutes shows where it stands.
-pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
 
 /// Hands the seeds of `nodes` nodes to `NFWHY_LAB_THREADS` threads, and what each comes to, in no order, to `each`. A node is a namespace, and a
 /// namespace is its thread's: while one waits for a packet, the others go on. `NFWHY_LAB_NODE` is one node by the number that reports name.

@@ -57,6 +57,13 @@ pub fn exists(line: &[&str]) -> bool {
         .is_ok_and(|s| s.success())
 }
 
+/// Of some commands, each as it is asked whether it is there, the first that is not.
+#[allow(dead_code, reason = "a test that needs one tool alone asks for that")]
+pub fn missing(tools: &[&[&str]]) -> Option<String> {
+    let first = tools.iter().find(|t| !exists(t))?;
+    Some(format!("{} is not installed", first[0]))
+}
+
 fn lock_file() -> String {
     let mut p = std::env::temp_dir();
     // One for each node: nodes are made in threads of their own.

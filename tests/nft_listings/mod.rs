@@ -10,11 +10,7 @@ use nfwhy_parsers::nft::{Expr, Place, Stmt};
 
 /// Why nothing can be compared here.
 pub fn obstacle() -> Option<String> {
-    if std::env::var("NFWHY_LAB").is_ok_and(|v| v == "off") {
-        return Some("NFWHY_LAB=off".into());
-    }
-    netns::obstacle()
-        .or_else(|| (!sh::exists(&["nft", "-v"])).then(|| "nft is not installed".into()))
+    netns::obstacle().or_else(|| sh::missing(&[&["nft", "-v"]]))
 }
 
 /// What is in one of two listings alone, but for rules that nft is known to list otherwise than they are.
