@@ -8,6 +8,8 @@ pub mod capture;
 pub mod node;
 pub mod trace;
 
+#[cfg(test)]
+mod sample;
 pub mod sim;
 
 pub mod explain;

@@ -1,6 +1,10 @@
 //! Every folder under snapshots/ with a cluster.toml: its flows are followed through the nodes and back, held against what is expected, and the
 //! answers against the reviewed ones beside it.
 
+#[path = "common/folders.rs"]
+mod folders;
+
+use folders::folders;
 use nfwhy::capture::cluster::Captures;
 use nfwhy::cluster::Cluster;
 use nfwhy::render;
@@ -8,7 +12,7 @@ use nfwhy::sim::simulate;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,17 +44,6 @@ struct Expect {
     at: Option<BTreeMap<String, String>>,
     /// The first findings.
     findings: Option<Vec<String>>,
-}
-
-fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
-    let mut out: Vec<PathBuf> = std::fs::read_dir(root)
-        .expect("snapshots/ is part of the repository")
-        .map(|e| e.expect("a readable entry").path())
-        .filter(|p| p.join("cluster.toml").is_file())
-        .collect();
-    out.sort();
-    out
 }
 
 fn load(folder: &Path) -> (Captures, Flows) {
@@ -162,7 +155,7 @@ fn differences(e: &Expect, answer: &Value) -> Vec<String> {
 fn every_flow_of_every_cluster_ends_as_expected() {
     let mut bad = Vec::new();
     let mut flows_seen = 0;
-    for folder in folders() {
+    for folder in folders("cluster.toml") {
         let (captures, flows) = load(&folder);
         let cluster = Cluster::new(&captures);
         for flow in &flows.flow {
@@ -179,7 +172,7 @@ fn every_flow_of_every_cluster_ends_as_expected() {
 
 #[test]
 fn clusters_read_without_a_warning() {
-    for folder in folders() {
+    for folder in folders("cluster.toml") {
         let (captures, _) = load(&folder);
         assert_eq!(captures.skipped, [], "{}", folder.display());
         for p in Cluster::new(&captures).places {
@@ -199,7 +192,7 @@ fn clusters_read_without_a_warning() {
 /// The answers a user gets, reviewed.
 #[test]
 fn answers_are_the_reviewed_ones() {
-    for folder in folders() {
+    for folder in folders("cluster.toml") {
         let (captures, flows) = load(&folder);
         let cluster = Cluster::new(&captures);
         let mut all = String::new();

@@ -1,6 +1,10 @@
 //! A capture with one file missing must not give another certain answer: what the file would have told stays the same for other
 //! reasons, or becomes unknown and names the command that shows it.
 
+#[path = "common/folders.rs"]
+mod folders;
+
+use folders::folders;
 use nfwhy::capture::Snapshot;
 use nfwhy::cli::PacketSpec;
 use nfwhy::node::Node;
@@ -9,18 +13,7 @@ use nfwhy::sim::simulate;
 use nfwhy_parsers::recognise::Kind;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
-    let mut out: Vec<PathBuf> = fs::read_dir(root)
-        .expect("snapshots/ is part of the repository")
-        .map(|e| e.expect("a readable entry").path())
-        .filter(|p| p.join("flows.toml").is_file())
-        .collect();
-    out.sort();
-    out
-}
+use std::path::Path;
 
 struct Flow {
     name: String,
@@ -149,7 +142,10 @@ fn judged(whole: &Value, part: &Result<Value, String>, kind: Kind) -> Option<Str
 #[test]
 fn json_of_the_same_rules_gives_the_same_answers() {
     let mut compared = 0;
-    for folder in folders().iter().filter(|f| f.join("json").is_dir()) {
+    for folder in folders("flows.toml")
+        .iter()
+        .filter(|f| f.join("json").is_dir())
+    {
         let whole = Snapshot::read(folder).expect("a readable snapshot");
         let mut other = Snapshot::read(folder).expect("a readable snapshot");
         other.files.retain(|f| f.kind != Kind::Nft);
@@ -190,7 +186,7 @@ fn json_of_the_same_rules_gives_the_same_answers() {
 fn a_missing_file_never_gives_another_certain_answer() {
     let mut bad = Vec::new();
     let mut compared = 0;
-    for folder in folders() {
+    for folder in folders("flows.toml") {
         let whole = Snapshot::read(&folder).expect("a readable snapshot");
         let flows = flows(&folder);
         let mut node = Node::new(&whole);

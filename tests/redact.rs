@@ -1,5 +1,9 @@
 //! A capture with its addresses and names replaced gives the same answers, and tells none of them.
 
+#[path = "common/folders.rs"]
+mod folders;
+
+use folders::folders;
 use nfwhy::capture::redact::{Report, redact};
 use nfwhy::capture::{Snapshot, SourceFile};
 use nfwhy::cli::PacketSpec;
@@ -14,21 +18,10 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
-    let mut out: Vec<PathBuf> = fs::read_dir(root)
-        .expect("snapshots/ is part of the repository")
-        .map(|e| e.expect("a readable entry").path())
-        .filter(|p| p.join("flows.toml").is_file())
-        .collect();
-    out.sort();
-    out
-}
-
 /// Each snapshot, and once more with the JSON of its `nft list ruleset` where it has that.
 fn snapshots() -> Vec<(PathBuf, Snapshot)> {
     let mut all = Vec::new();
-    for folder in folders() {
+    for folder in folders("flows.toml") {
         let mut snapshot = Snapshot::read(&folder).expect("a snapshot");
         snapshot.leave_out_objects();
         let json = folder.join("json/nft.json");

@@ -1,5 +1,9 @@
 //! What is pasted into a ticket gives the answers of a clean capture: every snapshot as one terminal session, in several shapes.
 
+#[path = "common/folders.rs"]
+mod folders;
+
+use folders::folders;
 use nfwhy::capture::Snapshot;
 use nfwhy::cli::PacketSpec;
 use nfwhy::explain::explain;
@@ -10,18 +14,7 @@ use nfwhy_parsers::recognise::Kind;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
-    let mut out: Vec<PathBuf> = fs::read_dir(root)
-        .expect("snapshots/ is part of the repository")
-        .map(|e| e.expect("a readable entry").path())
-        .filter(|p| p.join("flows.toml").is_file())
-        .collect();
-    out.sort();
-    out
-}
+use std::path::Path;
 
 fn packets(folder: &Path) -> Vec<PacketSpec> {
     let text = fs::read_to_string(folder.join("flows.toml")).expect("flows.toml");
@@ -195,7 +188,7 @@ fn session(snapshot: &Snapshot, shape: &Shape) -> Option<String> {
 #[test]
 fn a_pasted_session_answers_as_the_files_do() {
     let mut compared = 0;
-    for folder in folders() {
+    for folder in folders("flows.toml") {
         if folder.join("session.txt").is_file() {
             continue;
         }

@@ -1,6 +1,10 @@
 //! Every folder under snapshots/: its flows are traced, held against what flows.toml expects, and the answers against the reviewed
 //! ones beside it.
 
+#[path = "common/folders.rs"]
+mod folders;
+
+use folders::folders;
 use nfwhy::capture::Snapshot;
 use nfwhy::explain::explain;
 use nfwhy::node::Node;
@@ -11,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,17 +57,6 @@ struct Expect {
 enum OneOrByServer {
     One(String),
     ByServer(BTreeMap<String, String>),
-}
-
-fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
-    let mut out: Vec<PathBuf> = std::fs::read_dir(root)
-        .expect("snapshots/ is part of the repository")
-        .map(|e| e.expect("a readable entry").path())
-        .filter(|p| p.join("flows.toml").is_file())
-        .collect();
-    out.sort();
-    out
 }
 
 fn text<'v>(v: &'v Value, path: &str) -> Option<&'v str> {
@@ -279,7 +272,7 @@ fn load(folder: &Path) -> (Snapshot, Flows) {
 fn every_flow_of_every_snapshot_ends_as_expected() {
     let mut bad = Vec::new();
     let mut flows_seen = 0;
-    for folder in folders() {
+    for folder in folders("flows.toml") {
         let (snapshot, flows) = load(&folder);
         let node = node(&snapshot, &flows);
         for flow in &flows.flow {
@@ -299,7 +292,7 @@ fn every_flow_of_every_snapshot_ends_as_expected() {
 /// Snapshots are complete captures: nothing in them is unread. Of pasted sessions something is; it is part of the reviewed answers.
 #[test]
 fn snapshots_read_without_a_warning() {
-    for folder in folders().into_iter().filter(|f| !is_pasted(f)) {
+    for folder in folders("flows.toml").into_iter().filter(|f| !is_pasted(f)) {
         let (snapshot, _) = load(&folder);
         let node = Node::new(&snapshot);
         let mut text = Vec::new();
@@ -312,7 +305,7 @@ fn snapshots_read_without_a_warning() {
 #[test]
 fn answers_are_the_reviewed_ones() {
     const WHOLE: usize = 3;
-    for folder in folders() {
+    for folder in folders("flows.toml") {
         let (snapshot, flows) = load(&folder);
         let node = node(&snapshot, &flows);
         let mut text = Vec::new();

@@ -6,11 +6,14 @@
 //! `NFWHY_SOURCES_NODES` random nodes are swept, `NFWHY_SOURCES` sources asked on each; `NFWHY_LAB_SEED` makes it other ones, `NFWHY_LAB_NODE` (with
 //! `NFWHY_SOURCES_NODES=1`) is one by the number that reports name.
 
+#[path = "common/folders.rs"]
+mod folders;
 #[allow(dead_code, reason = "nodes are judged elsewhere")]
 mod lab;
 #[path = "sources/written.rs"]
 mod written;
 
+use folders::folders;
 use lab::pool;
 use lab::prng::Prng;
 use lab::wanted::{knob, say};
@@ -230,13 +233,7 @@ fn on_random_nodes_each_source_fares_as_the_sweep_says() {
 
 #[test]
 fn on_the_snapshots_each_source_fares_as_the_sweep_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
-    let mut folders: Vec<_> = std::fs::read_dir(root)
-        .expect("snapshots/ is part of the repository")
-        .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.join("flows.toml").is_file())
-        .collect();
-    folders.sort();
+    let folders = folders("flows.toml");
     let sources = knob("NFWHY_SOURCES", 400);
     let (mut sweeps, mut bounded, mut bad) = (0u64, 0, Vec::new());
     for (i, folder) in folders.iter().enumerate() {

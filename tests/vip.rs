@@ -1,12 +1,16 @@
 //! `nfwhy vip`: every folder under snapshots/ with a flows.vip.toml is a cluster; its questions are asked, held against what is
 //! expected, and the answers against the reviewed ones beside it. And pasted sessions.
 
+#[path = "common/folders.rs"]
+mod folders;
+
 use assert_cmd::Command;
+use folders::folders;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,17 +30,6 @@ struct Question {
     /// Codes that no finding may have.
     #[serde(default)]
     no_finding: Vec<String>,
-}
-
-fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
-    let mut out: Vec<PathBuf> = std::fs::read_dir(root)
-        .expect("snapshots/ is part of the repository")
-        .map(|e| e.expect("a readable entry").path())
-        .filter(|p| p.join("flows.vip.toml").is_file())
-        .collect();
-    out.sort();
-    out
 }
 
 fn nfwhy(args: &[&str], input: &str) -> String {
@@ -69,7 +62,7 @@ fn names(v: &Value) -> BTreeSet<&str> {
 
 #[test]
 fn clusters_answer_as_reviewed() {
-    let folders = folders();
+    let folders = folders("flows.vip.toml");
     assert!(folders.len() >= 3, "{folders:?}");
     for folder in folders {
         let text = std::fs::read_to_string(folder.join("flows.vip.toml")).expect("readable");

@@ -3,20 +3,10 @@
 use super::{Cause, Finding, explain, names, tries};
 use crate::capture::Snapshot;
 use crate::node::Node;
+use crate::sample::{ADDR, RULE, SYSCTL};
 use crate::sim::simulate;
 use crate::trace::{Origin, Packet, Port, TcpFlags};
 use std::net::IpAddr;
-
-const ADDR: &str = "\
-1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN
-    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
-    inet 127.0.0.1/8 scope host lo
-2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq state UP
-    link/ether 52:54:00:00:00:02 brd ff:ff:ff:ff:ff:ff
-    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0
-3: veth7@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP
-    link/ether 52:54:00:00:00:03 brd ff:ff:ff:ff:ff:ff link-netnsid 0
-";
 
 const ROUTE: &str = "\
 default via 192.0.2.1 dev eth0
@@ -25,21 +15,6 @@ blackhole 10.7.9.0/24
 192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.10
 local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1
 local 192.0.2.10 dev eth0 table local proto kernel scope host src 192.0.2.10
-";
-
-const RULE: &str = "\
-0:\tfrom all lookup local
-32766:\tfrom all lookup main
-32767:\tfrom all lookup default
-";
-
-const SYSCTL: &str = "\
-net.ipv4.ip_forward = 1
-net.ipv4.conf.all.accept_local = 0
-net.ipv4.conf.all.rp_filter = 0
-net.ipv4.conf.eth0.rp_filter = 0
-net.ipv4.conf.veth7.rp_filter = 0
-net.ipv4.conf.all.route_localnet = 0
 ";
 
 /// What is found for a packet from 203.0.113.7 by eth0 to port 80 of `dst`.

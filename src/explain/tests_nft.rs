@@ -4,35 +4,16 @@ use super::{explain, service_refused, tries};
 use crate::capture::Snapshot;
 use crate::cli::PacketSpec;
 use crate::node::Node;
+use crate::sample::{ADDR, SYSCTL};
 use crate::sim::simulate;
 use crate::trace::Reason;
 
-const ADDR: &str = "\
-1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN
-    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
-    inet 127.0.0.1/8 scope host lo
-2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq state UP
-    link/ether 52:54:00:00:00:02 brd ff:ff:ff:ff:ff:ff
-    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0
-3: cali7@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP
-    link/ether 52:54:00:00:00:03 brd ff:ff:ff:ff:ff:ff link-netnsid 0
-";
-
 const ROUTE: &str = "\
 default via 192.0.2.1 dev eth0
-10.7.0.5 dev cali7 scope link
+10.7.0.5 dev veth7 scope link
 192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.10
 local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1
 local 192.0.2.10 dev eth0 table local proto kernel scope host src 192.0.2.10
-";
-
-const SYSCTL: &str = "\
-net.ipv4.ip_forward = 1
-net.ipv4.conf.all.accept_local = 0
-net.ipv4.conf.all.rp_filter = 0
-net.ipv4.conf.eth0.rp_filter = 0
-net.ipv4.conf.cali7.rp_filter = 0
-net.ipv4.conf.all.route_localnet = 0
 ";
 
 /// kube-proxy's nftables mode, as far as these Services need it.
@@ -178,7 +159,7 @@ fn one_map_holds_what_both_policies_drop() {
     );
     assert_eq!(s.refused.as_deref(), Some("shop/api:http"));
     assert_eq!(s.tries, Vec::<String>::new());
-    let s = said(&[("nft.txt", KUBE)], "10.7.0.5", "10.96.0.8", "cali7");
+    let s = said(&[("nft.txt", KUBE)], "10.7.0.5", "10.96.0.8", "veth7");
     is(
         &s,
         "no-local-endpoints",
@@ -292,24 +273,24 @@ table inet list {
 fn the_end_of_a_pods_chain_is_its_policies() {
     let calico = r#"
 table ip calico {
-	chain filter-cali-tw-cali7 {
+	chain filter-cali-tw-veth7 {
 		counter packets 0 bytes 0 drop comment "cali:aaaaaaaaaaaaaaaa; End of tier default. Drop if no policies passed packet"
 	}
 
-	chain filter-cali-fw-cali7 {
+	chain filter-cali-fw-veth7 {
 		tcp dport 25 counter packets 0 bytes 0 drop comment "cali:aaaaaaaaaaaaaaab; Mail is not for pods"
 		counter packets 0 bytes 0 drop comment "cali:aaaaaaaaaaaaaaac; Drop if no profiles matched"
 	}
 
 	chain filter-FORWARD {
 		type filter hook forward priority filter; policy accept;
-		iifname "cali7" goto filter-cali-fw-cali7
-		oifname "cali7" goto filter-cali-tw-cali7
+		iifname "veth7" goto filter-cali-fw-veth7
+		oifname "veth7" goto filter-cali-tw-veth7
 	}
 
 	chain raw-PREROUTING {
 		type filter hook prerouting priority raw; policy accept;
-		iifname "cali7" meta mark set meta mark | 0x00040000
+		iifname "veth7" meta mark set meta mark | 0x00040000
 		meta mark & 0x00040000 == 0x00040000 fib saddr . iif oif 0 drop comment "cali:aaaaaaaaaaaaaaad;"
 	}
 }
@@ -319,31 +300,31 @@ table ip calico {
     is(
         &s,
         "dropped-by-rule",
-        "dropped: no ingress policy of the pod behind cali7 admits 203.0.113.7 to tcp 5432 (ip calico filter-cali-tw-cali7:1)",
+        "dropped: no ingress policy of the pod behind veth7 admits 203.0.113.7 to tcp 5432 (ip calico filter-cali-tw-veth7:1)",
     );
     assert!(
         s.help[0].contains("kubectl get networkpolicy"),
         "{:?}",
         s.help
     );
-    let s = said(&files, "10.7.0.5", "203.0.113.7:443", "cali7");
+    let s = said(&files, "10.7.0.5", "203.0.113.7:443", "veth7");
     is(
         &s,
         "dropped-by-rule",
-        "dropped: no egress policy of the pod behind cali7 allows tcp 443 to 203.0.113.7 (ip calico filter-cali-fw-cali7:2)",
+        "dropped: no egress policy of the pod behind veth7 allows tcp 443 to 203.0.113.7 (ip calico filter-cali-fw-veth7:2)",
     );
-    let s = said(&files, "10.7.0.5", "203.0.113.7:25", "cali7");
+    let s = said(&files, "10.7.0.5", "203.0.113.7:25", "veth7");
     is(
         &s,
         "dropped-by-rule",
-        "dropped by ip calico filter-cali-fw-cali7:1: Mail is not for pods",
+        "dropped by ip calico filter-cali-fw-veth7:1: Mail is not for pods",
     );
     assert!(
         s.help[0].starts_with("the rule is Calico's"),
         "{:?}",
         s.help
     );
-    let s = said(&files, "198.18.0.7", "203.0.113.7", "cali7");
+    let s = said(&files, "198.18.0.7", "203.0.113.7", "veth7");
     is(
         &s,
         "dropped-by-rule",

@@ -5,7 +5,7 @@ mod legacy;
 mod print;
 mod text;
 
-use super::words::{is_json, own, own_opt};
+use super::words::{Line, is_json, own, own_opt};
 use super::{Scope, TableRef};
 use crate::common::{Family, Parsed, Span, Text};
 use std::net::IpAddr;
@@ -36,6 +36,24 @@ pub enum RouteType {
     Throw,
     /// NAT; historic.
     Nat,
+}
+
+impl RouteType {
+    /// The kernel's number (`RTN_*` in `include/uapi/linux/rtnetlink.h`).
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Unicast => 1,
+            Self::Local => 2,
+            Self::Broadcast => 3,
+            Self::Anycast => 4,
+            Self::Multicast => 5,
+            Self::Blackhole => 6,
+            Self::Unreachable => 7,
+            Self::Prohibit => 8,
+            Self::Throw => 9,
+            Self::Nat => 10,
+        }
+    }
 }
 
 /// One route.
@@ -79,6 +97,33 @@ pub struct Route<'a> {
     pub nexthops: Vec<NextHop<'a>>,
     /// Everything else as written (`expires`, `realm`, `cache`, `mtu lock 1400`, ...), in the order of the line.
     pub rest: Option<Text<'a>>,
+}
+
+impl<'a> Route<'a> {
+    /// A line's route with nothing but a destination.
+    fn to(line: Line<'a>, dst: Option<IpAddr>, dst_len: u8) -> Self {
+        Self {
+            line: line.no,
+            span: line.span(),
+            family: dst.map(Family::of),
+            ty: RouteType::Unicast,
+            dst,
+            dst_len,
+            from: None,
+            tos: 0,
+            table: TableRef::MAIN,
+            proto: None,
+            scope: None,
+            prefsrc: None,
+            metric: None,
+            nhid: None,
+            mtu: None,
+            pref: None,
+            error: None,
+            nexthops: Vec::new(),
+            rest: None,
+        }
+    }
 }
 
 /// One next hop.

@@ -4,20 +4,10 @@ use super::{End, Fare, Question, Seen, SweepError, parting, sweep, trace};
 use crate::capture::Snapshot;
 use crate::explain::sources::Decision;
 use crate::node::Node;
+use crate::sample::{ADDR, RULE, SYSCTL};
 use crate::trace::{Packet, Port, TcpFlags, Verdict};
 use nfwhy_parsers::Proto;
 use std::net::IpAddr;
-
-const ADDR: &str = "\
-1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN
-    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
-    inet 127.0.0.1/8 scope host lo
-2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq state UP
-    link/ether 52:54:00:00:00:02 brd ff:ff:ff:ff:ff:ff
-    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0
-3: veth7@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP
-    link/ether 52:54:00:00:00:03 brd ff:ff:ff:ff:ff:ff link-netnsid 0
-";
 
 const ROUTE: &str = "\
 default via 192.0.2.1 dev eth0
@@ -28,28 +18,18 @@ local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1
 local 192.0.2.10 dev eth0 table local proto kernel scope host src 192.0.2.10
 ";
 
-const RULE: &str = "\
-0:\tfrom all lookup local
-32766:\tfrom all lookup main
-32767:\tfrom all lookup default
-";
-
-const SYSCTL: &str = "\
-net.ipv4.ip_forward = 1
-net.ipv4.conf.all.accept_local = 1
-net.ipv4.conf.all.rp_filter = 0
-net.ipv4.conf.eth0.rp_filter = 0
-net.ipv4.conf.veth7.rp_filter = 0
-net.ipv4.conf.all.route_localnet = 1
-";
-
 fn node_of(files: &[(&str, &str)]) -> Snapshot {
     let mut s = Snapshot::default();
     let plain = [
         ("ip-addr.txt", ADDR),
         ("ip-route.txt", ROUTE),
         ("ip-rule.txt", RULE),
-        ("sysctl.txt", SYSCTL),
+        (
+            "sysctl.txt",
+            &SYSCTL
+                .replace("accept_local = 0", "accept_local = 1")
+                .replace("route_localnet = 0", "route_localnet = 1"),
+        ),
     ];
     let given = |name: &str| files.iter().any(|(n, _)| *n == name);
     for (name, text) in plain.iter().filter(|(n, _)| !given(n)).chain(files) {

@@ -39,20 +39,7 @@ impl Run<'_, '_> {
         mask: u16,
         dev: Option<crate::node::DevId>,
     ) -> bool {
-        let bit = |t: RouteType| -> u16 {
-            1 << match t {
-                RouteType::Unicast => 1,
-                RouteType::Local => 2,
-                RouteType::Broadcast => 3,
-                RouteType::Anycast => 4,
-                RouteType::Multicast => 5,
-                RouteType::Blackhole => 6,
-                RouteType::Unreachable => 7,
-                RouteType::Prohibit => 8,
-                RouteType::Throw => 9,
-                RouteType::Nat => 10,
-            }
-        };
+        let bit = |t: RouteType| 1_u16 << t.number();
         match addr {
             IpAddr::V4(_) => mask & bit(self.addr_type4(addr, dev)) != 0,
             IpAddr::V6(a) => {

@@ -13,22 +13,6 @@ use nfwhy_parsers::nft::expr::{Fib, FibResult};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// `RTN_*`.
-fn number(ty: RouteType) -> u128 {
-    match ty {
-        RouteType::Unicast => 1,
-        RouteType::Local => 2,
-        RouteType::Broadcast => 3,
-        RouteType::Anycast => 4,
-        RouteType::Multicast => 5,
-        RouteType::Blackhole => 6,
-        RouteType::Unreachable => 7,
-        RouteType::Prohibit => 8,
-        RouteType::Throw => 9,
-        RouteType::Nat => 10,
-    }
-}
-
 impl<'n> Run<'_, 'n> {
     pub(super) fn nft_fib(&mut self, at: At<'_, 'n>, f: Fib) -> Val<'static> {
         let dev = if f.iif {
@@ -46,7 +30,7 @@ impl<'n> Run<'_, 'n> {
             FibResult::Type => {
                 let addr = if f.daddr { self.skb.dst } else { self.skb.src };
                 Val::Num(match self.family {
-                    Family::V4 => number(self.addr_type4(addr, dev)),
+                    Family::V4 => u128::from(self.addr_type4(addr, dev).number()),
                     Family::V6 => self.fib6_type(f, dev),
                 })
             }
@@ -178,17 +162,17 @@ impl<'n> Run<'_, 'n> {
         });
         let l = match self.fib_lookup(&key) {
             Ok(l) => l,
-            Err(NoWay::Blackhole(_)) => return number(RouteType::Blackhole),
-            Err(NoWay::Prohibit(_)) => return number(RouteType::Prohibit),
-            Err(_) => return number(RouteType::Unreachable),
+            Err(NoWay::Blackhole(_)) => return u128::from(RouteType::Blackhole.number()),
+            Err(NoWay::Prohibit(_)) => return u128::from(RouteType::Prohibit.number()),
+            Err(_) => return u128::from(RouteType::Unreachable.number()),
         };
         match l.ty {
-            RouteType::Anycast => number(RouteType::Anycast),
-            _ if on_dev => number(RouteType::Local),
-            RouteType::Local if dev.is_none() => number(RouteType::Local),
-            _ if key.dst.is_multicast() => number(RouteType::Multicast),
+            RouteType::Anycast => u128::from(RouteType::Anycast.number()),
+            _ if on_dev => u128::from(RouteType::Local.number()),
+            RouteType::Local if dev.is_none() => u128::from(RouteType::Local.number()),
+            _ if key.dst.is_multicast() => u128::from(RouteType::Multicast.number()),
             _ if key.dst.is_unspecified() => 0,
-            _ => number(RouteType::Unicast),
+            _ => u128::from(RouteType::Unicast.number()),
         }
     }
 }

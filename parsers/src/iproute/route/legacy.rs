@@ -43,30 +43,6 @@ pub fn parse_route_n(source: &str) -> Parsed<Vec<Route<'_>>> {
     out
 }
 
-fn blank(line: Line<'_>, dst: IpAddr, dst_len: u8) -> Route<'_> {
-    Route {
-        line: line.no,
-        span: line.span(),
-        family: Some(Family::of(dst)),
-        ty: RouteType::Unicast,
-        dst: Some(dst),
-        dst_len,
-        from: None,
-        tos: 0,
-        table: TableRef::MAIN,
-        proto: None,
-        scope: None,
-        prefsrc: None,
-        metric: None,
-        nhid: None,
-        mtu: None,
-        pref: None,
-        error: None,
-        nexthops: Vec::new(),
-        rest: None,
-    }
-}
-
 /// `Destination Gateway Genmask Flags Metric Ref Use Iface`; with `-e` MSS, window and irtt stand for metric, ref and use.
 fn v4(line: Line<'_>, has_metric: bool) -> Option<Route<'_>> {
     let mut words = line.words();
@@ -80,7 +56,7 @@ fn v4(line: Line<'_>, has_metric: bool) -> Option<Route<'_>> {
     let metric = words.next()?;
     let (_, _, dev) = (words.next()?, words.next()?, words.next()?);
     let len = u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32);
-    let mut r = blank(line, dst.into(), len);
+    let mut r = Route::to(line, Some(dst.into()), len);
     r.metric = metric.parse().ok().filter(|m| has_metric && *m != 0);
     if flags.contains('!') {
         r.ty = RouteType::Unreachable;
@@ -107,7 +83,7 @@ fn v6(line: Line<'_>) -> Option<Route<'_>> {
     let flags = words.next()?;
     let metric: i64 = words.next()?.parse().ok()?;
     let (_, _, dev) = (words.next()?, words.next()?, words.next()?);
-    let mut r = blank(line, dst, len);
+    let mut r = Route::to(line, Some(dst), len);
     // The kernel's metric is unsigned; route prints it as int, so that the null entry's 0xffffffff is -1.
     r.metric = u32::try_from(metric)
         .ok()

@@ -2,7 +2,6 @@
 
 use super::{NextHop, Route, RouteType};
 use crate::common::{Diagnostic, Family, Parsed, Text};
-use crate::iproute::TableRef;
 use crate::iproute::words::{
     Line, Rest, Words, append, dsfield, encap, lines, not_understood, number, prefix, scope, table,
 };
@@ -78,27 +77,8 @@ fn route<'a>(line: Line<'a>, diagnostics: &mut Vec<Diagnostic>) -> Option<Route<
         word = words.next()?;
     }
     let (dst, dst_len) = destination(word)?;
-    let mut route = Route {
-        line: line.no,
-        span: line.span(),
-        family: dst.map(Family::of),
-        ty,
-        dst,
-        dst_len,
-        from: None,
-        tos: 0,
-        table: TableRef::MAIN,
-        proto: None,
-        scope: None,
-        prefsrc: None,
-        metric: None,
-        nhid: None,
-        mtu: None,
-        pref: None,
-        error: None,
-        nexthops: Vec::new(),
-        rest: None,
-    };
+    let mut route = Route::to(line, dst, dst_len);
+    route.ty = ty;
     let mut hop = NextHop {
         weight: 1,
         ..NextHop::default()
