@@ -91,9 +91,29 @@ fn an_expectation_that_holds_is_status_0_and_one_that_does_not_is_1() {
         err,
         "expected otherwise: src is 10.10.1.142|10.233.98.0, expected 10.10.6.91\n"
     );
+    let (code, _, err) = with("reply=ok");
+    assert_eq!((code, err.as_str()), (0, ""));
     let (code, _, err) = with("colour=red");
     assert_eq!(code, 2);
     assert!(err.contains("there are src, dnat, verdict"), "{err}");
+}
+
+#[test]
+fn an_expectation_of_several_nodes_is_of_the_last_of_them() {
+    let with = |e: &str| {
+        let out = nfwhy()
+            .args(["trace", "--expect", e, "--cluster"])
+            .arg(snapshot("cluster-ipip-trap"))
+            .args(["--on", "cy01-ceph142", "--in", "ens4"])
+            .args(["10.10.6.91", "172.19.100.2:80"])
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        (out.status.code(), said)
+    };
+    let (code, said) = with("reply=ok");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("expected otherwise: reply is "), "{said}");
 }
 
 #[test]

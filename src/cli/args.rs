@@ -332,7 +332,7 @@ pub(crate) struct TraceArgs {
     #[arg(
         long,
         value_name = "KEY=VALUE,...",
-        help = "Fail (exit status 1) unless the outcomes are these: src=, dnat=, verdict=, client_ip=, out=, masq_mark=; several values of one key with |"
+        help = "Fail (exit status 1) unless the outcomes are these: src=, dnat=, verdict=, client_ip=, out=, masq_mark=, reply=; several values of one key with |"
     )]
     pub(crate) expect: Option<String>,
 

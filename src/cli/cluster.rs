@@ -4,7 +4,7 @@ use super::Status;
 use super::args::{Format, TraceArgs};
 use super::expect::Expectation;
 use super::packet::PacketSpec;
-use super::trace::{lines, options, refuse, worse};
+use super::trace::{lines, options, refuse, told_differences, worse};
 use crate::capture::cluster::Captures;
 use crate::cluster::Cluster;
 use crate::render;
@@ -21,9 +21,6 @@ pub(crate) fn run(
     one: Option<&PacketSpec>,
     expect: Option<&Expectation>,
 ) -> anyhow::Result<Status> {
-    if expect.is_some() {
-        bail!("--expect speaks of one node: leave it out with --cluster, and take --format json");
-    }
     let mut captures = match &args.cluster {
         Some(dir) => Captures::read(dir)?,
         None if args.snapshot.iter().any(|p| p == Path::new("-")) => {
@@ -51,7 +48,7 @@ pub(crate) fn run(
     let mut out = BufWriter::new(anstream::stdout().lock());
     let mut status = Status::Answered;
     match (one, &args.packets) {
-        (Some(spec), _) => status = answer(&mut out, &mut cluster, spec, args, true)?,
+        (Some(spec), _) => status = answer(&mut out, &mut cluster, spec, args, expect, true)?,
         (None, Some(file)) => {
             for line in lines(file)? {
                 let line = line.with_context(|| format!("cannot read {}", file.display()))?;
@@ -59,7 +56,7 @@ pub(crate) fn run(
                     continue;
                 }
                 let done = match serde_json::from_str::<PacketSpec>(&line) {
-                    Ok(spec) => answer(&mut out, &mut cluster, &spec, args, false)?,
+                    Ok(spec) => answer(&mut out, &mut cluster, &spec, args, expect, false)?,
                     Err(e) => {
                         refuse(&mut out, args.format, &format!("not a packet: {e}"))?;
                         Status::BadInput
@@ -123,10 +120,11 @@ fn answer(
     cluster: &mut Cluster<'_>,
     spec: &PacketSpec,
     args: &TraceArgs,
+    expect: Option<&Expectation>,
     only: bool,
 ) -> anyhow::Result<Status> {
-    match one(out, cluster, spec, args) {
-        Ok(()) => Ok(Status::Answered),
+    match one(out, cluster, spec, args, expect) {
+        Ok(status) => Ok(status),
         Err(e) if only && args.format != Format::Json => Err(e),
         Err(e) => {
             // A reader that has gone is no fault of the packet.
@@ -144,7 +142,8 @@ fn one(
     cluster: &mut Cluster<'_>,
     spec: &PacketSpec,
     args: &TraceArgs,
-) -> anyhow::Result<()> {
+    expect: Option<&Expectation>,
+) -> anyhow::Result<Status> {
     let place = start(cluster, spec, args.on.as_deref())?;
     if let (Some(name), Some(p)) = (spec.device(), cluster.places.get_mut(place)) {
         p.node.assume_device(name);
@@ -171,5 +170,9 @@ fn one(
             &options(args),
         )?,
     }
-    Ok(())
+    let Some(expect) = expect else {
+        return Ok(Status::Answered);
+    };
+    out.flush()?;
+    told_differences(&expect.differences_of_journeys(cluster, &journeys))
 }

@@ -216,9 +216,13 @@ fn answer(
     let Some(expect) = expect else {
         return Ok(Status::Answered);
     };
-    let differences = expect.differences(node, &trace);
     out.flush()?;
-    for d in &differences {
+    told_differences(&expect.differences(node, &trace))
+}
+
+/// Says what is otherwise than `--expect` wants it.
+pub(super) fn told_differences(differences: &[String]) -> anyhow::Result<Status> {
+    for d in differences {
         writeln!(
             anstream::stderr(),
             "expected otherwise: {}",

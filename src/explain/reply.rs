@@ -21,6 +21,17 @@ pub enum Answer {
     Served(Served),
 }
 
+impl Answer {
+    /// What the client makes of it.
+    pub fn fate(&self, asked: &Packet) -> Fate {
+        match self {
+            Self::Elsewhere { .. } => Fate::BypassesNode,
+            Self::Served(_) => Fate::Ok,
+            Self::Here(reply) => fate(asked, reply).0,
+        }
+    }
+}
+
 /// What becomes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
