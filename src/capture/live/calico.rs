@@ -101,9 +101,10 @@ fn print(out: &mut String, map: &OwnedFd, most: usize) -> Result<(), Errno> {
     let mut key = vec![0u8; key_size];
     let mut next = vec![0u8; key_size];
     let mut value = vec![0u8; value_size];
-    let mut first = true;
+    let (mut first, mut written) = (true, 0usize);
+    let mut whole = false;
     out.push('[');
-    for _ in 0..most {
+    for _ in 0..=most {
         let mut attr: BpfAttr = [0; 16];
         // map_fd; key (none: the first); next_key.
         attr[0] = fd;
@@ -111,9 +112,13 @@ fn print(out: &mut String, map: &OwnedFd, most: usize) -> Result<(), Errno> {
         attr[2] = address(&mut next);
         match bpf(4, &mut attr) {
             Ok(_) => {}
-            Err(Errno::ENOENT) => break,
+            Err(Errno::ENOENT) => {
+                whole = true;
+                break;
+            }
             Err(e) => return Err(e),
         }
+        first = false;
         std::mem::swap(&mut key, &mut next);
         let mut attr: BpfAttr = [0; 16];
         attr[0] = fd;
@@ -121,17 +126,22 @@ fn print(out: &mut String, map: &OwnedFd, most: usize) -> Result<(), Errno> {
         attr[2] = address(&mut value);
         match bpf(1, &mut attr) {
             Ok(_) => {
-                out.push_str(if first { "\n" } else { ",\n" });
+                out.push_str(if written == 0 { "\n" } else { ",\n" });
                 entry(out, &key, &value);
+                written += 1;
             }
             // It went away between the two calls.
             Err(Errno::ENOENT) => {}
             Err(e) => return Err(e),
         }
-        first = false;
     }
     out.push_str("\n]\n");
-    Ok(())
+    // Of connections no more than a few are wanted.
+    if whole || most == FEW {
+        Ok(())
+    } else {
+        Err(Errno::E2BIG)
+    }
 }
 
 fn entry(out: &mut String, key: &[u8], value: &[u8]) {
