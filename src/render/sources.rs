@@ -5,7 +5,7 @@ use super::ranges::prefix;
 use super::reason;
 use crate::explain::names::{device, full_rule};
 use crate::explain::sources::{
-    Decision, Fare, Incoming, Kind, Parting, Seen, Sources, parting, trace,
+    Decision, Fare, Incoming, Kind, Parting, Seen, Sources, Span, apart, parting, trace,
 };
 use crate::node::Node;
 use crate::trace::Trace;
@@ -41,6 +41,9 @@ struct KindView<'n> {
     /// Where they part from the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     parts: Option<PartingView>,
+    /// Where others of them part, if elsewhere: the widest ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    more_parts: Vec<PartingView>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +73,9 @@ struct EndView<'n> {
 
 #[derive(Serialize)]
 struct PartingView {
+    /// Which sources it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ranges: Vec<[IpAddr; 2]>,
     /// Decisions that both ways have.
     common: usize,
     other_device: bool,
@@ -94,8 +100,11 @@ pub fn write(out: &mut impl Write, node: &Node<'_>, all: &Sources) -> io::Result
         .enumerate()
         .map(|(i, k)| {
             let others = i + 1 == count;
-            let own = if others { None } else { example(k) };
-            let parts = own.zip(base.as_ref()).and_then(|(a, b)| parting(&a, b));
+            let own = if others { None } else { base.as_ref() };
+            let groups = own.map_or_else(Vec::new, |b| apart(node, &all.question, k, b).0);
+            let mut parts = groups
+                .iter()
+                .filter_map(|a| a.parting.as_ref().map(|p| parts_view(node, p, &a.spans)));
             KindView {
                 all_others: others,
                 ranges: ranges(node, k),
@@ -105,7 +114,8 @@ pub fn write(out: &mut impl Write, node: &Node<'_>, all: &Sources) -> io::Result
                     Fare::Nowhere => Some("no route leads back to them".to_owned()),
                     Fare::Unanswered(why) => Some(why.clone()),
                 },
-                parts: parts.map(|p| parts_view(node, &p)),
+                parts: parts.next(),
+                more_parts: parts.collect(),
             }
         })
         .collect();
@@ -139,15 +149,16 @@ pub fn write_parting(out: &mut impl Write, node: &Node<'_>, pair: [&Trace; 2]) -
         &Pair {
             schema: SCHEMA,
             sources: [a.packet.src, b.packet.src],
-            parts: parting(a, b).map(|p| parts_view(node, &p)),
+            parts: parting(a, b).map(|p| parts_view(node, &p, &[])),
         },
     )
 }
 
-fn parts_view(node: &Node<'_>, p: &Parting) -> PartingView {
+fn parts_view(node: &Node<'_>, p: &Parting, of: &[Span]) -> PartingView {
     let next = |d: Option<&Decision>| super::text::next(node, d);
     let [a, b] = &p.sides;
     PartingView {
+        ranges: of.iter().map(|s| [s.first, s.last]).collect(),
         common: p.common,
         other_device: p.devices,
         rule: p.rule.map(|(_, h)| full_rule(node, h)),

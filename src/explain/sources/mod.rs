@@ -7,7 +7,7 @@ mod parting;
 #[cfg(test)]
 mod tests;
 
-pub use parting::{Decision, Parting, Side, parting};
+pub use parting::{Apart, Decision, Parting, Side, apart, parting};
 
 use super::reply::{self, Fate};
 use crate::node::{DevId, Node};
@@ -155,6 +155,8 @@ pub struct Kind {
     pub fare: Fare,
     /// Which they are, in order.
     pub spans: Vec<Span>,
+    /// The same, in the pieces that were walked: within one all goes the same way for the same reasons.
+    pub pieces: Vec<Span>,
     /// The packet of one of them.
     pub packet: Packet,
 }
@@ -372,12 +374,15 @@ pub fn sweep(node: &Node<'_>, question: &Question) -> Result<Sources, SweepError
             kinds.push(Kind {
                 fare,
                 spans: Vec::new(),
+                pieces: Vec::new(),
                 packet: question.packet.clone(),
             });
             kinds.len() - 1
         });
         if let Some(kind) = kinds.get_mut(at) {
-            add(&mut kind.spans, Span { first: src, ..span });
+            let piece = Span { first: src, ..span };
+            kind.pieces.push(piece);
+            add(&mut kind.spans, piece);
         }
         next = bits(span.last)
             .checked_add(1)

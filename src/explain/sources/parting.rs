@@ -1,6 +1,7 @@
 //! Where the ways of two packets part.
 
-use crate::node::{ChainId, DevId, Origin};
+use super::{Kind, Question, Span, add, trace};
+use crate::node::{ChainId, DevId, Node, Origin};
 use crate::trace::{CtState, Effect, Hit, Outcome, Step, StepKind, Trace, Verdict};
 use std::net::IpAddr;
 
@@ -130,6 +131,76 @@ pub fn parting(one: &Trace, other: &Trace) -> Option<Parting> {
             rule: None,
         }),
         None => None,
+    }
+}
+
+/// Pieces of a kind that are held against the others.
+const PIECES: usize = 16;
+
+/// Sources of a kind that part from the others at one place.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// Which, in order.
+    pub spans: Vec<Span>,
+    /// Where.
+    pub parting: Option<Parting>,
+    /// The walk of the first of them.
+    pub walk: Trace,
+}
+
+/// Where the sources of a kind part from the others, whose walk is given: the widest pieces first, and how many are left out.
+pub fn apart(
+    node: &Node<'_>,
+    question: &Question,
+    kind: &Kind,
+    others: &Trace,
+) -> (Vec<Apart>, usize) {
+    let mut pieces: Vec<&Span> = kind.pieces.iter().collect();
+    pieces.sort_by_key(|s| std::cmp::Reverse(s.width()));
+    let left_out = pieces.len().saturating_sub(PIECES);
+    pieces.truncate(PIECES);
+    let mut all: Vec<Apart> = Vec::new();
+    for piece in pieces {
+        let Some(walk) = trace(node, question, piece.first) else {
+            continue;
+        };
+        let parting = parting(&walk, others);
+        let sent = |t: &Trace| t.packet.origin == crate::trace::Origin::Local;
+        let at = all
+            .iter_mut()
+            .find(|a| sent(&a.walk) == sent(&walk) && alike(a.parting.as_ref(), parting.as_ref()));
+        match at {
+            Some(a) => a.spans.push(*piece),
+            None => all.push(Apart {
+                spans: vec![*piece],
+                parting,
+                walk,
+            }),
+        }
+    }
+    for a in &mut all {
+        a.spans.sort_by_key(|s| s.first);
+        let mut joined = Vec::new();
+        for s in a.spans.drain(..) {
+            add(&mut joined, s);
+        }
+        a.spans = joined;
+    }
+    (all, left_out)
+}
+
+/// Whether two partings are for the same reason.
+fn alike(a: Option<&Parting>, b: Option<&Parting>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else {
+        return a.is_none() && b.is_none();
+    };
+    let own = |p: &Parting| {
+        let [own, _] = &p.sides;
+        own.next.clone()
+    };
+    match (a.rule, b.rule) {
+        (None, None) => a.devices == b.devices && own(a) == own(b),
+        (one, other) => one == other,
     }
 }
 

@@ -203,3 +203,50 @@ fn two_sources_part_at_the_rule_that_one_of_them_matches() {
     assert!(matches!(&p.sides[0].next, Some(Decision::Rule(h)) if h.rule == 2));
     assert_eq!(parting(&a, &from("8.8.8.9")), None);
 }
+
+/// What they come to is one thing, why is another.
+#[test]
+fn sources_of_one_kind_may_have_reasons_of_their_own() {
+    let rules = save(
+        "filter",
+        &format!(
+            "{}-A FORWARD -s 198.51.100.64/26 -j ACCEPT\n-A FORWARD -s 198.51.100.128/26 -j ACCEPT\n-A FORWARD -s 203.0.113.0/24 -j ACCEPT\n",
+            FILTER.replace("FORWARD ACCEPT", "FORWARD DROP")
+        ),
+    );
+    let snapshot = node_of(&[("iptables-save.txt", &rules)]);
+    let node = Node::new(&snapshot);
+    let all = sweep(&node, &question(&node, 1000)).expect("few lines are drawn");
+    let others = all.kinds.last().and_then(|k| k.packet.src);
+    let others = others.and_then(|a| trace(&node, &all.question, a));
+    let others = others.expect("a walk");
+    let accepted = "198.51.100.70".parse().expect("an address");
+    let kind = all.of(accepted).expect("a kind");
+    let (groups, left_out) = super::apart(&node, &all.question, kind, &others);
+    assert_eq!(left_out, 0);
+    let mut said: Vec<String> = groups
+        .iter()
+        .map(|a| {
+            let rule = a.parting.as_ref().and_then(|p| p.rule);
+            let spans: Vec<String> = a
+                .spans
+                .iter()
+                .map(|s| format!("{}-{}", s.first, s.last))
+                .collect();
+            format!(
+                "{}: {:?}",
+                spans.join(" "),
+                rule.map(|(who, h)| (who, h.rule))
+            )
+        })
+        .collect();
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            "198.51.100.128-198.51.100.191: Some((0, 1))",
+            "198.51.100.64-198.51.100.127: Some((0, 0))",
+            "203.0.113.0-203.0.113.255: Some((0, 2))",
+        ]
+    );
+}

@@ -16,6 +16,9 @@ use std::net::IpAddr;
 /// Ranges shown of a kind.
 const RANGES: usize = 12;
 
+/// Reasons shown of a kind.
+const REASONS: usize = 4;
+
 /// Servers shown of those that fare alike.
 const SERVERS: usize = 3;
 
@@ -71,27 +74,52 @@ pub fn write_sources(
         if aside(&kind) {
             continue;
         }
-        let Some(base) = &base else { continue };
-        let Some(own) = example(node, all, kind) else {
-            continue;
+        if let Some(base) = &base {
+            reasons(paper, node, all, kind, base)?;
+        }
+    }
+    Ok(())
+}
+
+/// Why they fare otherwise than the others: the rule or route where they part.
+fn reasons<W: Write>(
+    paper: &mut Paper<'_, W>,
+    node: &Node<'_>,
+    all: &Sources,
+    kind: &Kind,
+    base: &Trace,
+) -> io::Result<()> {
+    let (mut groups, left_out) = sources::apart(node, &all.question, kind, base);
+    // Who sends it is said above, and is all the difference there need be.
+    let sent = |t: &Trace| t.packet.origin == Origin::Local;
+    groups.retain(|a| sent(&a.walk) == sent(base));
+    let one = groups.len() == 1 && left_out == 0;
+    for a in groups.iter().take(REASONS) {
+        let who = if one {
+            "these".to_owned()
+        } else {
+            let ranges: Vec<String> = joined(&a.spans)
+                .iter()
+                .map(|(first, last)| range(*first, *last))
+                .collect();
+            list(&ranges, 2)
         };
-        if (own.packet.origin == Origin::Local) != (base.packet.origin == Origin::Local) {
-            // Who sends it is said above, and is all the difference there need be.
-            continue;
+        if let Some(p) = &a.parting {
+            blame(paper, node, &who, p)?;
+        } else if let Some(p) = of_answers(node, &a.walk, base) {
+            let text = if one {
+                "the packets go one way, their answers do not:".to_owned()
+            } else {
+                format!("packets of {who} go as the others, their answers do not:")
+            };
+            paper.prose((Label::Plain, ""), (Label::Faint, &text), MARGIN)?;
+            blame(paper, node, &who, &p)?;
         }
-        match sources::parting(&own, base) {
-            Some(p) => blame(paper, node, &p)?,
-            None => {
-                if let Some(p) = of_answers(node, &own, base) {
-                    let line = Line::new().to(MARGIN).add(
-                        Label::Faint,
-                        "the packets go one way, their answers do not:",
-                    );
-                    paper.line(&line)?;
-                    blame(paper, node, &p)?;
-                }
-            }
-        }
+    }
+    let more = groups.len().saturating_sub(REASONS);
+    if more > 0 || left_out > 0 {
+        let text = "more of them have reasons of their own: --compare A B tells for two sources";
+        paper.prose((Label::Plain, ""), (Label::Faint, text), MARGIN)?;
     }
     Ok(())
 }
@@ -119,12 +147,29 @@ pub(super) fn destination(p: &Packet) -> String {
 }
 
 /// What differs from the others, with the rule or route that makes the difference.
-fn blame<W: Write>(paper: &mut Paper<'_, W>, node: &Node<'_>, p: &Parting) -> io::Result<()> {
+fn blame<W: Write>(
+    paper: &mut Paper<'_, W>,
+    node: &Node<'_>,
+    these: &str,
+    p: &Parting,
+) -> io::Result<()> {
     let [own, _] = &p.sides;
-    let (who, what, text) = match p.rule {
-        Some((0, hit)) => ("these", "match", parting::rule_lines(node, hit)),
-        Some((_, hit)) => ("the others", "match", parting::rule_lines(node, hit)),
-        None => ("these", "", parting::next(node, own.next.as_ref())),
+    let text = match p.rule {
+        Some((0, hit)) => format!("{these} match {}", parting::rule_lines(node, hit)),
+        Some((_, hit)) if these == "these" => {
+            format!("the others match {}", parting::rule_lines(node, hit))
+        }
+        Some((_, hit)) => format!(
+            "unlike {these}, the others match {}",
+            parting::rule_lines(node, hit)
+        ),
+        None if these == "these" => {
+            format!(
+                "unlike the others: {}",
+                parting::next(node, own.next.as_ref())
+            )
+        }
+        None => format!("{these}: {}", parting::next(node, own.next.as_ref())),
     };
     let says_itself = match &own.next {
         None => true,
@@ -135,17 +180,10 @@ fn blame<W: Write>(paper: &mut Paper<'_, W>, node: &Node<'_>, p: &Parting) -> io
         return Ok(());
     }
     if p.devices && p.common == 0 && p.rule.is_none() {
-        let line = Line::new().to(MARGIN).add(
-            Label::Faint,
-            "they come in by another device than the others",
-        );
-        return paper.line(&line);
+        let who = if these == "these" { "they" } else { these };
+        let text = format!("{who} come in by another device than the others");
+        return paper.prose((Label::Plain, ""), (Label::Faint, &text), MARGIN);
     }
-    let text = if what.is_empty() {
-        format!("unlike the others: {text}")
-    } else {
-        format!("{who} {what} {text}")
-    };
     paper.prose((Label::Plain, ""), (Label::Faint, &text), MARGIN)
 }
 
