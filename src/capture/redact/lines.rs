@@ -173,6 +173,11 @@ pub fn declared(names: &mut Names, line: &str, kind: Kind) {
                 names.host(value);
             }
         }
+        Kind::Speaker => {
+            for e in nfwhy_parsers::speaker::parse(line).events {
+                names.host(e.node.as_deref().unwrap_or(""));
+            }
+        }
         Kind::IptablesSave => {
             for p in [":", "-N "] {
                 if let Some(name) = line.strip_prefix(p) {

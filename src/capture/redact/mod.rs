@@ -8,6 +8,7 @@ mod lines;
 mod names;
 mod raw;
 mod scan;
+mod speaker;
 #[cfg(test)]
 mod tests;
 mod trie;
@@ -93,9 +94,13 @@ pub fn redact(files: &mut [(String, Kind, String)]) -> Result<Report, RedactErro
     report
 }
 
-/// A map of Calico's that is shown as bytes is written as `calico-node -bpf` shows it, for its addresses stand in no words. The old text is
-/// given back; empty where it stays as it is.
+/// A map of Calico's that is shown as bytes is written as `calico-node -bpf` shows it, for its addresses stand in no words; of a speaker's log
+/// stays what its events say. The old text is given back; empty where it stays as it is.
 fn as_text((name, kind, text): &mut (String, Kind, String)) -> String {
+    if *kind == Kind::Speaker {
+        let reduced = speaker::reduced(text);
+        return std::mem::replace(text, reduced);
+    }
     let bytes = text.contains("\"0x") || text.lines().any(|l| l.trim_start().starts_with("key:"));
     if *kind != Kind::CalicoBpf || !bytes {
         return String::new();

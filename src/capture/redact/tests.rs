@@ -552,3 +552,29 @@ fn addresses_in_the_bytes_of_a_map_do_not_stay() {
         assert!(!new.backends.iter().any(|n| n.addr == b.addr), "{}", b.addr);
     }
 }
+
+#[test]
+fn of_a_speakers_log_stays_who_announced_which_address_when() {
+    let log = concat!(
+        "[pod/acme-speaker-8k5wl/speaker] 2025-01-02T10:24:15.767871702Z {\"caller\":\"main.go:409\",\"event\":\"serviceAnnounced\",\"ips\":[\"10.80.8.102\"],\"msg\":\"acme\",\"level\":\"info\",\"pool\":\"acme\",\"protocol\":\"layer2\",\"service\":\"acme/front\",\"node\":\"acme-3\",\"ts\":\"2025-01-02T10:24:15Z\"}\n",
+        "[pod/acme-speaker-8k5wl/speaker] {\"caller\":\"main.go:1\",\"event\":\"nodeJoined\",\"level\":\"info\",\"node\":\"acme-4\"}\n",
+        "{\"caller\":\"main.go:453\",\"event\":\"serviceWithdrawn\",\"ips\":[\"10.80.8.102\"],\"level\":\"info\",\"reason\":\"notOwner\",\"ts\":\"2025-01-02T10:26:10Z\"}\n",
+    );
+    let mut files = [("speaker.log".to_owned(), Kind::Speaker, log.to_owned())];
+    super::redact(&mut files).unwrap_or_else(|e| panic!("{e}"));
+    let [(_, _, text)] = files;
+    assert!(
+        !text.contains("acme") && !text.contains("10.80.8.102"),
+        "{text}"
+    );
+    let parse = |t: &str| nfwhy_parsers::speaker::parse(t).events;
+    let (old, new) = (parse(log), parse(&text));
+    let times = |all: &[nfwhy_parsers::speaker::Event]| -> Vec<_> {
+        all.iter()
+            .map(|e| (e.line, e.what, e.at, e.protocol.clone(), e.reason.clone()))
+            .collect()
+    };
+    assert_eq!(times(&new), times(&old));
+    assert_eq!(new[0].node.as_deref(), Some("host1"));
+    assert_eq!(new[0].ips, new[1].ips);
+}
