@@ -204,6 +204,19 @@ impl Captures {
         free
     }
 
+    /// The logs and the like that lie beside the captures. Of a cluster's folder it is not asked that all in it can be read.
+    pub fn beside_as_snapshot(&self) -> Snapshot {
+        let mut beside = Snapshot::default();
+        for path in &self.beside {
+            if let Some(text) = Self::text_beside(path) {
+                let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+                beside.add(name.unwrap_or_default(), text.into_bytes());
+            }
+        }
+        beside.skipped.clear();
+        beside
+    }
+
     /// The text of an entry beside the captures; `None` where it cannot be read or is no text.
     pub fn text_beside(path: &Path) -> Option<String> {
         let bytes = super::large::read(path, LIMITS.file).ok()?;

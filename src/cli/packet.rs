@@ -373,6 +373,7 @@ impl PacketSpec {
             uid: word(&self.uid, "uid")?,
             gid: word(&self.gid, "gid")?,
             conn: None,
+            calico: crate::sim::CalicoSeen::default(),
         })
     }
 

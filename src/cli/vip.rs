@@ -16,15 +16,7 @@ use std::net::IpAddr;
 
 pub(crate) fn run(args: &VipArgs) -> anyhow::Result<Status> {
     let captures = captures(args)?;
-    let mut beside = Snapshot::default();
-    for path in &captures.beside {
-        if let Some(text) = Captures::text_beside(path) {
-            let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
-            beside.add(name.unwrap_or_default(), text.into_bytes());
-        }
-    }
-    // Notes and the like: of a cluster's folder it is not asked that all in it can be read.
-    beside.skipped.clear();
+    let mut beside = captures.beside_as_snapshot();
     for file in &args.kube {
         beside.add_objects(file)?;
     }

@@ -15,6 +15,9 @@ const OF_ONE_PLACE: &[Code] = &[
     Code::AnswerDropped,
 ];
 
+/// Those that say what the answer of another place is expected to be; here its way is known.
+const OF_A_DATAPATH: &[Code] = &[Code::EbpfDsr, Code::EbpfDecides];
+
 impl Cluster<'_> {
     /// What there is to say of a packet's journeys from a place; `first` is its trace there.
     pub fn findings(&self, place: usize, first: &Trace, journeys: &[Journey]) -> Vec<Found> {
@@ -28,11 +31,14 @@ impl Cluster<'_> {
         let Some(p) = self.places.get(place) else {
             return list;
         };
+        let datapath = self.datapath(first, journeys);
         for f in explain(&p.node, first) {
-            if !OF_ONE_PLACE.contains(&f.code) {
+            let told = !datapath.is_empty() && OF_A_DATAPATH.contains(&f.code);
+            if !OF_ONE_PLACE.contains(&f.code) && !told {
                 list.push((place, f));
             }
         }
+        list.extend(datapath);
         for j in journeys.iter().filter(|j| j.arrives()) {
             self.changed_later(j, &mut list);
         }

@@ -91,8 +91,22 @@ impl Cluster<'_> {
         let ways = self.ways(place, packet, &Memory::default())?;
         let mut list = Vec::with_capacity(ways.len());
         for way in ways {
-            let back = self.back(place, packet, &way);
-            list.push(Journey { way, back });
+            let mut j = Journey { way, back: None };
+            // The wire shows whom the process is connected to in truth.
+            let mut wire = packet.clone();
+            if j.connected()
+                && let Some(v) = j.way.hops.first().and_then(Hop::outcome).and_then(|o| o.delivered)
+            {
+                (wire.dst, wire.dport) = (v.dst, v.dport);
+            }
+            j.back = self.back(place, &wire, &j.way);
+            let passes = self.who_answers(&j);
+            if let (Some(b), Some(text)) = (j.back.as_mut(), passes)
+                && b.fate == Fate::Ok
+            {
+                b.reason = format!("{}, {text}", b.reason);
+            }
+            list.push(j);
         }
         Ok(list)
     }

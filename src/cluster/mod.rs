@@ -1,5 +1,6 @@
 //! Several nodes: who of them has which address, and a packet's way from one to the next, there and back.
 
+mod ebpf;
 mod findings;
 mod journey;
 mod next;
@@ -35,6 +36,8 @@ pub struct Place<'a> {
 pub struct Cluster<'a> {
     /// Nodes and namespaces within them.
     pub places: Vec<Place<'a>>,
+    /// Places that were found to answer for an address, though no device of theirs has it.
+    pub announced: Vec<(IpAddr, usize)>,
 }
 
 /// An address at a place.
@@ -65,12 +68,21 @@ impl<'a> Cluster<'a> {
         });
         Self {
             places: places.collect(),
+            announced: Vec::new(),
         }
     }
 
     /// The place of a name.
     pub fn by_name(&self, name: &str) -> Option<usize> {
         self.places.iter().position(|p| p.name == name)
+    }
+
+    /// The place that was found to answer for an address.
+    pub fn announcer(&self, ip: IpAddr) -> Option<usize> {
+        self.announced
+            .iter()
+            .find(|(a, _)| *a == ip)
+            .map(|(_, p)| *p)
     }
 
     /// The name of a place.

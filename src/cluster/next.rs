@@ -3,7 +3,7 @@
 use super::Cluster;
 use crate::explain::place::to_local_pod;
 use crate::node::{DevId, Device};
-use crate::sim;
+use crate::sim::{self, CALICO_VXLAN};
 use crate::trace::{Outcome, Port, StepKind, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::bits;
@@ -44,6 +44,13 @@ pub(super) enum Next {
         entry: Entry,
         /// What that rests on.
         assumed: Option<String>,
+    },
+    /// Calico's program wraps it for that of another, which unwraps it before the kernel there sees it.
+    ByCalico {
+        place: usize,
+        dev: DevId,
+        src: IpAddr,
+        dst: IpAddr,
     },
     /// It leaves by a tunnel whose outer packet comes in at another place.
     Wrapped(Tunnel),
@@ -94,6 +101,9 @@ impl Cluster<'_> {
             _ => None,
         });
         if let Some((kind, src, dst)) = wrapped {
+            if kind == CALICO_VXLAN {
+                return self.by_calico(place, src, dst);
+            }
             return self.wrapped(place, kind, src, dst, dev, None);
         }
         let hop = out.via.unwrap_or(seen.dst);
@@ -114,6 +124,26 @@ impl Cluster<'_> {
             },
             Some(kind) => self.by_other_tunnel(place, kind, dev, seen.dst),
             None => self.by_link(place, out.dev, hop, seen.dst, to_local_pod(&p.node, out)),
+        }
+    }
+
+    /// Calico's own VXLAN: its program at the other node's device takes the packet out before anything of the kernel there sees it.
+    fn by_calico(&self, place: usize, src: Option<IpAddr>, dst: IpAddr) -> Next {
+        let Some(src) = src else {
+            return Next::Unknown(format!(
+                "this node's own address is not in Calico's routes, so who sends the {CALICO_VXLAN} packet to {dst} is not known"
+            ));
+        };
+        match self.owner_of(dst).filter(|o| o.place != place) {
+            Some(o) => Next::ByCalico {
+                place: o.place,
+                dev: self.arrival(o.place, o.dev, src),
+                src,
+                dst,
+            },
+            None => Next::Unknown(format!(
+                "it goes to {dst} in Calico's own VXLAN, and no captured node has that address"
+            )),
         }
     }
 

@@ -32,6 +32,9 @@ impl Cluster<'_> {
         if let Some(o) = self.owner_of(to).filter(|o| nodes.contains(&o.place)) {
             return vec![o.place];
         }
+        if let Some(p) = self.announcer(to).filter(|p| nodes.contains(p)) {
+            return vec![p];
+        }
         // An address that nobody has is announced where it can be asked for: on its subnet.
         let near: Vec<usize> = nodes
             .iter()

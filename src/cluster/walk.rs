@@ -3,7 +3,7 @@
 use super::Cluster;
 use super::next::{Entry, Next, Tunnel};
 use crate::node::DevId;
-use crate::sim::{Conn, Limits, SimError, WhatIf, simulate_what_if};
+use crate::sim::{CALICO_VXLAN, CalicoSeen, Conn, Limits, ServiceConn, SimError, WhatIf, simulate_what_if};
 use crate::trace::{CtState, Origin, Outcome, Packet, Port, TcpFlags, Trace, Verdict};
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
@@ -63,6 +63,8 @@ pub struct Way {
 pub struct Memory {
     /// Connections by place.
     pub conns: Vec<(usize, Conn)>,
+    /// Connections of Calico's programs by place.
+    pub services: Vec<(usize, ServiceConn)>,
     /// Outer packets of UDP tunnels that a place has sent, by their destination.
     pub sent: Vec<(usize, IpAddr)>,
 }
@@ -133,14 +135,26 @@ impl Cluster<'_> {
                 .and_then(|i| way.memory.conns.get(i))
                 .map(|(_, c)| c.clone());
         }
+        let served = way
+            .memory
+            .services
+            .iter()
+            .position(|(at, c)| *at == place && c.has(&packet));
+        packet.calico.conn = served
+            .and_then(|i| way.memory.services.get(i))
+            .map(|(_, c)| c.clone());
         let limits = if way.hops.is_empty() {
             Limits::default()
         } else {
             LIMITS
         };
-        let trace = simulate_what_if(&p.node, &packet, &WhatIf::default(), limits)?;
+        let what_if = WhatIf {
+            followed: true,
+            ..WhatIf::default()
+        };
+        let trace = simulate_what_if(&p.node, &packet, &what_if, limits)?;
         let trace = trace.expected().into_owned();
-        for o in trace.outcomes {
+        for o in super::ebpf::one_per_node(trace.outcomes) {
             if done.len() >= WAYS {
                 return Err(SimError::TooManyBranches {
                     limit: WAYS,
@@ -153,6 +167,12 @@ impl Cluster<'_> {
                 match known.and_then(|i| way.memory.conns.get_mut(i)) {
                     Some(slot) => slot.1 = conn.clone(),
                     None => way.memory.conns.push((place, conn.clone())),
+                }
+            }
+            if let Some(conn) = &o.calico {
+                match served.and_then(|i| way.memory.services.get_mut(i)) {
+                    Some(slot) => slot.1 = conn.clone(),
+                    None => way.memory.services.push((place, conn.clone())),
                 }
             }
             way.hops.push(Hop {
@@ -196,6 +216,21 @@ impl Cluster<'_> {
                     let next = self.passed_on(place, packet, o, dev);
                     return self.enter(way, to, next, &entry, done);
                 }
+                Next::ByCalico {
+                    place: to,
+                    dev,
+                    src,
+                    dst,
+                } => {
+                    let mut next = self.passed_on(place, packet, o, dev);
+                    next.calico.tunnel = Some((src, dst));
+                    let entry = Entry::Tunnel {
+                        kind: CALICO_VXLAN.to_owned(),
+                        src: Some(src),
+                        dst: Some(dst),
+                    };
+                    return self.enter(way, to, next, &entry, done);
+                }
                 Next::Wrapped(t) => return self.through(&way, place, packet, o, &t, done),
             },
         };
@@ -221,6 +256,7 @@ impl Cluster<'_> {
         next.uid = None;
         next.gid = None;
         next.conn = None;
+        next.calico = CalicoSeen::default();
         next.mac = o.out.as_ref().and_then(|out| {
             let mac = self.places.get(place)?.node.device(out.dev).mac.as_deref();
             bytes(mac?)
@@ -415,6 +451,7 @@ fn outer_packet(t: &Tunnel, o: &Outcome, inner: &Packet) -> Packet {
         uid: None,
         gid: None,
         conn: None,
+        calico: CalicoSeen::default(),
     }
 }
 

@@ -134,6 +134,7 @@ catalogue! {
     KubeStaleRules = "kube-stale-rules" Warning;
     EbpfDecides = "ebpf-decides" Info;
     EbpfDsr = "ebpf-dsr" Info;
+    EbpfModesDiffer = "ebpf-modes-differ" Warning;
     BpfProgram = "bpf-program" Warning;
     // What cannot be told.
     Unknown = "unknown" Warning;

@@ -152,6 +152,21 @@ pub(super) fn refused(node: &Node<'_>, packet: &Packet, why: Refused, at: Origin
             format!("Calico's eBPF routes do not say where the backend is ({place})"),
             "calico-node -bpf routes dump",
         ),
+        Refused::Stranger => (
+            Code::DroppedByRule,
+            format!("{asked} comes in Calico's VXLAN from a node that Calico's routes here do not know as one ({place})"),
+            "calico-node -bpf routes dump: each node is there as `remote host`; the address that a node sends from is the one Felix found for it (IP autodetection)",
+        ),
+        Refused::NoWayBack => (
+            Code::RpFilter,
+            format!(
+                "no route of this node leads back to {}, which Calico's eBPF program asks for (bpfEnforceRPF: Loose, its default)",
+                packet
+                    .src
+                    .map_or_else(|| "the source".to_owned(), |s| s.to_string())
+            ),
+            "a route to the client, or bpfEnforceRPF: Disabled in the FelixConfiguration",
+        ),
     };
     let mut f = Finding::new(code, title);
     f.blame(Cause::Map { at });

@@ -148,7 +148,7 @@ pub struct Finding {
 
 impl Finding {
     /// A finding as grave as its code is; see [`Finding::with_severity`].
-    fn new(code: Code, title: String) -> Self {
+    pub(crate) fn new(code: Code, title: String) -> Self {
         Self {
             code,
             severity: code.entry().severity,
@@ -165,7 +165,7 @@ impl Finding {
     }
 
     /// Adds a cause unless it is there.
-    fn blame(&mut self, cause: Cause) {
+    pub(crate) fn blame(&mut self, cause: Cause) {
         if !self.causes.contains(&cause) {
             self.causes.push(cause);
         }
@@ -177,7 +177,7 @@ impl Finding {
         }
     }
 
-    fn advise(&mut self, help: impl Into<String>) {
+    pub(crate) fn advise(&mut self, help: impl Into<String>) {
         let help = help.into();
         if !self.help.contains(&help) {
             self.help.push(help);

@@ -2,7 +2,7 @@
 
 use super::place;
 use crate::node::Node;
-use crate::sim::{self, Conn, Limits, WhatIf, simulate_what_if};
+use crate::sim::{self, Conn, Limits, Tuple, WhatIf, simulate_what_if};
 use crate::trace::{Origin, Outcome, Packet, Served, StepKind, TcpFlags, Trace, Verdict};
 use nfwhy_parsers::Proto;
 use std::net::IpAddr;
@@ -170,9 +170,13 @@ pub fn answer_what_if(
 
 /// The receiver's answer to `request`, which ended so, as it comes to the node from `origin`.
 pub(crate) fn reply_of(request: &Packet, outcome: &Outcome, origin: Origin) -> Option<Packet> {
-    let conn = outcome.conn.as_ref()?;
     let delivered = outcome.delivered.as_ref()?;
-    let mut packet = reply_packet(request, conn, origin)?;
+    let Some(conn) = &outcome.conn else {
+        // What Calico's programs send on themselves conntrack has not seen.
+        let known = outcome.calico.as_ref()?;
+        return reply_packet(request, known.served.inverted(), None, origin);
+    };
+    let mut packet = reply_packet(request, conn.reply, Some(conn), origin)?;
     // What conntrack does not know it does not keep either: the receiver answers what it saw.
     if conn.untracked {
         packet.src = Some(delivered.dst);
@@ -200,7 +204,12 @@ fn comes_back(node: &Node<'_>, trace: &Trace, outcome: &Outcome, what_if: &WhatI
         || place::from_local_pod(node, &trace.packet)
 }
 
-fn reply_packet(request: &Packet, conn: &Conn, origin: Origin) -> Option<Packet> {
+fn reply_packet(
+    request: &Packet,
+    reply: Tuple,
+    conn: Option<&Conn>,
+    origin: Origin,
+) -> Option<Packet> {
     let icmp = match request.proto {
         Proto::ICMP => match request.icmp {
             Some((8, c)) => Some((0, c)),
@@ -218,11 +227,11 @@ fn reply_packet(request: &Packet, conn: &Conn, origin: Origin) -> Option<Packet>
         TcpFlags::default()
     };
     Some(Packet {
-        src: Some(conn.reply.src),
-        dst: conn.reply.dst,
+        src: Some(reply.src),
+        dst: reply.dst,
         proto: request.proto,
-        sport: conn.reply.sport,
-        dport: conn.reply.dport,
+        sport: reply.sport,
+        dport: reply.dport,
         icmp,
         origin,
         mark: 0,
@@ -234,6 +243,7 @@ fn reply_packet(request: &Packet, conn: &Conn, origin: Origin) -> Option<Packet>
         mac: None,
         uid: None,
         gid: None,
-        conn: Some(conn.clone()),
+        conn: conn.cloned(),
+        calico: crate::sim::CalicoSeen::default(),
     })
 }

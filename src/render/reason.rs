@@ -99,6 +99,12 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
                 Refused::NoRoute => {
                     format!("Calico's eBPF routes do not say where the backend is ({place})")
                 }
+                Refused::Stranger => {
+                    "Calico's eBPF routes do not know who sent the VXLAN packet as a node".into()
+                }
+                Refused::NoWayBack => {
+                    "no route leads back to the source, which Calico's eBPF program asks for".into()
+                }
             }
         }
         Reason::Unknown(why) => why.clone(),

@@ -35,6 +35,7 @@ mod tcp;
 mod tunnel;
 mod zone;
 
+pub use calico::{CALICO_VXLAN, CalicoSeen, ServiceConn};
 pub use conntrack::{Conn, IpvsConn, Tuple};
 pub use neighbour::{Question, Said, Setting, Why, neighbour};
 pub use region::Region;
@@ -90,6 +91,8 @@ pub struct WhatIf {
     pub region: Option<std::rc::Rc<Region>>,
     /// The packet is the outer one that this tunnel device makes, and no process's.
     pub tunnel: Option<crate::node::DevId>,
+    /// The packet is followed to other nodes: how a backend there answers is seen there.
+    pub followed: bool,
 }
 
 /// Walks a packet through a node.

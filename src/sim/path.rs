@@ -366,6 +366,8 @@ impl Run<'_, '_> {
             return self.loop_back(dev);
         }
         if !self.outer {
+            // `sch_handle_egress`
+            self.calico_egress(dev)?;
             self.delivered = Some(self.view());
             self.out = Some(Out { dev, via: dst.via });
         }

@@ -107,6 +107,8 @@ pub(super) struct Run<'s, 'n> {
     pub dnat: Option<Rewrite>,
     pub snat: Option<Rewrite>,
     pub served: Option<crate::trace::Served>,
+    /// The connection that Calico's programs made of it.
+    pub calico: Option<super::ServiceConn>,
     pub masq_mark: bool,
     /// Passing a tunnel's outer packet: its rewrites are not the packet's.
     pub outer: bool,
@@ -183,6 +185,7 @@ impl<'s, 'n> Run<'s, 'n> {
             dnat: None,
             snat: None,
             served: None,
+            calico: packet.calico.conn.clone(),
             masq_mark: false,
             outer: false,
             delivered: None,
@@ -244,6 +247,7 @@ impl<'s, 'n> Run<'s, 'n> {
             steps,
             tested: self.tested,
             conn,
+            calico: if ended { None } else { self.calico },
             misses: self.misses,
         }
     }

@@ -150,6 +150,10 @@ pub enum Refused {
     Source,
     /// Where the backend is, it does not know.
     NoRoute,
+    /// It came in Calico's VXLAN from what is not known to be a node.
+    Stranger,
+    /// The way back to the source is not known.
+    NoWayBack,
 }
 
 /// A service of an eBPF datapath took the packet.
@@ -246,6 +250,8 @@ pub struct Outcome {
     pub tested: u64,
     /// The connection as the kernel would keep it.
     pub conn: Option<crate::sim::Conn>,
+    /// The connection through a service as Calico's programs would keep it.
+    pub calico: Option<crate::sim::ServiceConn>,
     /// Rules that were tested and did not match, in order; only where asked for.
     pub misses: Vec<Miss>,
 }

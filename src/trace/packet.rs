@@ -194,6 +194,8 @@ pub struct Packet {
     pub gid: Option<u32>,
     /// The connection it belongs to, where an earlier trace made it.
     pub conn: Option<crate::sim::Conn>,
+    /// What Calico's programs know of it beside its headers.
+    pub calico: crate::sim::CalicoSeen,
 }
 
 impl Packet {
@@ -224,6 +226,7 @@ impl Packet {
             uid: None,
             gid: None,
             conn: None,
+            calico: crate::sim::CalicoSeen::default(),
         }
     }
 }

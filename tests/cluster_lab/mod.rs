@@ -425,6 +425,7 @@ fn ask(cluster: &Cluster<'_>, s: &Shot) -> Option<Vec<Way>> {
         uid: None,
         gid: None,
         conn: None,
+        calico: nfwhy::sim::CalicoSeen::default(),
     };
     cluster.ways(s.node, &packet, &s.memory).ok()
 }

@@ -77,6 +77,8 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
                 Refused::NoLocalBackend => "no backend on this node",
                 Refused::Source => "source not in the Service's ranges",
                 Refused::NoRoute => "no route to the backend",
+                Refused::Stranger => "VXLAN from a node it does not know",
+                Refused::NoWayBack => "no route back to the source",
             };
             format!("{verb} by Calico's eBPF program: {why}")
         }

@@ -3,13 +3,20 @@
 //! What is cited is of projectcalico/calico, felix/bpf-gpl: `calico_nat_lookup` (`nat_lookup.h`), `calico_tc_process_ct_lookup` and `do_nat`
 //! (tc.c). Policies are not simulated.
 
+mod answer;
+mod conn;
 mod service;
+mod wrap;
+
+pub use conn::{CalicoSeen, ServiceConn};
+pub use wrap::VXLAN as CALICO_VXLAN;
 
 use super::path::Dst;
+use super::route::NoWay;
 use super::run::{End, Flow, Run};
-use crate::node::calico::origin;
 use crate::node::{DevId, Origin};
-use crate::trace::{Back, NatKind, Out, Reason, Refused, Served, StepKind, Verdict, View};
+use crate::trace::{Back, NatKind, Reason, Refused, Served, StepKind};
+use conn::Part;
 use nfwhy_parsers::calico_bpf::Route;
 use nfwhy_parsers::iproute::route::RouteType;
 use nfwhy_parsers::{Family, Proto};
@@ -60,30 +67,48 @@ enum Where {
 impl Run<'_, '_> {
     /// `calico_tc_main` at a device's ingress.
     pub(super) fn calico_ingress(&mut self, dev: DevId) -> Flow {
-        if self.packet.conn.is_some() {
+        let seen = &self.packet.calico;
+        let tunnel = seen.tunnel;
+        if self.packet.conn.is_some() && seen.conn.is_none() && tunnel.is_none() {
             return Ok(());
         }
         if !self.node.calico.knows_services(self.family) {
             self.calico_unseen(Some(dev));
+            if let Some((from, _)) = tunnel {
+                self.calico_lacks_services();
+                return Err(End::unknown(format!(
+                    "Calico's program here takes it out of the VXLAN from {from} and chooses a backend of its own (its maps were not captured)"
+                )));
+            }
             return Ok(());
         }
         let Some(at) = self.calico_at(dev) else {
+            if tunnel.is_some() {
+                return Err(End::unknown(format!(
+                    "Calico has no program at {}, so nothing takes the packet out of its VXLAN",
+                    self.node.device(dev).name
+                )));
+            }
             return Ok(());
         };
         self.calico_asks();
-        let proto = self.skb.proto;
-        if let (Some(sport), Some(dport)) = (self.skb.sport.known(), self.skb.dport.known()) {
-            let (src, dst) = ((self.skb.src, sport), (self.skb.dst, dport));
-            let calico = &self.node.calico;
-            if let Some((f, file)) = calico.answered(proto, src, dst) {
-                let (f, place) = (f.clone(), origin(*file, f.line));
-                return self.calico_answer(dev, at, &f, place);
+        if let Some(ends) = tunnel {
+            self.calico_unwrap(dev, at, ends)?;
+        }
+        match (self.calico_known_answer(), tunnel) {
+            (Some((conn, Part::Answer)), _) => return self.calico_answer(dev, at, &conn),
+            (Some((conn, Part::Returned)), Some((from, _))) => {
+                return self.calico_returned(dev, from, &conn);
             }
+            _ => {}
         }
         let Some((service, backend)) = self.calico_service(at)? else {
             self.calico_passes(at);
             return Ok(());
         };
+        if at == At::Host && tunnel.is_none() {
+            self.calico_way_back(dev, service.at)?;
+        }
         self.assume("Calico's policies let the packet pass (they are not simulated)");
         let client_outside = at == At::Host;
         let place = if client_outside {
@@ -92,6 +117,7 @@ impl Run<'_, '_> {
             Where::Here
         };
         let loop_to_itself = self.skb.src == backend.addr;
+        let asked = self.tuple();
         self.calico_translate(&service, &backend);
         if loop_to_itself {
             // `CALI_CT_FLAG_SVC_SELF`
@@ -106,7 +132,7 @@ impl Run<'_, '_> {
                     at: backend.at,
                 }));
             }
-            Where::Node(node) => return self.calico_forward(dev, &service, node),
+            Where::Node(node) => return self.calico_forward(dev, &service, node, asked),
             Where::Here => {}
         }
         self.served = Some(Served {
@@ -114,8 +140,45 @@ impl Run<'_, '_> {
             node: None,
             answer: Back::Here,
         });
+        self.calico_keeps(asked, tunnel.map(|(from, _)| from), false);
         self.skb.mark |= SEEN;
         self.calico_redirect(dev)
+    }
+
+    /// `hep_rpf_check` (rpf.h), loose as Felix' `BPFEnforceRPF` is by default: a route leads back to the source, by whatever device.
+    fn calico_way_back(&mut self, dev: DevId, service: Origin) -> Flow {
+        let mut key = self.key_in(dev);
+        (key.src, key.dst) = (key.dst, key.src);
+        (key.sport, key.dport) = (key.dport, key.sport);
+        let found = match self.fib_lookup(&key) {
+            Ok(l) => l.ty == RouteType::Unicast,
+            Err(NoWay::NotCaptured) => true,
+            Err(_) => false,
+        };
+        if found {
+            return Ok(());
+        }
+        Err(End::dropped(Reason::Ebpf {
+            why: Refused::NoWayBack,
+            at: service,
+        }))
+    }
+
+    fn calico_lacks_services(&mut self) {
+        let (what, command) = self.calico_services_of();
+        self.lacks(what, command);
+        self.wanted.clear();
+    }
+
+    /// What shows the services of the packet's family.
+    fn calico_services_of(&self) -> (&'static str, &'static str) {
+        match self.family {
+            Family::V4 => ("Calico's eBPF services", "calico-node -bpf nat dump"),
+            Family::V6 => (
+                "Calico's eBPF services of IPv6",
+                "calico-node -bpf -6 nat dump",
+            ),
+        }
     }
 
     /// Calico's program is there, and its maps are not known.
@@ -126,13 +189,7 @@ impl Run<'_, '_> {
         if there.any(|p| {
             p.is_calicos() && p.hook.sees_incoming() && name.is_none_or(|n| p.device == *n)
         }) {
-            let (what, command) = match self.family {
-                Family::V4 => ("Calico's eBPF services", "calico-node -bpf nat dump"),
-                Family::V6 => (
-                    "Calico's eBPF services of IPv6",
-                    "calico-node -bpf -6 nat dump",
-                ),
-            };
+            let (what, command) = self.calico_services_of();
             self.taint(
                 "Calico's eBPF program knows no service there (its maps were not captured)",
                 what,
@@ -240,54 +297,6 @@ impl Run<'_, '_> {
         self.note_dnat(NatKind::Ebpf);
     }
 
-    /// `do_nat`, `encap_needed`: the request goes to the backend's node in VXLAN, as it came from the client.
-    fn calico_forward(&mut self, dev: DevId, service: &Service, node: IpAddr) -> Flow {
-        let answer = self.calico_back();
-        self.served = Some(Served {
-            service: service.at,
-            node: Some(node),
-            answer,
-        });
-        self.calico_wrap(dev, node)
-    }
-
-    /// The packet as it is goes to another node in VXLAN.
-    fn calico_wrap(&mut self, dev: DevId, node: IpAddr) -> Flow {
-        let inner = self.view();
-        let host = self.node.calico.host(self.family);
-        self.outer = true;
-        (self.skb.dst, self.skb.proto) = (node, Proto::UDP);
-        self.skb.dport = crate::trace::Port::Known(VXLAN_PORT);
-        if let Some(h) = host {
-            self.skb.src = h;
-        }
-        let way = self.calico_way(dev)?;
-        self.step(StepKind::Encapsulated {
-            kind: "vxlan".to_owned(),
-            src: host,
-            dst: node,
-        });
-        self.calico_sent(inner, &way, Some("vxlan"))
-    }
-
-    fn calico_sent(&mut self, inner: View, way: &Dst, tunnel: Option<&str>) -> Flow {
-        let Some(dev) = way.dev else {
-            return Err(End::unknown("the packet has no device to leave by"));
-        };
-        self.delivered = Some(View {
-            oif: Some(dev),
-            ..inner
-        });
-        self.out = Some(Out { dev, via: way.via });
-        self.at_device(dev, true)?;
-        Err(End::new(
-            Verdict::Forwarded,
-            Reason::Sent {
-                tunnel: tunnel.map(str::to_owned),
-            },
-        ))
-    }
-
     /// `bpf_fib_lookup`: the kernel's routes, without its hooks.
     fn calico_way(&mut self, dev: DevId) -> Flow<Dst> {
         let key = self.key_in(dev);
@@ -346,38 +355,5 @@ impl Run<'_, '_> {
         self.step(StepKind::Note(format!(
             "Calico's eBPF program knows no service there and sets mark {mark:#x}"
         )));
-    }
-
-    /// The answer of a backend to a known connection.
-    fn calico_answer(
-        &mut self,
-        dev: DevId,
-        at: At,
-        f: &nfwhy_parsers::calico_bpf::Flow,
-        place: Origin,
-    ) -> Flow {
-        let Some((addr, port)) = f.service else {
-            return Ok(());
-        };
-        let dsr = match f.dsr.filter(|_| f.forwarded.is_some()) {
-            Some(true) => true,
-            _ => self.node.calico.answers().is_some_and(|a| a.dsr),
-        };
-        // `do_nat`, CALI_CT_ESTABLISHED_SNAT: through the tunnel it goes with the service's address already.
-        self.skb.src = addr;
-        self.skb.sport = crate::trace::Port::Known(port);
-        let to = self.view();
-        self.step(StepKind::Ebpf {
-            service: place,
-            backend: place,
-            answer: true,
-            to,
-        });
-        self.note_snat(NatKind::Ebpf);
-        self.skb.mark |= SEEN;
-        match f.tunnel {
-            Some(node) if at == At::Workload && !dsr => self.calico_wrap(dev, node),
-            _ => self.calico_redirect(dev),
-        }
     }
 }

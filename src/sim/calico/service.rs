@@ -3,7 +3,7 @@
 use super::{At, Backend, Service, Where};
 use crate::node::calico::{any_node, origin};
 use crate::sim::run::{End, Flow, Run};
-use crate::trace::{Back, ForkKind, Reason, Refused, StepKind};
+use crate::trace::{ForkKind, Reason, Refused, StepKind};
 use nfwhy_parsers::calico_bpf::{Frontend, Route};
 use nfwhy_parsers::iproute::route::RouteType;
 use std::net::IpAddr;
@@ -11,6 +11,8 @@ use std::net::IpAddr;
 impl Run<'_, '_> {
     /// `calico_nat_lookup`.
     pub(super) fn calico_service(&mut self, at: At) -> Flow<Option<(Service, Backend)>> {
+        // `from_tun`: another node that was asked sent it here.
+        let tunnelled = self.packet.calico.tunnel.is_some();
         let calico = &self.node.calico;
         let proto = self.skb.proto;
         let port = match self.skb.dport {
@@ -22,9 +24,13 @@ impl Run<'_, '_> {
         };
         let (src, dst) = (self.skb.src, self.skb.dst);
         let mut found = calico.service(dst, port, proto, src);
-        if found.is_none() && at == At::Workload {
-            // Another node's node port is translated where it is asked.
-            let host = calico.route(dst).is_some_and(|(r, _)| r.has(Route::HOST));
+        if found.is_none() && (at == At::Workload || tunnelled) {
+            // Another node's node port is translated where it is asked. What comes from another node for an address that the routes do not
+            // know is taken for a node port.
+            let host = match calico.route(dst) {
+                Some((r, _)) => r.has(Route::HOST),
+                None => tunnelled,
+            };
             let node_port = calico.service(any_node(self.family), port, proto, src);
             if host {
                 found = node_port;
@@ -57,7 +63,8 @@ impl Run<'_, '_> {
         let mut count = all;
         let local = f.flags & (Frontend::INTERNAL_LOCAL | Frontend::EXTERNAL_LOCAL);
         let inside = at != At::Host || self.calico_inside(src, local != 0);
-        if inside && local & Frontend::INTERNAL_LOCAL != 0
+        if tunnelled
+            || inside && local & Frontend::INTERNAL_LOCAL != 0
             || !inside && local & Frontend::EXTERNAL_LOCAL != 0
         {
             count = f.local;
@@ -148,6 +155,13 @@ impl Run<'_, '_> {
     fn calico_known(&mut self, f: &Frontend) -> Option<Backend> {
         let calico = &self.node.calico;
         let (proto, src, dst) = (self.skb.proto, self.skb.src, self.skb.dst);
+        if let Some(c) = &self.packet.calico.conn
+            && c.has_asked(self.packet)
+        {
+            let (addr, at) = (c.served.dst, c.at);
+            let port = c.served.dport.known().unwrap_or(0);
+            return Some(Backend { addr, port, at });
+        }
         let port = self.skb.dport.known()?;
         if let Some(sport) = self.skb.sport.known()
             && let Some((flow, file)) = calico.flow(proto, (src, sport), (dst, port))
@@ -203,33 +217,5 @@ impl Run<'_, '_> {
             Some(hop) => hop.via.map_or(Where::Here, Where::Node),
             None => Where::Unknown,
         }
-    }
-
-    /// How the client is answered from another node.
-    pub(super) fn calico_back(&mut self) -> Back {
-        let calico = &self.node.calico;
-        // `CALI_CT_FLAG_NP_NO_DSR`: bpfDSROptoutCIDRs.
-        if calico
-            .route(self.skb.src)
-            .is_some_and(|(r, _)| r.has(Route::NO_DSR))
-        {
-            return Back::Tunnel;
-        }
-        let dsr = if let Some(mode) = calico.answers() {
-            mode.dsr
-        } else {
-            self.lacks(
-                "how Calico has clients outside answered",
-                "kubectl get felixconfiguration default -o yaml",
-            );
-            self.fork_unknown(
-                ForkKind::Unknown("Calico's bpfExternalServiceMode".to_owned()),
-                "calico bpfExternalServiceMode",
-                false,
-                "bpfExternalServiceMode is DSR (not captured)",
-                "bpfExternalServiceMode is Tunnel, Calico's default (not captured)",
-            )
-        };
-        if dsr { Back::Direct } else { Back::Tunnel }
     }
 }
