@@ -7,6 +7,7 @@ mod folders;
 use folders::folders;
 use nfwhy::capture::cluster::Captures;
 use nfwhy::cluster::Cluster;
+use nfwhy::node::Node;
 use nfwhy::render;
 use nfwhy::sim::simulate;
 use serde::Deserialize;
@@ -51,6 +52,19 @@ fn load(folder: &Path) -> (Captures, Flows) {
     let text = std::fs::read_to_string(folder.join("cluster.toml")).expect("cluster.toml");
     let flows = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     (captures, flows)
+}
+
+/// Finds out who answers for the addresses that are asked, as the program does.
+fn announce<'a>(cluster: &mut Cluster<'a>, beside: &Node<'a>, flows: &Flows) {
+    for flow in &flows.flow {
+        let to = flow.packet.get("dst").and_then(toml::Value::as_str);
+        let to = to.and_then(|s| s.parse().ok()).expect("dst");
+        if cluster.announcer(to).is_none()
+            && let Some(place) = nfwhy::vip::announcer(cluster, beside, to)
+        {
+            cluster.announced.push((to, place));
+        }
+    }
 }
 
 /// The answer as JSON and as text.
@@ -157,7 +171,10 @@ fn every_flow_of_every_cluster_ends_as_expected() {
     let mut flows_seen = 0;
     for folder in folders("cluster.toml") {
         let (captures, flows) = load(&folder);
-        let cluster = Cluster::new(&captures);
+        let beside = captures.beside_as_snapshot();
+        let beside = Node::new(&beside);
+        let mut cluster = Cluster::new(&captures);
+        announce(&mut cluster, &beside, &flows);
         for flow in &flows.flow {
             flows_seen += 1;
             let (answer, _) = followed(&cluster, flow);
@@ -194,7 +211,10 @@ fn clusters_read_without_a_warning() {
 fn answers_are_the_reviewed_ones() {
     for folder in folders("cluster.toml") {
         let (captures, flows) = load(&folder);
-        let cluster = Cluster::new(&captures);
+        let beside = captures.beside_as_snapshot();
+        let beside = Node::new(&beside);
+        let mut cluster = Cluster::new(&captures);
+        announce(&mut cluster, &beside, &flows);
         let mut all = String::new();
         let mut json = String::new();
         for flow in &flows.flow {

@@ -7,6 +7,7 @@ use super::packet::PacketSpec;
 use super::trace::{lines, options, refuse, told_differences, worse};
 use crate::capture::cluster::Captures;
 use crate::cluster::Cluster;
+use crate::node::Node;
 use crate::render;
 use crate::sim::simulate;
 use anyhow::{Context, bail};
@@ -45,10 +46,15 @@ pub(crate) fn run(
         render::write_warnings(&mut err, &p.node, args.detail)?;
     }
     drop(err);
+    let beside = captures.beside_as_snapshot();
+    let beside = Node::new(&beside);
     let mut out = BufWriter::new(anstream::stdout().lock());
     let mut status = Status::Answered;
     match (one, &args.packets) {
-        (Some(spec), _) => status = answer(&mut out, &mut cluster, spec, args, expect, true)?,
+        (Some(spec), _) => {
+            announce(&mut cluster, &beside, spec);
+            status = answer(&mut out, &mut cluster, spec, args, expect, true)?;
+        }
         (None, Some(file)) => {
             for line in lines(file)? {
                 let line = line.with_context(|| format!("cannot read {}", file.display()))?;
@@ -56,7 +62,10 @@ pub(crate) fn run(
                     continue;
                 }
                 let done = match serde_json::from_str::<PacketSpec>(&line) {
-                    Ok(spec) => answer(&mut out, &mut cluster, &spec, args, expect, false)?,
+                    Ok(spec) => {
+                        announce(&mut cluster, &beside, &spec);
+                        answer(&mut out, &mut cluster, &spec, args, expect, false)?
+                    }
                     Err(e) => {
                         refuse(&mut out, args.format, &format!("not a packet: {e}"))?;
                         Status::BadInput
@@ -69,6 +78,16 @@ pub(crate) fn run(
     }
     out.flush()?;
     Ok(status)
+}
+
+/// Finds out who answers for the packet's destination, where no device has it.
+fn announce<'a>(cluster: &mut Cluster<'a>, beside: &Node<'a>, spec: &PacketSpec) {
+    if let (_, Some(to)) = spec.addresses()
+        && cluster.announcer(to).is_none()
+        && let Some(place) = crate::vip::announcer(cluster, beside, to)
+    {
+        cluster.announced.push((to, place));
+    }
 }
 
 /// The place at which the packet starts.

@@ -17,9 +17,10 @@ struct Forwarded {
 
 impl Cluster<'_> {
     fn forwarded(&self, j: &Journey) -> Option<Forwarded> {
-        let served = |h: &&Hop| h.outcome().is_some_and(|o| {
-            o.served.is_some_and(|s| s.node.is_some())
-        });
+        let served = |h: &&Hop| {
+            h.outcome()
+                .is_some_and(|o| o.served.is_some_and(|s| s.node.is_some()))
+        };
         let asked = j.way.hops.iter().find(served)?.place;
         let backend = self.node_of(j.way.last()?.place);
         let back = j.back.as_ref()?;
@@ -71,7 +72,7 @@ impl Cluster<'_> {
         let to = endpoint(first.packet.dst, first.packet.dport);
         let name = self.name(asked);
         let who = if self.announcer(first.packet.dst) == Some(asked) {
-            format!("{name}, which announces {},", first.packet.dst)
+            format!("{name}, which answers for {},", first.packet.dst)
         } else {
             name.to_owned()
         };
@@ -82,8 +83,19 @@ impl Cluster<'_> {
         let verb = |l: &[&str], one: &'static str, more: &'static str| {
             if l.len() == 1 { one } else { more }
         };
+        let own = journeys
+            .iter()
+            .any(|j| j.arrives() && j.way.last().is_some_and(|h| self.node_of(h.place) == asked));
         let (code, title) = match (direct.as_slice(), through.as_slice()) {
             ([], []) => return Vec::new(),
+            (d, []) if own => (
+                Code::EbpfDsr,
+                format!(
+                    "{who} sees all requests, and answers of its own backends alone: {} {} the client directly (Calico DSR), with source {to}, and no such answer passes {name}",
+                    list(d),
+                    verb(d, "answers", "answer"),
+                ),
+            ),
             (d, []) => (
                 Code::EbpfDsr,
                 format!(
@@ -148,7 +160,7 @@ impl Cluster<'_> {
         let own = mode(asked)?;
         let (other, theirs) = all.iter().find_map(|f| {
             let m = mode(f.backend)?;
-            let unlike = f.returned != Some(own.dsr == false);
+            let unlike = f.returned != Some(!own.dsr);
             (m.dsr != own.dsr && f.returned.is_some() && unlike).then_some((f.backend, m))
         })?;
         let (name, far) = (self.name(asked), self.name(other));
@@ -192,7 +204,9 @@ impl Journey {
         let first = self.way.hops.first();
         first.is_some_and(|h| {
             h.trace.packet.origin == crate::trace::Origin::Local
-                && h.outcome().and_then(|o| o.served).is_some_and(|s| s.answer == Back::Here)
+                && h.outcome()
+                    .and_then(|o| o.served)
+                    .is_some_and(|s| s.answer == Back::Here)
         })
     }
 }

@@ -95,7 +95,12 @@ impl Cluster<'_> {
             // The wire shows whom the process is connected to in truth.
             let mut wire = packet.clone();
             if j.connected()
-                && let Some(v) = j.way.hops.first().and_then(Hop::outcome).and_then(|o| o.delivered)
+                && let Some(v) = j
+                    .way
+                    .hops
+                    .first()
+                    .and_then(Hop::outcome)
+                    .and_then(|o| o.delivered)
             {
                 (wire.dst, wire.dport) = (v.dst, v.dport);
             }
@@ -105,6 +110,17 @@ impl Cluster<'_> {
                 && b.fate == Fate::Ok
             {
                 b.reason = format!("{}, {text}", b.reason);
+            }
+            if let Some(b) = j.back.as_mut()
+                && b.fate == Fate::Ok
+                && (wire.dst, wire.dport) != (packet.dst, packet.dport)
+            {
+                let endpoint = crate::explain::names::endpoint;
+                b.reason = format!(
+                    "the process gets it from {}, to which Calico connected it instead of {}",
+                    endpoint(wire.dst, wire.dport),
+                    endpoint(packet.dst, packet.dport)
+                );
             }
             list.push(j);
         }

@@ -3,7 +3,9 @@
 use super::Cluster;
 use super::next::{Entry, Next, Tunnel};
 use crate::node::DevId;
-use crate::sim::{CALICO_VXLAN, CalicoSeen, Conn, Limits, ServiceConn, SimError, WhatIf, simulate_what_if};
+use crate::sim::{
+    CALICO_VXLAN, CalicoSeen, Conn, Limits, ServiceConn, SimError, WhatIf, simulate_what_if,
+};
 use crate::trace::{CtState, Origin, Outcome, Packet, Port, TcpFlags, Trace, Verdict};
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;

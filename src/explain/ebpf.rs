@@ -154,7 +154,9 @@ pub(super) fn refused(node: &Node<'_>, packet: &Packet, why: Refused, at: Origin
         ),
         Refused::Stranger => (
             Code::DroppedByRule,
-            format!("{asked} comes in Calico's VXLAN from a node that Calico's routes here do not know as one ({place})"),
+            format!(
+                "{asked} comes in Calico's VXLAN from a node that Calico's routes here do not know as one ({place})"
+            ),
             "calico-node -bpf routes dump: each node is there as `remote host`; the address that a node sends from is the one Felix found for it (IP autodetection)",
         ),
         Refused::NoWayBack => (

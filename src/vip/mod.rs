@@ -3,10 +3,12 @@
 //! A speaker of `MetalLB` in layer 2 mode answers from user space, whatever the node's own kernel does; the kernel answers for addresses
 //! that it has, whatever the speakers agree on. Both are asked here.
 
+mod announcer;
 mod findings;
 mod log;
 mod whom;
 
+pub use announcer::announcer;
 pub use findings::{Cause, Finding};
 pub use log::{Holder, Told};
 

@@ -90,6 +90,7 @@ pub(super) fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Result<P
         uid: (origin == Origin::Local).then_some(0),
         gid: (origin == Origin::Local).then_some(0),
         conn,
+        calico: nfwhy::sim::CalicoSeen::default(),
     })
 }
 

@@ -59,6 +59,7 @@ pub fn packet(node: &Node<'_>, p: &Probe, conn: Option<Conn>) -> Packet {
         uid: owner.map(|(u, _)| u),
         gid: owner.map(|(_, g)| g),
         conn,
+        calico: nfwhy::sim::CalicoSeen::default(),
     }
 }
 

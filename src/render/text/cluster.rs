@@ -5,7 +5,7 @@ use super::paint::{Label, Line, Paper, columns};
 use super::{Answer, Detail, MARGIN, Options, head, tree};
 use crate::cluster::{Cluster, End, Entry, Found, Hop, Journey};
 use crate::explain::names::{self, device, endpoint, full_rule, source};
-use crate::explain::{Cause, Fate, Severity};
+use crate::explain::{Cause, Code, Fate, Finding, Severity};
 use crate::trace::{Origin, Trace, Verdict};
 use std::io::{self, Write};
 
@@ -30,10 +30,14 @@ pub fn write_cluster(
     let trace = first.expected();
     let answer = answer_of(&p.node, &trace, options.detail);
     head::packet(paper, &answer)?;
+    let mut at = p.name.to_owned();
+    if cluster.announcer(first.packet.dst) == Some(place) {
+        at += &format!(", which answers for {}", first.packet.dst);
+    }
     let line = Line::new()
         .add(Label::Heading, "at")
         .to(MARGIN)
-        .add(Label::Plain, p.name);
+        .add(Label::Plain, &at);
     paper.line(&line)?;
     let kinds = kinds(cluster, journeys);
     verdict(paper, cluster, first, &kinds)?;
@@ -295,6 +299,11 @@ fn table<W: Write>(paper: &mut Paper<'_, W>, kinds: &[Kind<'_>]) -> io::Result<(
     Ok(())
 }
 
+/// Which node sees what is told of all of them alone.
+fn tells_of_nodes(f: &Finding) -> bool {
+    matches!(f.code, Code::EbpfDsr | Code::EbpfDecides)
+}
+
 fn said<W: Write>(
     paper: &mut Paper<'_, W>,
     cluster: &Cluster<'_>,
@@ -302,17 +311,18 @@ fn said<W: Write>(
 ) -> io::Result<()> {
     for (place, f) in findings
         .iter()
-        .filter(|(_, f)| f.severity != Severity::Info)
+        .filter(|(_, f)| f.severity != Severity::Info || tells_of_nodes(f))
     {
         let Some(p) = cluster.places.get(*place) else {
             continue;
         };
         paper.blank()?;
-        let label = match f.severity {
-            Severity::Error => Label::Bad,
-            _ => Label::Unsure,
+        let (label, head) = match f.severity {
+            Severity::Error => (Label::Bad, "why"),
+            Severity::Warning => (Label::Unsure, "why"),
+            Severity::Info => (Label::Heading, "also"),
         };
-        paper.prose((label, "why"), (Label::Plain, &f.title), MARGIN)?;
+        paper.prose((label, head), (Label::Plain, &f.title), MARGIN)?;
         for c in f.causes.iter().take(6) {
             let text = match c {
                 Cause::Rule(h) => {
@@ -341,8 +351,13 @@ fn said<W: Write>(
             };
             paper.prose((Label::Heading, ""), (Label::Rule, &text), MARGIN + 2)?;
         }
+        let head = if f.severity == Severity::Info {
+            ""
+        } else {
+            "fix"
+        };
         for h in f.help.iter().take(2) {
-            paper.prose((Label::Heading, "fix"), (Label::Plain, h), MARGIN)?;
+            paper.prose((Label::Heading, head), (Label::Plain, h), MARGIN)?;
         }
     }
     Ok(())

@@ -39,9 +39,8 @@ impl Run<'_, '_> {
         };
         let Some(at) = self.calico_at(dev) else {
             let name = &self.node.device(dev).name;
-            let note = format!(
-                "Calico has no program at {name}: the answer keeps the backend's address"
-            );
+            let note =
+                format!("Calico has no program at {name}: the answer keeps the backend's address");
             self.step(StepKind::Note(note));
             return Ok(());
         };

@@ -18,7 +18,7 @@ pub struct CalicoSeen {
     pub conn: Option<ServiceConn>,
 }
 
-/// `struct calico_ct_value` of type `CALI_CT_TYPE_NAT_REV` and its forward entry (conntrack_types.h, felix/bpf-gpl).
+/// `struct calico_ct_value` of type `CALI_CT_TYPE_NAT_REV` and its forward entry (`conntrack_types.h`, felix/bpf-gpl).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceConn {
     /// Protocol.

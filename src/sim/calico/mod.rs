@@ -70,10 +70,13 @@ impl Run<'_, '_> {
         let seen = &self.packet.calico;
         let tunnel = seen.tunnel;
         if self.packet.conn.is_some() && seen.conn.is_none() && tunnel.is_none() {
+            // `CALI_CT_ESTABLISHED`: known, and of no service.
+            self.calico_marks(dev);
             return Ok(());
         }
         if !self.node.calico.knows_services(self.family) {
             self.calico_unseen(Some(dev));
+            self.calico_marks(dev);
             if let Some((from, _)) = tunnel {
                 self.calico_lacks_services();
                 return Err(End::unknown(format!(
@@ -143,6 +146,15 @@ impl Run<'_, '_> {
         self.calico_keeps(asked, tunnel.map(|(from, _)| from), false);
         self.skb.mark |= SEEN;
         self.calico_redirect(dev)
+    }
+
+    /// A program was there, whatever it did (`forward_or_drop`: "make sure that each pkt has SEEN mark").
+    fn calico_marks(&mut self, dev: DevId) {
+        let name = &self.node.device(dev).name;
+        let mut there = self.node.programs.iter();
+        if there.any(|p| p.is_calicos() && p.hook.sees_incoming() && p.device == *name) {
+            self.skb.mark |= SEEN;
+        }
     }
 
     /// `hep_rpf_check` (rpf.h), loose as Felix' `BPFEnforceRPF` is by default: a route leads back to the source, by whatever device.

@@ -105,7 +105,12 @@ impl Run<'_, '_> {
     }
 
     /// `vxlan_attempt_decap` (nat.h): only for an address of this node, and only from what the routes know as another one.
-    pub(super) fn calico_unwrap(&mut self, dev: DevId, at: At, (from, to): (IpAddr, IpAddr)) -> Flow {
+    pub(super) fn calico_unwrap(
+        &mut self,
+        dev: DevId,
+        at: At,
+        (from, to): (IpAddr, IpAddr),
+    ) -> Flow {
         let calico = &self.node.calico;
         let name = &self.node.device(dev).name;
         // `dnat_should_decap`: not at tunnels' devices.
@@ -143,8 +148,8 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// An answer that comes back from the backend's node: it has the service's address already, and goes to the client
-    /// (`do_nat`: "Packet is returning from a NAT tunnel, already SNATed, just forward it").
+    /// An answer that comes back from the backend's node (`do_nat`, `ct_result_np_node`): it has the service's address already, and is sent on
+    /// to the client.
     pub(super) fn calico_returned(&mut self, dev: DevId, from: IpAddr, conn: &ServiceConn) -> Flow {
         // `CT_RES_TUN_SRC_CHANGED`: from another node than it was forwarded to.
         if conn.node.is_some_and(|n| n != from) {
@@ -154,7 +159,7 @@ impl Run<'_, '_> {
             }));
         }
         self.step(StepKind::Note(format!(
-            "{from} answers through the tunnel, with the service's address: on to the client"
+            "the answer of {from} has the service's address already"
         )));
         self.skb.mark |= SEEN;
         self.calico_redirect(dev)
