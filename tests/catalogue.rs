@@ -661,6 +661,13 @@ const VIP_CASES: &[(Code, Case, Case)] = &[
     ),
 ];
 
+/// The same of `nfwhy trace --cluster`: a cluster of snapshots/ and whom a client asks.
+const CLUSTER_CASES: &[(Code, Case, Case)] = &[(
+    Code::EbpfModesDiffer,
+    ("cluster-calico-mixed", "10.10.100.200:80"),
+    ("cluster-calico-tunnel", "10.10.100.200:80"),
+)];
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -715,7 +722,7 @@ fn every_code_has_a_packet_that_gives_it_and_one_like_it_that_does_not() {
         }
     }
     for c in Code::ALL {
-        let all = CASES.iter().chain(VIP_CASES);
+        let all = CASES.iter().chain(VIP_CASES).chain(CLUSTER_CASES);
         let cases = all.filter(|(of, ..)| of == c).count();
         match (cases, LACKING.contains(c)) {
             (0, false) => bad.push(format!("{c} has no case")),
@@ -730,19 +737,38 @@ fn every_code_has_a_packet_that_gives_it_and_one_like_it_that_does_not() {
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
+fn codes_of(args: &[&str], folder: &str) -> Vec<String> {
+    let out = Command::new(env!("CARGO_BIN_EXE_nfwhy"))
+        .args(args)
+        .arg(root().join("snapshots").join(folder))
+        .output()
+        .expect("the program runs");
+    let v: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let list = v["findings"].as_array().expect("a list");
+    let code = |f: &serde_json::Value| f["code"].as_str().map(str::to_owned);
+    list.iter().filter_map(code).collect()
+}
+
 #[test]
 fn every_code_of_vip_has_an_address_that_gives_it_and_one_that_does_not() {
     for (code, fires, quiet) in VIP_CASES {
         for ((folder, addr), fires) in [(fires, true), (quiet, false)] {
-            let out = Command::new(env!("CARGO_BIN_EXE_nfwhy"))
-                .args(["vip", "--format", "json", addr, "--cluster"])
-                .arg(root().join("snapshots").join(folder))
-                .output()
-                .expect("the program runs");
-            let v: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
-            let list = v["findings"].as_array().expect("a list");
-            let found = list.iter().any(|f| f["code"] == code.name());
+            let found = codes_of(&["vip", "--format", "json", addr, "--cluster"], folder);
+            let found = found.iter().any(|c| c == code.name());
             assert_eq!(found, fires, "{code}: {folder} {addr}");
+        }
+    }
+}
+
+#[test]
+fn every_code_of_several_nodes_has_an_address_that_gives_it_and_one_that_does_not() {
+    for (code, fires, quiet) in CLUSTER_CASES {
+        for ((folder, to), fires) in [(fires, true), (quiet, false)] {
+            let args = ["trace", "--format", "json", "10.10.8.25", to, "--cluster"];
+            let found = codes_of(&args, folder);
+            assert!(!found.is_empty(), "{folder} {to}");
+            let found = found.iter().any(|c| c == code.name());
+            assert_eq!(found, fires, "{code}: {folder} {to}");
         }
     }
 }
@@ -753,7 +779,8 @@ fn every_entry_is_used_by_a_finding_and_every_text_has_an_entry() {
     let folder = root().join("src/explain");
     let mut source = String::new();
     let entries = |of: &Path| fs::read_dir(of).expect("the sources");
-    for entry in entries(&folder).chain(entries(&root().join("src/vip"))) {
+    let others = ["src/vip", "src/cluster"].map(|f| root().join(f));
+    for entry in entries(&folder).chain(others.iter().flat_map(|f| entries(f))) {
         let path = entry.expect("a readable entry").path();
         let name = path
             .file_name()

@@ -2,7 +2,7 @@
 
 use super::findings::Found;
 use super::journey::Journey;
-use super::{Cluster, Hop};
+use super::{Cluster, End, Hop, Way};
 use crate::explain::names::{self, endpoint};
 use crate::explain::{Cause, Code, Fate, Finding};
 use crate::trace::{Back, Outcome, Trace};
@@ -11,8 +11,10 @@ use crate::trace::{Back, Outcome, Trace};
 struct Forwarded {
     asked: usize,
     backend: usize,
-    /// `None` where the answer's way is not known.
-    returned: Option<bool>,
+    /// Whether an answer passes the asked node again.
+    returns: bool,
+    /// Whether one does not.
+    bypasses: bool,
 }
 
 impl Cluster<'_> {
@@ -24,14 +26,16 @@ impl Cluster<'_> {
         let asked = j.way.hops.iter().find(served)?.place;
         let backend = self.node_of(j.way.last()?.place);
         let back = j.back.as_ref()?;
-        let returned = match (back.fate, &back.way) {
-            (Fate::Unknown, _) | (_, None) => None,
-            (_, Some(w)) => Some(w.hops.iter().any(|h| h.place == asked)),
-        };
-        (backend != asked).then_some(Forwarded {
+        if back.fate == Fate::Unknown || backend == asked {
+            return None;
+        }
+        let ways = || back.way.iter().chain(&back.also);
+        let passes = |w: &Way| w.hops.iter().any(|h| h.place == asked);
+        Some(Forwarded {
             asked,
             backend,
-            returned,
+            returns: ways().any(passes),
+            bypasses: ways().any(|w| !passes(w)),
         })
     }
 
@@ -45,11 +49,14 @@ impl Cluster<'_> {
     pub(super) fn who_answers(&self, j: &Journey) -> Option<String> {
         let f = self.forwarded(j)?;
         let (asked, backend) = (self.name(f.asked), self.name(f.backend));
-        Some(if f.returned? {
-            format!("from {backend} back through {asked}")
-        } else {
-            format!("straight from {backend}, not through {asked}")
-        })
+        match (f.returns, f.bypasses) {
+            (true, false) => Some(format!("from {backend} back through {asked}")),
+            (false, true) => Some(format!("straight from {backend}, not through {asked}")),
+            (true, true) => Some(format!(
+                "from {backend} back through {asked}, or straight if bpfExternalServiceMode is DSR"
+            )),
+            (false, false) => None,
+        }
     }
 
     /// The one sentence: who sees requests, and who sees answers. And where the nodes' modes differ, that they do.
@@ -58,9 +65,9 @@ impl Cluster<'_> {
         let Some(asked) = all.first().map(|f| f.asked) else {
             return Vec::new();
         };
-        let nodes = |returned: bool| {
+        let nodes = |of: &dyn Fn(&Forwarded) -> bool| {
             let mut list: Vec<&str> = Vec::new();
-            for f in all.iter().filter(|f| f.returned == Some(returned)) {
+            for f in all.iter().filter(|f| of(f)) {
                 let name = self.name(f.backend);
                 if !list.contains(&name) {
                     list.push(name);
@@ -68,7 +75,7 @@ impl Cluster<'_> {
             }
             list
         };
-        let (direct, through) = (nodes(false), nodes(true));
+        let (direct, through) = (nodes(&|f| f.bypasses), nodes(&|f| f.returns));
         let to = endpoint(first.packet.dst, first.packet.dport);
         let name = self.name(asked);
         let who = if self.announcer(first.packet.dst) == Some(asked) {
@@ -83,15 +90,17 @@ impl Cluster<'_> {
         let verb = |l: &[&str], one: &'static str, more: &'static str| {
             if l.len() == 1 { one } else { more }
         };
-        let own = journeys
-            .iter()
-            .any(|j| j.arrives() && j.way.last().is_some_and(|h| self.node_of(h.place) == asked));
+        // Other answers pass the asked node, or may.
+        let others = journeys.iter().any(|j| match j.way.end {
+            End::Unknown(_) => true,
+            _ => j.arrives() && j.way.last().is_some_and(|h| self.node_of(h.place) == asked),
+        });
         let (code, title) = match (direct.as_slice(), through.as_slice()) {
             ([], []) => return Vec::new(),
-            (d, []) if own => (
+            (d, []) if others => (
                 Code::EbpfDsr,
                 format!(
-                    "{who} sees all requests, and answers of its own backends alone: {} {} the client directly (Calico DSR), with source {to}, and no such answer passes {name}",
+                    "{who} sees all requests and none of the answers of {0}: {0} {1} the client directly (Calico DSR), with source {to}",
                     list(d),
                     verb(d, "answers", "answer"),
                 ),
@@ -160,8 +169,8 @@ impl Cluster<'_> {
         let own = mode(asked)?;
         let (other, theirs) = all.iter().find_map(|f| {
             let m = mode(f.backend)?;
-            let unlike = f.returned != Some(!own.dsr);
-            (m.dsr != own.dsr && f.returned.is_some() && unlike).then_some((f.backend, m))
+            let unlike = if own.dsr { f.returns } else { f.bypasses };
+            (m.dsr != own.dsr && unlike).then_some((f.backend, m))
         })?;
         let (name, far) = (self.name(asked), self.name(other));
         let title = if theirs.dsr {

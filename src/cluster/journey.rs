@@ -24,6 +24,8 @@ pub struct Back {
     pub reason: String,
     /// The way that shows it.
     pub way: Option<Way>,
+    /// Others that it may go, of which the client makes the same.
+    pub also: Vec<Way>,
 }
 
 impl Journey {
@@ -156,6 +158,7 @@ impl Cluster<'_> {
                             self.name(hop.place)
                         ),
                         way: None,
+                        also: Vec::new(),
                     });
                 }
                 Origin::Device(out.dev)
@@ -170,6 +173,7 @@ impl Cluster<'_> {
                 fate: Fate::Unknown,
                 reason: "its way forks more often than is followed".to_owned(),
                 way: None,
+                also: Vec::new(),
             });
         };
         let mut fates: Vec<(Fate, String, Way)> = ways
@@ -183,17 +187,22 @@ impl Cluster<'_> {
         let sure = fates.iter().all(|(_, _, w)| w.probability.is_some());
         let one = fates.first().map(|f| f.0) == fates.last().map(|f| f.0);
         // Both ends are possible: which, rests on chance or on what is not known.
-        let (fate, reason, shown) = if one {
-            fates.into_iter().next()?
-        } else {
+        if !one {
             let (fate, reason, way) = fates.pop()?;
-            let fate = if sure { fate } else { Fate::Unknown };
-            (fate, reason, way)
-        };
+            return Some(Back {
+                fate: if sure { fate } else { Fate::Unknown },
+                reason,
+                way: Some(way),
+                also: Vec::new(),
+            });
+        }
+        let mut alike = fates.into_iter();
+        let (fate, reason, way) = alike.next()?;
         Some(Back {
             fate,
             reason,
-            way: Some(shown),
+            way: Some(way),
+            also: alike.map(|(_, _, w)| w).collect(),
         })
     }
 

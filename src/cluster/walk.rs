@@ -6,7 +6,7 @@ use crate::node::DevId;
 use crate::sim::{
     CALICO_VXLAN, CalicoSeen, Conn, Limits, ServiceConn, SimError, WhatIf, simulate_what_if,
 };
-use crate::trace::{CtState, Origin, Outcome, Packet, Port, TcpFlags, Trace, Verdict};
+use crate::trace::{CtState, Origin, Outcome, Packet, Port, Reason, TcpFlags, Trace, Verdict};
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
@@ -203,7 +203,10 @@ impl Cluster<'_> {
             Verdict::Local => End::Process,
             Verdict::Dropped | Verdict::Rejected => End::Stopped,
             Verdict::Queued => End::Unknown("a program in user space decides".to_owned()),
-            Verdict::Unknown => End::Unknown("what becomes of it there is not known".to_owned()),
+            Verdict::Unknown => End::Unknown(match &o.reason {
+                Reason::Unknown(why) => format!("on {}: {why}", self.name(place)),
+                _ => "what becomes of it there is not known".to_owned(),
+            }),
             Verdict::Forwarded => match self.next(place, o) {
                 Next::Pod => End::Pod,
                 Next::Beyond => End::Beyond,

@@ -186,6 +186,9 @@ struct FindingView {
 struct MissingView {
     what: String,
     command: String,
+    /// Where it is to be run, of several nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     /// The share of the answer that differs by it; what settles most comes first.
     settles: f64,
 }
@@ -244,6 +247,7 @@ fn missing_of(trace: &Trace) -> Vec<MissingView> {
         .map(|l| MissingView {
             what: l.missing.what.clone(),
             command: l.missing.command.clone(),
+            node: None,
             // Four digits are more than such a measure is worth.
             settles: (l.decides.max(l.changes) * 1e4).round() / 1e4,
         })

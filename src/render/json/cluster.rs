@@ -77,10 +77,20 @@ pub fn write_cluster(
         Some(v)
     };
     // What matters for the first place comes first, and settles what it settles there.
-    let mut lacking: Vec<MissingView> = missing_of(first);
+    let of = |place: usize, trace: &Trace| {
+        let node = cluster.name(place).to_owned();
+        missing_of(trace).into_iter().map(move |m| MissingView {
+            node: Some(node.clone()),
+            ..m
+        })
+    };
+    let mut lacking: Vec<MissingView> = of(place, first).collect();
     for hop in hops_of(journeys) {
-        for m in missing_of(&hop.trace) {
-            if !lacking.iter().any(|l| l.what == m.what) {
+        for m in of(hop.place, &hop.trace) {
+            if !lacking
+                .iter()
+                .any(|l| (&l.what, &l.node) == (&m.what, &m.node))
+            {
                 lacking.push(m);
             }
         }
@@ -98,7 +108,7 @@ pub fn write_cluster(
 
 fn hops_of(journeys: &[Journey]) -> impl Iterator<Item = &Hop> {
     journeys.iter().flat_map(|j| {
-        let back = j.back.iter().filter_map(|b| b.way.as_ref());
+        let back = j.back.iter().flat_map(|b| b.way.iter().chain(&b.also));
         j.way.hops.iter().chain(back.flat_map(|w| w.hops.iter()))
     })
 }

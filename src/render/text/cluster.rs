@@ -45,7 +45,7 @@ pub fn write_cluster(
     table(paper, &kinds)?;
     said(paper, cluster, findings)?;
     if options.detail == Detail::Summary {
-        return assumed(paper, journeys);
+        return assumed(paper, cluster, journeys);
     }
     section(paper, p.name, &arrival(&answer), &answer)?;
     let limit = if options.detail == Detail::Detail {
@@ -83,7 +83,7 @@ pub fn write_cluster(
         let text = format!("{} more ways: --detail", kinds.len() - limit);
         paper.line(&Line::new().to(MARGIN).add(Label::Faint, &text))?;
     }
-    assumed(paper, journeys)
+    assumed(paper, cluster, journeys)
 }
 
 /// One line per way.
@@ -435,10 +435,14 @@ fn section<W: Write>(
     tree::tree(paper, answer)
 }
 
-fn assumed<W: Write>(paper: &mut Paper<'_, W>, journeys: &[Journey]) -> io::Result<()> {
+fn assumed<W: Write>(
+    paper: &mut Paper<'_, W>,
+    cluster: &Cluster<'_>,
+    journeys: &[Journey],
+) -> io::Result<()> {
     let mut list: Vec<&str> = Vec::new();
     for j in journeys {
-        let back = j.back.iter().filter_map(|b| b.way.as_ref());
+        let back = j.back.iter().flat_map(|b| b.way.iter().chain(&b.also));
         for way in std::iter::once(&j.way).chain(back) {
             let theirs = way.hops.iter().filter_map(Hop::outcome);
             for a in theirs.flat_map(|o| &o.assumptions).chain(&way.assumed) {
@@ -454,6 +458,36 @@ fn assumed<W: Write>(paper: &mut Paper<'_, W>, journeys: &[Journey]) -> io::Resu
     for (i, a) in list.iter().take(8).enumerate() {
         let head = if i == 0 { "assumed" } else { "" };
         paper.prose((Label::Heading, head), (Label::Plain, a), MARGIN)?;
+    }
+    lacking(paper, cluster, journeys)
+}
+
+/// What was not captured where something is not sure for the lack of it, with the node where the command shows it.
+fn lacking<W: Write>(
+    paper: &mut Paper<'_, W>,
+    cluster: &Cluster<'_>,
+    journeys: &[Journey],
+) -> io::Result<()> {
+    let mut list: Vec<String> = Vec::new();
+    for j in journeys {
+        let back = j.back.iter().flat_map(|b| b.way.iter().chain(&b.also));
+        let hops = std::iter::once(&j.way).chain(back).flat_map(|w| &w.hops);
+        for (hop, o) in hops.filter_map(|h| Some((h, h.outcome()?))) {
+            if o.probability.is_some() && o.verdict != Verdict::Unknown {
+                continue;
+            }
+            for m in &o.missing {
+                let name = cluster.name(hop.place);
+                let text = format!("{}: on {name} run {}", m.what, m.command);
+                if !list.contains(&text) {
+                    list.push(text);
+                }
+            }
+        }
+    }
+    for (i, text) in list.iter().take(4).enumerate() {
+        let head = if i == 0 { "unknown" } else { "" };
+        paper.prose((Label::Unsure, head), (Label::Plain, text), MARGIN)?;
     }
     Ok(())
 }

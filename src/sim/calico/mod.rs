@@ -75,14 +75,14 @@ impl Run<'_, '_> {
             return Ok(());
         }
         if !self.node.calico.knows_services(self.family) {
-            self.calico_unseen(Some(dev));
-            self.calico_marks(dev);
             if let Some((from, _)) = tunnel {
                 self.calico_lacks_services();
                 return Err(End::unknown(format!(
-                    "Calico's program here takes it out of the VXLAN from {from} and chooses a backend of its own (its maps were not captured)"
+                    "Calico's program takes it out of the VXLAN from {from} and chooses a backend of its own (its maps were not captured)"
                 )));
             }
+            self.calico_unseen(Some(dev));
+            self.calico_marks(dev);
             return Ok(());
         }
         let Some(at) = self.calico_at(dev) else {
