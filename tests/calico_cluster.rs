@@ -545,3 +545,46 @@ fn the_answer_has_the_asked_address_and_port_and_goes_to_the_client() {
         assert_eq!(js[0].client_ip_kept(), Some(true));
     });
 }
+
+/// A pod whose own namespace was captured is entered, and its answer is the datapath's again at its host.
+#[test]
+fn a_pods_own_namespace_answers_the_same() {
+    for (mode, back) in [
+        ("DSR", "node2/web>node2"),
+        ("Tunnel", "node2/web>node2>node1"),
+    ] {
+        let mut all = captures([mode, mode], same);
+        let mut snapshot = Snapshot::default();
+        for (name, text) in [
+            (
+                "ip-addr.txt",
+                "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n    inet 127.0.0.1/8 scope host lo\n2: eth0@if17: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450\n    link/ether 02:00:00:00:07:02 brd ff:ff:ff:ff:ff:ff\n    inet 10.4.2.7/32 scope global eth0\n",
+            ),
+            (
+                "ip-route.txt",
+                "default via 169.254.1.1 dev eth0\n169.254.1.1 dev eth0 scope link\nlocal 10.4.2.7 dev eth0 table local proto kernel scope host src 10.4.2.7\nlocal 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1\n",
+            ),
+            (
+                "ip-rule.txt",
+                "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n",
+            ),
+            (
+                "iptables-save.txt",
+                "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n",
+            ),
+        ] {
+            snapshot.add(name.to_owned(), text.as_bytes().to_vec());
+        }
+        all.members.push(Member {
+            name: "node2/web".to_owned(),
+            within: Some(1),
+            snapshot,
+        });
+        let list = story(&all, VIP);
+        assert_eq!(
+            list[0],
+            format!("0.50 node1>node2>node2/web: 10.8.0.5 at 10.4.2.7, ok by {back}")
+        );
+        assert!(found(&all, VIP, Code::EbpfDsr).is_some() == (mode == "DSR"));
+    }
+}

@@ -44,7 +44,8 @@ const EXTENSIONS: &[&str] = &[
 ];
 
 impl Captures {
-    /// Reads a folder with one folder, bundle, archive or session per node. Objects of Kubernetes that lie beside them are every node's.
+    /// Reads a folder with one folder, bundle, archive or session per node. Objects of Kubernetes and Felix' configuration that lie beside
+    /// them are every node's.
     pub fn read(dir: &Path) -> Result<Self, CaptureError> {
         let unreadable = |why| CaptureError::Unreadable {
             path: dir.to_owned(),
@@ -112,7 +113,12 @@ impl Captures {
         }
         let is_dir = fs::metadata(path).is_ok_and(|m| m.is_dir());
         match Snapshot::read(path) {
-            Ok(snapshot) if snapshot.files.iter().any(|f| of_a_node(f.kind)) => {
+            Ok(snapshot)
+                if snapshot
+                    .files
+                    .iter()
+                    .any(|f| of_a_node(f.kind) && (is_dir || !is_of_the_cluster(f))) =>
+            {
                 self.add_node(path, snapshot)?;
             }
             Ok(snapshot) if !is_dir => {
@@ -121,7 +127,7 @@ impl Captures {
                 let mut kinds = snapshot.files.iter().map(|f| f.kind);
                 let evidence = kinds.any(|k| matches!(k, Kind::Speaker | Kind::Arping));
                 let mut theirs: Vec<SourceFile> = snapshot.files;
-                theirs.retain(|f| of_all(f.kind));
+                theirs.retain(|f| of_all(f.kind) || is_of_the_cluster(f));
                 if theirs.is_empty() || evidence {
                     self.beside.push(path.to_owned());
                 }
@@ -224,6 +230,16 @@ impl Captures {
     }
 }
 
+/// Felix' configuration is no node's: it says how all nodes treat answers, where they do not say otherwise.
+fn is_of_the_cluster(f: &SourceFile) -> bool {
+    if f.kind != Kind::CalicoBpf {
+        return false;
+    }
+    let m = nfwhy_parsers::calico_bpf::parse(&f.name, &f.text).value;
+    let maps = m.frontends.len() + m.backends.len() + m.affinities.len();
+    maps + m.routes.len() + m.flows.len() == 0 && m.modes.iter().all(|m| !m.env)
+}
+
 fn subfolders(path: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(path) else {
         return Vec::new();
@@ -322,6 +338,34 @@ mod tests {
         );
         assert_eq!(all.beside, [dir.path().join("speaker.log")]);
         assert_eq!(all.skipped.len(), 1, "{:?}", all.skipped);
+    }
+
+    #[test]
+    fn felix_configuration_beside_the_nodes_is_every_nodes() {
+        let dir = Folder::new("felix");
+        let put = |path: &str, text: &str| {
+            let p = dir.path().join(path);
+            fs::create_dir_all(p.parent().expect("has one")).expect("made");
+            fs::write(p, text).expect("written");
+        };
+        for node in ["a", "b"] {
+            put(&format!("{node}/ip-addr.txt"), LINK);
+        }
+        put(
+            "felixconfiguration.yaml",
+            "kind: FelixConfiguration\nmetadata:\n  name: default\nspec:\n  bpfExternalServiceMode: DSR\n",
+        );
+        let all = Captures::read(dir.path()).expect("it is a cluster");
+        assert_eq!(all.members.len(), 2);
+        for m in &all.members {
+            let node = crate::node::Node::new(&m.snapshot);
+            assert_eq!(
+                node.calico.answers().map(|a| a.dsr),
+                Some(true),
+                "{}",
+                m.name
+            );
+        }
     }
 
     #[test]
