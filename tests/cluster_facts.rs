@@ -332,3 +332,69 @@ fn a_rule_in_the_pods_namespace_stops_the_packet() {
         assert_eq!(cluster.name(stop.place), "node2/web");
     });
 }
+
+/// Both nodes, of which the first has these entries and knows the next hop by its hardware address.
+fn with_fdb(entries: &str) -> Captures {
+    let mut all = captures("vxlan", [NOTHING, NOTHING]);
+    let first = &mut all.members[0].snapshot;
+    let neigh = "10.9.2.0 dev tun0 lladdr 02:00:00:00:00:02 PERMANENT\n";
+    first.add("ip-neigh.txt".to_owned(), neigh.as_bytes().to_vec());
+    first.add("fdb.txt".to_owned(), entries.as_bytes().to_vec());
+    all
+}
+
+fn ends(all: &Captures) -> Vec<End> {
+    follow(all, POD_TO_POD, |_, js| {
+        js.iter().map(|j| j.way.end.clone()).collect()
+    })
+}
+
+/// `vxlan_xmit` (`drivers/net/vxlan/vxlan_core.c`): `vxlan_find_mac` by the frame's destination.
+#[test]
+fn the_forwarding_database_says_to_whom_vxlan_sends() {
+    let own = "02:00:00:00:00:02 dev tun0 dst 10.0.0.2 self permanent\n";
+    assert_eq!(ends(&with_fdb(own)), [End::Pod]);
+    // Another end, though the second node has the hardware address: it counts, and nobody has it.
+    let other = "02:00:00:00:00:02 dev tun0 dst 10.0.0.7 self permanent\n";
+    let list = ends(&with_fdb(other));
+    assert!(
+        matches!(&list[0], End::Unknown(why) if why.contains("10.0.0.7") && why.contains("forwarding database")),
+        "{list:?}"
+    );
+    // Of another device, or of the bridge: not this one's.
+    let else_where = "02:00:00:00:00:02 dev tun9 dst 10.0.0.7 self permanent\n02:00:00:00:00:02 dev tun0 master br0 permanent\n";
+    assert_eq!(ends(&with_fdb(else_where)), [End::Pod]);
+}
+
+/// The outer destination is known with no other node captured.
+#[test]
+fn the_forwarding_database_names_the_other_end_without_its_capture() {
+    let mut all = with_fdb("02:00:00:00:00:02 dev tun0 dst 10.0.0.2 self permanent\n");
+    all.members.truncate(1);
+    let list = ends(&all);
+    assert!(
+        matches!(&list[0], End::Unknown(why) if why.contains("goes to 10.0.0.2")),
+        "{list:?}"
+    );
+}
+
+/// `all_zeros_mac`: where the address has no entry, to each of those; without them the frame is dropped.
+#[test]
+fn an_address_without_an_entry_goes_by_that_of_all_zeros() {
+    let zeros = "00:00:00:00:00:00 dev tun0 dst 10.0.0.2 self permanent\n";
+    assert_eq!(ends(&with_fdb(zeros)), [End::Pod]);
+    let flood = "00:00:00:00:00:00 dev tun0 dst 10.0.0.7 self permanent\n00:00:00:00:00:00 dev tun0 dst 10.0.0.2 self permanent\n";
+    assert_eq!(ends(&with_fdb(flood)), [End::Pod]);
+    let others = "00:00:00:00:00:00 dev tun0 dst 10.0.0.7 self permanent\n00:00:00:00:00:00 dev tun0 dst 10.0.0.8 self permanent\n";
+    let list = ends(&with_fdb(others));
+    assert!(
+        matches!(&list[0], End::Unknown(why) if why.contains("sends to 2 other ends")),
+        "{list:?}"
+    );
+    let none = "02:00:00:00:00:09 dev tun0 dst 10.0.0.2 self permanent\n";
+    let list = ends(&with_fdb(none));
+    assert!(
+        matches!(&list[0], End::Unknown(why) if why.contains("the kernel drops the packet, unless it has learned one since")),
+        "{list:?}"
+    );
+}

@@ -93,6 +93,7 @@ fn command(kind: Kind, name: &str) -> &'static str {
         Kind::Conntrack => "conntrack -L",
         Kind::Programs => "bpftool net",
         Kind::Nexthop => "ip nexthop",
+        Kind::Fdb => "bridge fdb show",
         Kind::Kube | Kind::KubeTable => "kubectl get svc,endpointslices,pods,nodes -A -o json",
         Kind::Speaker => {
             "kubectl logs -l app.kubernetes.io/component=speaker --prefix --timestamps"

@@ -67,6 +67,7 @@ every!(ipvs, Some(Kind::Ipvs), checks::ipvs);
 every!(kube, Some(Kind::Kube), checks::kube);
 every!(kube_table, Some(Kind::KubeTable), checks::kube_table);
 every!(link, Some(Kind::Link), checks::link);
+every!(fdb, Some(Kind::Fdb), checks::fdb);
 every!(neigh, Some(Kind::Neigh), checks::neigh);
 every!(nexthop, Some(Kind::Nexthop), checks::nexthop);
 every!(nft, Some(Kind::Nft), checks::nft);

@@ -392,6 +392,7 @@ pub(super) fn of_a_node(kind: Kind) -> bool {
             | Kind::RouteN
             | Kind::Rule
             | Kind::Neigh
+            | Kind::Fdb
             | Kind::Nexthop
             | Kind::Sysctl
             | Kind::Conntrack

@@ -87,6 +87,7 @@ const FILES: &[(&str, &str, Kind)] = &[
     ("ip-rule", "ip rule", Kind::Rule),
     ("ip-6-rule", "ip -6 rule", Kind::Rule),
     ("ip-neigh", "ip neigh", Kind::Neigh),
+    ("bridge-fdb", "bridge fdb show", Kind::Fdb),
     ("ip-nexthop", "ip nexthop", Kind::Nexthop),
     ("sysctl", "sysctl -a", Kind::Sysctl),
     ("conntrack", "conntrack -L", Kind::Conntrack),

@@ -1,6 +1,7 @@
 //! Several nodes: who of them has which address, and a packet's way from one to the next, there and back.
 
 mod ebpf;
+mod fdb;
 mod findings;
 mod journey;
 mod next;

@@ -1,14 +1,13 @@
 //! Where a packet goes that has left a place: to another place, by a link or a tunnel, or out of what was captured.
 
 use super::Cluster;
+use super::fdb::FarEnd;
 use crate::explain::place::to_local_pod;
 use crate::node::{DevId, Device};
 use crate::sim::{self, CALICO_VXLAN};
 use crate::trace::{Outcome, Port, StepKind, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::bits;
-use nfwhy_parsers::iproute::neigh;
-use nfwhy_parsers::recognise::Kind;
 use std::net::IpAddr;
 
 /// How a packet came to a place.
@@ -109,18 +108,15 @@ impl Cluster<'_> {
         let hop = out.via.unwrap_or(seen.dst);
         match dev.tunnel() {
             Some("vxlan") => match self.far_end(place, dev, out.dev, hop) {
-                Some((remote, how)) => {
-                    let port = Some(dev.info.dstport.unwrap_or(VXLAN_PORT));
+                FarEnd::At { addr, port, how } => {
+                    let port = port.or(dev.info.dstport).unwrap_or(VXLAN_PORT);
                     let local = dev.info.local.filter(|l| !l.is_unspecified());
-                    match self.wrapped(place, "vxlan".into(), local, remote, dev, port) {
+                    match self.wrapped(place, "vxlan".into(), local, addr, dev, Some(port)) {
                         Next::Unknown(why) => Next::Unknown(format!("{why} ({how})")),
                         other => other,
                     }
                 }
-                None => Next::Unknown(format!(
-                    "where {} sends packets for {hop} is not known: no captured node has that address on a VXLAN device of the same id",
-                    dev.name
-                )),
+                FarEnd::Unknown(why) => Next::Unknown(why),
             },
             Some(kind) => self.by_other_tunnel(place, kind, dev, seen.dst),
             None => self.by_link(place, out.dev, hop, seen.dst, to_local_pod(&p.node, out)),
@@ -174,71 +170,6 @@ impl Cluster<'_> {
             sport: port.map_or(Port::None, |_| Port::Ephemeral),
             id: dev.info.id,
         })
-    }
-
-    /// The other end of a VXLAN for a next hop: what the device names, else the node whose VXLAN device has the hardware address that
-    /// the neighbour table tells, else the one whose device has the next hop's address.
-    fn far_end(
-        &self,
-        place: usize,
-        dev: &Device,
-        id: DevId,
-        hop: IpAddr,
-    ) -> Option<(IpAddr, &'static str)> {
-        let p = self.places.get(place)?;
-        if let Some(remote) = dev.info.remote
-            && !remote.is_unspecified()
-            && !remote.is_multicast()
-        {
-            return Some((remote, "the device names it"));
-        }
-        let of_same_id = |place: usize, d: DevId| {
-            let far = self.places.get(place)?.node.device(d);
-            let same = far.tunnel() == Some("vxlan")
-                && (far.info.id == dev.info.id || far.info.external || dev.info.external);
-            same.then_some(far)
-        };
-        let name = &p.node.device(id).name;
-        let mac = self.neighbour(place, name, hop);
-        if let Some(mac) = &mac
-            && let Some(o) = self.link_of_mac(mac).filter(|o| o.place != place)
-            && let Some(far) = of_same_id(o.place, o.dev)
-            && let Some(local) = self.underlay(o.place, far)
-        {
-            return Some((local, "by its hardware address"));
-        }
-        let o = self
-            .holders(hop)
-            .into_iter()
-            .find(|o| o.place != place && of_same_id(o.place, o.dev).is_some())?;
-        let far = of_same_id(o.place, o.dev)?;
-        Some((self.underlay(o.place, far)?, "by the next hop's address"))
-    }
-
-    /// The address at which a VXLAN device receives.
-    fn underlay(&self, place: usize, far: &Device) -> Option<IpAddr> {
-        let node = &self.places.get(place)?.node;
-        if let Some(local) = far.info.local.filter(|l| !l.is_unspecified()) {
-            return Some(local);
-        }
-        let lower = far.info.dev.as_deref()?;
-        let lower = node.device(node.device_by_name(lower)?);
-        lower.addrs.first().map(|a| a.local)
-    }
-
-    /// What the neighbour table of a place tells of an address.
-    fn neighbour(&self, place: usize, dev: &str, addr: IpAddr) -> Option<String> {
-        let files = &self.places.get(place)?.member.snapshot.files;
-        files
-            .iter()
-            .filter(|f| f.kind == Kind::Neigh)
-            .find_map(|f| {
-                let list = neigh::parse(&f.text).value;
-                let n = list
-                    .into_iter()
-                    .find(|n| n.addr == addr && (n.dev.is_empty() || n.dev == dev))?;
-                n.lladdr.map(|m| m.to_string())
-            })
     }
 
     /// Tunnels of which no more is followed than that they end at the destination's node.

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 impl Run<'_, '_> {
     /// IPIP and its kin name the other end by the device's remote or by the route's gateway (`ip_tunnel_xmit`,
-    /// `net/ipv4/ip_tunnel.c`). VXLAN's depends on the forwarding database, which is not part of a snapshot.
+    /// `net/ipv4/ip_tunnel.c`). VXLAN's depends on the forwarding database and the other nodes (`cluster::fdb`).
     pub(super) fn encapsulate(&mut self, dev: DevId, kind: &str, via: Option<IpAddr>) -> Flow {
         let d = self.node.device(dev);
         if !matches!(kind, "ipip" | "sit" | "gre") {

@@ -1,8 +1,9 @@
-//! `ip addr`, `ip -d link`, `ip route`, `ip rule`, `ip neigh`, `ip nexthop` as text and as `-j` JSON, and `route -n`.
+//! `ip addr`, `ip -d link`, `ip route`, `ip rule`, `ip neigh`, `ip nexthop`, `bridge fdb` as text and as `-j` JSON, and `route -n`.
 //!
 //! Text and JSON of the same thing give equal records but for `line` and `span`, and for the little that only one of the
 //! two forms holds: JSON has no `lock` of route metrics and numbers the namespaces that the text names.
 
+pub mod fdb;
 mod json;
 pub mod link;
 pub mod neigh;

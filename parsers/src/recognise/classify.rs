@@ -1,12 +1,12 @@
 //! What a line of text can belong to.
 
 use super::Kind;
-use super::iproute::{brief, device_detail, neigh, network, route, route_n};
+use super::iproute::{brief, device_detail, fdb, neigh, network, route, route_n};
 use super::lines::prompt;
 use std::net::IpAddr;
 
 /// Kinds that text can have, in the order in which a tie is settled.
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 19] = [
     Kind::IptablesSave,
     Kind::IptablesListing,
     Kind::Ipset,
@@ -16,6 +16,7 @@ const KINDS: [Kind; 18] = [
     Kind::Rule,
     Kind::Nexthop,
     Kind::Neigh,
+    Kind::Fdb,
     Kind::Route,
     Kind::RouteN,
     Kind::Sysctl,
@@ -300,6 +301,7 @@ impl Classifier {
         route_n(text, words)
             .or_else(|| brief(words))
             .or_else(|| neigh(words))
+            .or_else(|| fdb(words))
             .or_else(|| route(words))
     }
 }

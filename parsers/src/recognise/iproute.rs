@@ -112,6 +112,27 @@ pub(super) fn neigh(words: &[&str]) -> Option<Vote> {
     (state || words.contains(&"lladdr")).then_some(Vote::For(Kind::Neigh, 2))
 }
 
+/// `bridge fdb show`.
+pub(super) fn fdb(words: &[&str]) -> Option<Vote> {
+    const KEYS: &[&str] = &[
+        "dev",
+        "dst",
+        "vlan",
+        "self",
+        "master",
+        "permanent",
+        "static",
+        "offload",
+        "extern_learn",
+    ];
+    let (first, rest) = words.split_first()?;
+    if !crate::iproute::fdb::is_mac(first) || !KEYS.contains(rest.first()?) {
+        return None;
+    }
+    let own = rest.iter().any(|w| matches!(*w, "self" | "master" | "dst"));
+    own.then_some(Vote::For(Kind::Fdb, 2))
+}
+
 /// `ip route`.
 pub(super) fn route(words: &[&str]) -> Option<Vote> {
     const KEYS: &[&str] = &[

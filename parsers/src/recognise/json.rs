@@ -84,6 +84,8 @@ fn by_keys(m: &Map<String, Value>) -> Kind {
         Kind::Kube
     } else if has("ifname") && (has("ifindex") || has("operstate")) {
         Kind::Link
+    } else if has("mac") && has("ifname") && has("flags") {
+        Kind::Fdb
     } else if m.get("priority").is_some_and(Value::is_number)
         && (has("src") || has("table") || has("action"))
     {
@@ -142,6 +144,7 @@ fn by_text(text: &str) -> Kind {
         "ifindex" | "ifname" | "link" if has("ifname") && (has("ifindex") || has("operstate")) => {
             Kind::Link
         }
+        "mac" if has("ifname") && has("flags") => Kind::Fdb,
         "key" if text.contains("\"0x") && has("value") => Kind::CalicoBpf,
         "priority" if has("src") || has("table") => Kind::Rule,
         "id" if has("gateway") || has("dev") || has("group") => Kind::Nexthop,

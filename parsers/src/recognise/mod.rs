@@ -29,6 +29,8 @@ pub enum Kind {
     Rule,
     /// `ip neigh`, text or JSON.
     Neigh,
+    /// `bridge fdb show`, text or JSON.
+    Fdb,
     /// `ip nexthop`, text or JSON.
     Nexthop,
     /// `sysctl -a`.

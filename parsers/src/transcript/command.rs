@@ -482,6 +482,20 @@ fn tool(c: &mut Command, name: &str, rest: &[String]) {
         }
         "route" if rest.iter().any(|w| flag(w) && w.contains('n')) => c.kind = Some(Kind::RouteN),
         "netstat" if rest.iter().any(|w| flag(w) && w.contains('r')) => c.kind = Some(Kind::RouteN),
+        "bridge" if has("fdb") => {
+            let changes = ["add", "del", "delete", "append", "replace", "flush"];
+            if rest.iter().any(|w| changes.contains(&w.as_str())) {
+                c.changes = &[Kind::Fdb];
+            } else {
+                c.kind = Some(Kind::Fdb);
+                let whole = |w: &String| {
+                    flag(w) || matches!(w.as_str(), "fdb" | "show" | "list" | "sh" | "s")
+                };
+                if c.part == Part::Whole && !rest.iter().all(whole) {
+                    c.part = Part::Selected;
+                }
+            }
+        }
         "bpftool" if has("net") => c.kind = Some(Kind::Programs),
         "arping" => c.kind = Some(Kind::Arping),
         "bpftool" if has("map") && has("dump") => c.kind = Some(Kind::CalicoBpf),

@@ -193,3 +193,14 @@ pub fn link(text: &str) {
         }
     }
 }
+
+pub fn fdb(text: &str) {
+    let parsed = nfwhy_parsers::iproute::fdb::parse(text);
+    reports(text, &parsed.diagnostics);
+    for x in &parsed.value {
+        place(text, x.line, x.span);
+        let printed = x.to_string();
+        let again = nfwhy_parsers::iproute::fdb::parse(&printed).value;
+        assert_eq!(again.len(), 1, "{x}");
+    }
+}

@@ -13,7 +13,7 @@ mod nft_json;
 mod others;
 mod transcript;
 
-pub use iproute::{link, neigh, nexthop, route, route_n, rule};
+pub use iproute::{fdb, link, neigh, nexthop, route, route_n, rule};
 pub use iptables::{listing, save};
 pub use kube::{kube, kube_table};
 pub use nft::nft;
@@ -32,6 +32,7 @@ pub type Check = (&'static str, fn(&str));
 pub const ALL: &[Check] = &[
     ("calico_bpf", calico_bpf),
     ("conntrack", conntrack),
+    ("fdb", fdb),
     ("ipset", ipset),
     ("iptables_listing", listing),
     ("iptables_save", save),

@@ -89,6 +89,7 @@ fn before_device(kind: Kind) -> &'static [&'static str] {
         Kind::Nft => &["iif", "oif", "iifname", "oifname"],
         Kind::Link => &["ifname", "altname", "master", "dev"],
         Kind::Route | Kind::Rule | Kind::Neigh | Kind::Nexthop => &["dev", "iif", "oif"],
+        Kind::Fdb => &["dev", "via", "master"],
         _ => &[],
     }
 }

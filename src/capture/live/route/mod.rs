@@ -4,6 +4,7 @@
 
 mod dump;
 mod encap;
+mod fdb;
 mod kinds;
 mod links;
 mod names;
@@ -47,6 +48,7 @@ pub(super) fn read(reading: &mut Reading) {
                 ("routes", "ip route show table all"),
                 ("policy rules", "ip rule"),
                 ("neighbours", "ip neigh"),
+                ("forwarding databases", "bridge fdb show"),
                 ("next hop objects", "ip nexthop"),
             ] {
                 reading.cannot(what, &e, command);
@@ -111,6 +113,13 @@ pub(super) fn read(reading: &mut Reading) {
         }
         Err(e) => reading.cannot("neighbours", &e, "ip neigh"),
     }
+    match or_none(rtnl.dump(&forwarding_entries())) {
+        Ok(all) => {
+            let text = fdb::print(&all, &devices);
+            reading.put("bridge-fdb", "bridge fdb show", Kind::Fdb, text);
+        }
+        Err(e) => reading.cannot("forwarding databases", &e, "bridge fdb show"),
+    }
     match or_none(rtnl.dump(&next_hop_objects())) {
         Ok(all) => {
             let text = nexthops::print(&all, &devices, &names);
@@ -166,6 +175,13 @@ fn all_neighbours(rtnl: &Rtnl) -> Result<Vec<Message>, Refusal> {
     request.header.flags = NeighbourFlags::Proxy;
     all.extend(rtnl.dump(&Message::of(&RouteNetlinkMessage::GetNeighbour(request)))?);
     Ok(all)
+}
+
+/// Those of all devices (`rtnl_fdb_dump` in net/core/rtnetlink.c).
+fn forwarding_entries() -> Message {
+    let mut request = NeighbourMessage::default();
+    request.header.family = AddressFamily::from(fdb::AF_BRIDGE);
+    Message::of(&RouteNetlinkMessage::GetNeighbour(request))
 }
 
 fn devices_and_addresses(rtnl: &Rtnl, names: &Names) -> Result<(String, Devices), Refusal> {

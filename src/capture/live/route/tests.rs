@@ -3,7 +3,7 @@
 use super::dump::Message;
 use super::names::Names;
 use super::text::Devices;
-use super::{links, neighbours, nexthops, routes, rules};
+use super::{fdb, links, neighbours, nexthops, routes, rules};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -43,6 +43,7 @@ fn all(m: &[Message], devices: &Devices) -> String {
         + &routes::print(m, None, devices, &names)
         + &rules::print(m, &names)
         + &neighbours::print(m, devices, &names)
+        + &fdb::print(m, devices)
         + &nexthops::print(m, devices, &names)
 }
 
