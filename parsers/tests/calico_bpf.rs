@@ -218,3 +218,37 @@ fn a_pasted_session_has_them_too() {
         ]
     );
 }
+
+/// `kubectl get felixconfiguration -o yaml` shows those of single nodes as well.
+#[test]
+fn the_configuration_of_one_node_is_not_that_of_all() {
+    let default = "- apiVersion: crd.projectcalico.org/v1\n  kind: FelixConfiguration\n  metadata:\n    name: default\n  spec:\n    bpfEnabled: true\n";
+    let own = "- apiVersion: crd.projectcalico.org/v1\n  kind: FelixConfiguration\n  metadata:\n    name: node.n1\n  spec:\n    bpfExternalServiceMode: DSR\n";
+    let modes = |text: &str| {
+        let parsed = parse("felix.yaml", text);
+        let list: Vec<(bool, bool)> = parsed
+            .value
+            .modes
+            .iter()
+            .map(|m| (m.dsr, m.default))
+            .collect();
+        (list, parsed.diagnostics.len())
+    };
+    assert_eq!(modes(own), (vec![(true, false)], 0));
+    assert_eq!(modes(default), (vec![(false, true)], 0));
+    assert_eq!(
+        modes(&format!("items:\n{default}{own}")),
+        (vec![(false, true)], 1)
+    );
+    assert_eq!(
+        modes(&format!("items:\n{own}{default}")),
+        (vec![(false, true)], 1)
+    );
+    let json = own.replace(
+        "kind: FelixConfiguration",
+        "\"kind\": \"FelixConfiguration\",",
+    );
+    let json = json.replace("name: node.n1", "\"name\": \"node.n1\"");
+    let both = format!("{default}{json}");
+    assert_eq!(modes(&both), (vec![(false, true)], 1));
+}

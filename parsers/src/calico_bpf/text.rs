@@ -39,6 +39,10 @@ pub(crate) fn line_of(text: &str) -> Option<Line> {
 pub(super) fn read(source: &str, out: &mut Parsed<Maps>) {
     let mut value_of_env = false;
     let mut configuration = None;
+    let mut all = 0u32;
+    // Of the configuration that is being read: it is `node.NAME`, for that node alone.
+    let mut of_a_node = false;
+    let mut nodes_own: Vec<Mode> = Vec::new();
     for line in Lines::new(source) {
         let text = line.text.trim_ascii();
         if text.is_empty() {
@@ -86,15 +90,39 @@ pub(super) fn read(source: &str, out: &mut Parsed<Maps>) {
                 m.flows.push(f);
             }
             Some(Line::Mode { dsr: None, .. }) => value_of_env = true,
-            Some(Line::Mode { dsr: Some(d), env }) => m.modes.push(mode(d, env, false)),
-            Some(Line::Configuration) => configuration = Some(mode(false, false, true)),
+            Some(Line::Mode { dsr: Some(d), env }) => {
+                let list = if of_a_node && !env {
+                    &mut nodes_own
+                } else {
+                    &mut m.modes
+                };
+                list.push(mode(d, env, false));
+            }
+            Some(Line::Configuration) => {
+                configuration = Some(mode(false, false, true));
+                (all, of_a_node) = (all + 1, false);
+            }
             Some(Line::NoBackend) => out.diagnostics.push(Diagnostic::warning(
                 at.0,
                 at.1,
                 "the service counts a backend that is missing in the map",
             )),
+            None if all > 0 && name_of(text).is_some_and(|n| n.starts_with("node.")) => {
+                of_a_node = true;
+            }
             None => {}
         }
+    }
+    // Alone it is what was captured with its node; in a list of all it is not known to be this one's.
+    if all <= 1 {
+        out.value.modes.append(&mut nodes_own);
+    }
+    for m in &nodes_own {
+        out.diagnostics.push(Diagnostic::warning(
+            m.line,
+            m.span,
+            "this FelixConfiguration is for one node alone and is left out: give it in that node's own capture",
+        ));
     }
     // Without a word the mode is Tunnel (felix/config/config_params.go).
     if let Some(c) = configuration
@@ -102,6 +130,14 @@ pub(super) fn read(source: &str, out: &mut Parsed<Maps>) {
     {
         out.value.modes.push(c);
     }
+}
+
+/// `name: default`, `"name": "node.n1",`.
+fn name_of(text: &str) -> Option<&str> {
+    let rest = text
+        .strip_prefix("name:")
+        .or_else(|| text.strip_prefix("\"name\":"))?;
+    Some(rest.trim_matches([' ', '"', '\'', ',']))
 }
 
 /// `DSR` or `Tunnel`, in quotes or not.
@@ -145,10 +181,11 @@ fn setting(text: &str) -> Option<Line> {
         "\"kind\": \"FelixConfiguration\"",
         "\"kind\":\"FelixConfiguration\"",
     ];
-    configuration
-        .iter()
-        .any(|c| text.contains(c))
-        .then_some(Line::Configuration)
+    let one = |c: &&str| {
+        text.split_once(*c)
+            .is_some_and(|(_, rest)| !rest.starts_with("List"))
+    };
+    configuration.iter().any(one).then_some(Line::Configuration)
 }
 
 /// `10.96.0.10 port 53 proto 17 id 3 count 2 local 1 flags external-local, maglev src 10.0.0.0/8`.
