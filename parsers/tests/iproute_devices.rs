@@ -1,7 +1,7 @@
 //! Devices that the samples do not have: other kernels, other versions, pasted and cut listings.
 
 use nfwhy_parsers::iproute::Scope;
-use nfwhy_parsers::iproute::link::{self, Link, Peer};
+use nfwhy_parsers::iproute::link::{self, Link, Outer, Peer};
 use std::net::IpAddr;
 
 fn ip(s: &str) -> IpAddr {
@@ -40,6 +40,7 @@ fn kinds_and_their_details() {
                     && l.info.dev.as_deref() == Some("eth0")
                     && l.info.dstport == Some(8472)
                     && l.info.learning == Some(false)
+                    && (l.info.tos, l.info.ttl) == (None, None)
             },
         ),
         (
@@ -51,6 +52,21 @@ fn kinds_and_their_details() {
             "ipip ipip remote any local 10.0.0.4 dev eth0 ttl inherit nopmtudisc ",
             "ipip",
             |l| l.info.remote.is_none() && l.info.local == Some(ip("10.0.0.4")),
+        ),
+        (
+            "vxlan id 6 local 10.0.0.1 srcport 0 0 dstport 4790 tos 0x10 ttl 5 ageing 300 ",
+            "vxlan",
+            |l| (l.info.tos, l.info.ttl) == (Some(Outer::Own(16)), Some(Outer::Own(5))),
+        ),
+        (
+            "ipip ipip remote any local any ttl inherit tos inherit nopmtudisc ",
+            "ipip",
+            |l| (l.info.tos, l.info.ttl) == (Some(Outer::Inherit), Some(Outer::Inherit)),
+        ),
+        (
+            "ip6tnl any remote fd00::5 local fd00::4 encaplimit none hoplimit 64 tclass 0x28 ",
+            "ip6tnl",
+            |l| (l.info.tos, l.info.ttl) == (Some(Outer::Own(40)), Some(Outer::Own(64))),
         ),
         (
             "ipip external ipip remote any local any ttl inherit ",
@@ -199,6 +215,30 @@ fn programs_on_the_device() {
     ] {
         let text = format!(r#"[{{"ifindex":2,"ifname":"eth0","xdp":{json}}}]"#);
         assert_eq!(one_link(&text).xdp.as_deref(), Some(want));
+    }
+}
+
+#[test]
+fn what_json_says_of_outer_packets() {
+    for (data, tos, ttl) in [
+        (
+            r#""tos":"0x1","df":"unset""#,
+            Some(Outer::Inherit),
+            Some(Outer::Inherit),
+        ),
+        (
+            r#""tos":"0x10","ttl":5,"df":"unset""#,
+            Some(Outer::Own(16)),
+            Some(Outer::Own(5)),
+        ),
+        (r#""ttl":0,"df":"unset""#, None, None),
+        (r#""learning":true"#, None, None),
+    ] {
+        let text = format!(
+            r#"[{{"ifindex":2,"ifname":"x0","linkinfo":{{"info_kind":"vxlan","info_data":{{"id":5,"port":4789,{data}}}}}}}]"#
+        );
+        let l = one_link(&text);
+        assert_eq!((l.info.tos, l.info.ttl), (tos, ttl), "{data}");
     }
 }
 

@@ -69,6 +69,29 @@ pub enum Peer<'a> {
     Index(u32),
 }
 
+/// A field of a tunnel's outer packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outer {
+    /// `inherit`: that of the packet within.
+    Inherit,
+    /// The device's own.
+    Own(u8),
+}
+
+impl Outer {
+    /// As it is printed: `inherit`, `64`, `0x10`.
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        if word == "inherit" {
+            return Some(Self::Inherit);
+        }
+        let n = match word.strip_prefix("0x") {
+            Some(hex) => u8::from_str_radix(hex, 16),
+            None => word.parse(),
+        };
+        n.ok().map(Self::Own)
+    }
+}
+
 /// Details by kind, where `-d` or `-j -d` shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkInfo<'a> {
@@ -88,6 +111,10 @@ pub struct LinkInfo<'a> {
     pub table: Option<u32>,
     /// `external` / collect metadata.
     pub external: bool,
+    /// TOS or traffic class of a tunnel's outer packets, where the device says any.
+    pub tos: Option<Outer>,
+    /// Their TTL or hop limit; `None` also for `auto`.
+    pub ttl: Option<Outer>,
     /// Bridge: `nf_call_iptables`.
     pub nf_call_iptables: Option<bool>,
     /// Bridge: `nf_call_ip6tables`.

@@ -98,6 +98,8 @@ impl<'a> Builder<'a> {
                 learning: i.learning,
                 table: i.table,
                 external: i.external,
+                tos: i.tos,
+                ttl: i.ttl,
                 nf_call_iptables: i.nf_call_iptables,
                 nf_call_ip6tables: i.nf_call_ip6tables,
                 hairpin: i.hairpin,

@@ -1,7 +1,7 @@
 //! `ip -j addr` and `ip -j link`. Keys: `print_linkinfo` and `print_addrinfo` in iproute2 ip/ipaddress.c, and the
 //! `print_opt` functions of `ip/iplink_*.c` for the details of a kind.
 
-use super::{Address, Link, LinkInfo, Peer, address};
+use super::{Address, Link, LinkInfo, Outer, Peer, address};
 use crate::common::{Diagnostic, Parsed};
 use crate::iproute::json::{At, Object, Value, each_object};
 use crate::iproute::words::scope;
@@ -134,6 +134,11 @@ fn linkinfo<'a>(value: Value<'a>, l: &mut Link<'a>) {
                 let vxlan = l.kind.as_deref() == Some("vxlan");
                 let has_id = l.kind_has_id();
                 if let Value::Object(data) = value {
+                    // `ttl inherit` is not printed, `ttl auto` as 0; iproute2 that knows neither prints no `df`.
+                    let has = |key: &str| data.iter().any(|(k, _)| k == key);
+                    if vxlan && has("df") && !has("ttl") {
+                        l.info.ttl = Some(Outer::Inherit);
+                    }
                     for (k, v) in data {
                         info_data(&k, v, vxlan, has_id, &mut l.info);
                     }
@@ -165,10 +170,25 @@ fn info_data<'a>(key: &str, value: Value<'a>, vxlan: bool, has_id: bool, info: &
         "learning" if vxlan => info.learning = Some(value.truthy()),
         "table" => info.table = value.u32(),
         "external" | "collect_metadata" => info.external = value.truthy(),
+        // 1 is the kernel's word for `inherit`.
+        "tos" | "tclass" if value.u32() == Some(1) => info.tos = Some(Outer::Inherit),
+        "tos" | "tclass" => info.tos = outer(&value),
+        "ttl" | "hoplimit" => info.ttl = outer(&value).filter(|o| *o != Outer::Own(0)),
         "nf_call_iptables" => info.nf_call_iptables = Some(value.truthy()),
         "nf_call_ip6tables" => info.nf_call_ip6tables = Some(value.truthy()),
         _ => {}
     }
+}
+
+/// A number, or a word as in the text.
+fn outer(value: &Value<'_>) -> Option<Outer> {
+    let number = || {
+        value
+            .u32()
+            .and_then(|n| u8::try_from(n).ok())
+            .map(Outer::Own)
+    };
+    value.str().and_then(Outer::read).or_else(number)
 }
 
 fn inet(at: At, object: Object<'_>) -> Option<Address<'_>> {

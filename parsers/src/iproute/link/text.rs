@@ -1,6 +1,6 @@
 //! `ip addr` and `ip link` as text. Lines and their words: `print_linkinfo` and `print_linktype` in iproute2 ip/ipaddress.c.
 
-use super::{Link, Peer, address};
+use super::{Link, Outer, Peer, address};
 use crate::common::{Diagnostic, Parsed, Text};
 use crate::iproute::words::{Line, Words, lines, not_understood, number};
 use std::borrow::Cow;
@@ -298,6 +298,8 @@ fn kind<'a>(first: &'a str, words: &mut Words<'a>, link: &mut Link<'a>) {
             "nolearning" => info.learning = Some(false),
             "table" => info.table = words.next().and_then(number),
             "external" => info.external = true,
+            "tos" | "tclass" => info.tos = words.next().and_then(Outer::read),
+            "ttl" | "hoplimit" => info.ttl = words.next().and_then(Outer::read),
             "nf_call_iptables" => info.nf_call_iptables = words.next().map(|w| w != "0"),
             "nf_call_ip6tables" => info.nf_call_ip6tables = words.next().map(|w| w != "0"),
             _ => {}
