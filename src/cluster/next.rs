@@ -5,9 +5,9 @@ use super::fdb::FarEnd;
 use crate::explain::place::to_local_pod;
 use crate::node::{DevId, Device};
 use crate::sim::{self, CALICO_VXLAN};
-use crate::trace::{Outcome, Port, StepKind, Verdict};
-use nfwhy_parsers::Family;
+use crate::trace::{Envelope, Outcome, Packet, Port, StepKind, Verdict};
 use nfwhy_parsers::common::bits;
+use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
 /// How a packet came to a place.
@@ -81,6 +81,14 @@ pub(super) struct Tunnel {
     pub sport: Port,
     /// VNI.
     pub id: Option<u32>,
+    /// What of it does not follow from the packet within.
+    pub envelope: Envelope,
+    /// Its protocol.
+    pub proto: Proto,
+    /// Its length.
+    pub length: u32,
+    /// It has passed the sender's hooks already, within the walk of the packet within.
+    pub sent: bool,
 }
 
 /// The port of VXLAN where the device does not show it (IANA).
@@ -88,7 +96,7 @@ const VXLAN_PORT: u16 = 4789;
 
 impl Cluster<'_> {
     /// Where what left `place` goes.
-    pub(super) fn next(&self, place: usize, o: &Outcome) -> Next {
+    pub(super) fn next(&self, place: usize, packet: &Packet, o: &Outcome) -> Next {
         let (Some(p), Verdict::Forwarded, Some(out), Some(seen)) =
             (self.places.get(place), o.verdict, &o.out, &o.delivered)
         else {
@@ -103,7 +111,13 @@ impl Cluster<'_> {
             if kind == CALICO_VXLAN {
                 return self.by_calico(place, src, dst);
             }
-            return self.wrapped(place, kind, src, dst, dev, None);
+            let mut next = self.wrapped(place, kind, (src, dst), dev, None, (packet, o));
+            if let Next::Wrapped(t) = &mut next {
+                // What eBPF programs wrap passes no hooks.
+                let by_device = matches!(t.kind.as_str(), "ipip" | "sit" | "gre" | "ip6tnl");
+                t.sent = o.envelope.is_some() || !by_device;
+            }
+            return next;
         }
         let hop = out.via.unwrap_or(seen.dst);
         match dev.tunnel() {
@@ -111,7 +125,8 @@ impl Cluster<'_> {
                 FarEnd::At { addr, port, how } => {
                     let port = port.or(dev.info.dstport).unwrap_or(VXLAN_PORT);
                     let local = dev.info.local.filter(|l| !l.is_unspecified());
-                    match self.wrapped(place, "vxlan".into(), local, addr, dev, Some(port)) {
+                    let ends = (local, addr);
+                    match self.wrapped(place, "vxlan".into(), ends, dev, Some(port), (packet, o)) {
                         Next::Unknown(why) => Next::Unknown(format!("{why} ({how})")),
                         other => other,
                     }
@@ -143,15 +158,15 @@ impl Cluster<'_> {
         }
     }
 
-    /// A tunnel packet on its way to `dst`.
+    /// A tunnel packet on its way between two ends, with a packet within that left as it did.
     fn wrapped(
         &self,
         place: usize,
         kind: String,
-        src: Option<IpAddr>,
-        dst: IpAddr,
+        (src, dst): (Option<IpAddr>, IpAddr),
         dev: &Device,
         port: Option<u16>,
+        (inner, o): (&Packet, &Outcome),
     ) -> Next {
         let Some(owner) = self.owner_of(dst).filter(|o| o.place != place) else {
             return Next::Unknown(format!(
@@ -159,7 +174,19 @@ impl Cluster<'_> {
             ));
         };
         let dev_in = src.map_or(owner.dev, |src| self.arrival(owner.place, owner.dev, src));
+        let made = sim::envelope(dev, &kind, o.tos, o.ttl);
+        let proto = match port {
+            Some(_) => Proto::UDP,
+            None => sim::protocol(&kind, Family::of(inner.dst)),
+        };
+        let length = inner
+            .length
+            .saturating_add(sim::around(dev, &kind, Family::of(dst)));
         Next::Wrapped(Tunnel {
+            envelope: o.envelope.unwrap_or(made),
+            proto,
+            length,
+            sent: false,
             kind,
             src,
             dst,

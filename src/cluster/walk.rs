@@ -4,10 +4,9 @@ use super::Cluster;
 use super::next::{Entry, Next, Tunnel};
 use crate::node::DevId;
 use crate::sim::{
-    CALICO_VXLAN, CalicoSeen, Conn, Limits, ServiceConn, SimError, WhatIf, simulate_what_if,
+    self, CALICO_VXLAN, CalicoSeen, Conn, Limits, ServiceConn, SimError, WhatIf, simulate_what_if,
 };
 use crate::trace::{CtState, Origin, Outcome, Packet, Port, Reason, TcpFlags, Trace, Verdict};
-use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
 /// A packet's passage through one place.
@@ -207,7 +206,7 @@ impl Cluster<'_> {
                 Reason::Unknown(why) => format!("on {}: {why}", self.name(place)),
                 _ => "what becomes of it there is not known".to_owned(),
             }),
-            Verdict::Forwarded => match self.next(place, o) {
+            Verdict::Forwarded => match self.next(place, packet, o) {
                 Next::Pod => End::Pod,
                 Next::Beyond => End::Beyond,
                 Next::Unknown(why) => End::Unknown(why),
@@ -279,12 +278,12 @@ impl Cluster<'_> {
         t: &Tunnel,
         done: &mut Vec<Way>,
     ) -> Result<(), SimError> {
-        // VXLAN's outer packet is sent like one of a process of the node (`udp_tunnel_xmit_skb`). That of IPIP has passed the hooks
-        // already, within the walk.
-        if t.port.is_none() {
+        // VXLAN's outer packet is sent like one of a process of the node (`udp_tunnel_xmit_skb`), and so is one of another family than the packet
+        // within. That of IPIP has passed the hooks already, within the walk.
+        if t.sent {
             return self.unwrapped(way, place, packet, o, t, done);
         }
-        let mut outer = outer_packet(t, o, packet);
+        let mut outer = outer_packet(t);
         outer.mark = o.mark;
         let Some(p) = self.places.get(place) else {
             return Ok(());
@@ -301,7 +300,9 @@ impl Cluster<'_> {
             let passed = sent.verdict == Verdict::Forwarded;
             let unlike = sent.delivered.is_some_and(|v| v.dst != t.dst);
             let flow = (place, t.dst);
-            if way.memory.sent.contains(&flow) {
+            if t.port.is_none() {
+                // There is one flow between two nodes.
+            } else if way.memory.sent.contains(&flow) {
                 // Its source port is a hash that the packet may bear since before its addresses were translated: the same as then, or not.
                 way.probability = None;
                 way.assumed.push(format!(
@@ -316,6 +317,7 @@ impl Cluster<'_> {
                 t.sport = v.sport;
                 t.dport = v.dport;
             }
+            (t.envelope.tos, t.envelope.ttl) = (sent.tos, sent.ttl);
             way.hops.push(Hop {
                 place,
                 entry: Entry::Start,
@@ -352,16 +354,26 @@ impl Cluster<'_> {
         let Some(far) = self.places.get(t.place) else {
             return Ok(());
         };
-        let mut outer = outer_packet(t, o, packet);
+        let mut outer = outer_packet(t);
         outer.origin = Origin::Device(t.dev);
         let trace = simulate_what_if(&far.node, &outer, &WhatIf::default(), LIMITS)?;
-        for come in trace.expected().into_owned().outcomes {
+        for mut come in trace.expected().into_owned().outcomes {
             let mut way = way.clone();
             way.probability = way.probability.zip(come.probability).map(|(a, b)| a * b);
             let (verdict, mark) = (come.verdict, come.mark);
             // Rules may have sent it to another port of the node.
             let port = come.delivered.and_then(|v| v.dport.known());
             let ours = verdict == Verdict::Local && port == t.port;
+            let inside = self.unwraps(t).filter(|_| ours);
+            let tos = sim::unwrapped_tos(come.tos, o.tos);
+            if inside.is_some() && tos.is_none() {
+                // `ip_tunnel_rcv`, `vxlan_rcv`, `ipip6_rcv`, `__ip6_tnl_rcv`.
+                come.verdict = Verdict::Dropped;
+                come.reason = Reason::Martian {
+                    why: "the tunnel's packet is marked as congested (ECN), and the one within does not know of that",
+                };
+            }
+            let verdict = come.verdict;
             way.hops.push(Hop {
                 place: t.place,
                 entry: Entry::Link,
@@ -371,8 +383,7 @@ impl Cluster<'_> {
                 },
                 outer: true,
             });
-            let inside = self.unwraps(t).filter(|_| ours);
-            let Some(dev) = inside else {
+            let Some((dev, tos)) = inside.zip(tos) else {
                 way.end = match verdict {
                     Verdict::Dropped | Verdict::Rejected => End::Stopped,
                     Verdict::Local => End::Unknown(format!(
@@ -389,6 +400,7 @@ impl Cluster<'_> {
             let mut next = self.passed_on(place, packet, o, dev);
             // The mark stays on what is unwrapped within one namespace (`skb_scrub_packet`, net/core/skbuff.c).
             next.mark = mark;
+            next.tos = tos;
             if t.port.is_none() {
                 next.mac = None;
             }
@@ -424,20 +436,12 @@ fn fitting(conns: &[(usize, Conn)], place: usize, packet: &Packet) -> Option<usi
     })
 }
 
-/// A tunnel's outer packet as it comes to the other end.
-fn outer_packet(t: &Tunnel, o: &Outcome, inner: &Packet) -> Packet {
-    let family = Family::of(inner.dst);
-    let (proto, more) = match (t.port, t.kind.as_str(), family) {
-        // Outer IPv4 and UDP, VXLAN, inner Ethernet.
-        (Some(_), _, _) => (Proto::UDP, 20 + 8 + 8 + 14),
-        (None, "gre", _) => (Proto(47), 24),
-        (None, _, Family::V4) => (Proto(4), 20),
-        (None, _, Family::V6) => (Proto(41), 20),
-    };
+/// A tunnel's outer packet.
+fn outer_packet(t: &Tunnel) -> Packet {
     Packet {
         src: t.src,
         dst: t.dst,
-        proto,
+        proto: t.proto,
         // The source port is a hash of what is inside, of the range that processes' ports come from (`udp_flow_src_port`).
         sport: t.sport,
         dport: t.dport,
@@ -446,12 +450,10 @@ fn outer_packet(t: &Tunnel, o: &Outcome, inner: &Packet) -> Packet {
         mark: 0,
         // UDP's ports differ each way, so no answer is ever seen; of the others there is one flow between two nodes.
         ct_state: t.port.is_none().then_some(CtState::Established),
-        // A device's own is 0 but for the bits of congestion (`ip_tunnel_ecn_encap`), unless it inherits it, which is not read.
-        tos: o.tos & 3,
-        // IPIP and GRE take the inner packet's where the device has none of its own (`ip_tunnel_xmit`), VXLAN the route's.
-        ttl: if t.port.is_some() { 64 } else { o.ttl },
+        tos: t.envelope.tos,
+        ttl: t.envelope.ttl,
         flags: TcpFlags::default(),
-        length: inner.length.saturating_add(more),
+        length: t.length,
         mac: None,
         uid: None,
         gid: None,

@@ -115,6 +115,6 @@ impl Run<'_, '_> {
         (ct.src_done, ct.dst_done, ct.confirmed) = (known, known, known);
         // Earlier packets may have left a mark.
         ct.made_up = known;
-        self.outer_packet(self.iif, Some(ct), kind, (src, server), dst)
+        self.outer_packet((self.iif, None), Some(ct), kind, (src, server), dst)
     }
 }

@@ -41,6 +41,7 @@ pub use neighbour::{Question, Said, Setting, Why, neighbour};
 pub use region::Region;
 pub use route::{Lookup, NoWay, RouteKey, RouteResult};
 pub use tcp::TcpState;
+pub(crate) use tunnel::{around, envelope, protocol, unwrapped_tos};
 pub use zone::Zones;
 
 use crate::node::Node;

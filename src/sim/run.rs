@@ -114,6 +114,8 @@ pub(super) struct Run<'s, 'n> {
     pub outer: bool,
     pub delivered: Option<View>,
     pub out: Option<Out>,
+    /// The outer packet that left.
+    pub envelope: Option<crate::trace::Envelope>,
     /// The connection by which IPVS sent the packet on.
     pub ipvs_conn: Option<super::conntrack::IpvsConn>,
     /// The route that a hook gave the packet, for whoever called the hook.
@@ -190,6 +192,7 @@ impl<'s, 'n> Run<'s, 'n> {
             outer: false,
             delivered: None,
             out: None,
+            envelope: None,
             ipvs_conn: None,
             rerouted: None,
         }
@@ -241,6 +244,7 @@ impl<'s, 'n> Run<'s, 'n> {
             mark,
             tos,
             ttl,
+            envelope: self.envelope,
             assumptions: self.assumptions,
             missing: self.missing,
             branches: self.branches,

@@ -3,8 +3,9 @@
 use super::conntrack::Ct;
 use super::route::RouteKey;
 use super::run::{Flow, Run};
-use crate::node::DevId;
-use crate::trace::{CtState, Port, StepKind, TcpFlags};
+use crate::node::{DevId, Device};
+use crate::trace::{CtState, Envelope, Port, StepKind, TcpFlags};
+use nfwhy_parsers::iproute::link::Outer;
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
 
@@ -13,18 +14,26 @@ impl Run<'_, '_> {
     /// `net/ipv4/ip_tunnel.c`). VXLAN's depends on the forwarding database and the other nodes (`cluster::fdb`).
     pub(super) fn encapsulate(&mut self, dev: DevId, kind: &str, via: Option<IpAddr>) -> Flow {
         let d = self.node.device(dev);
-        if !matches!(kind, "ipip" | "sit" | "gre") {
+        let family = match kind {
+            "ipip" | "sit" | "gre" => Family::V4,
+            "ip6tnl" => Family::V6,
+            _ => return Ok(()),
+        };
+        let named = d.info.remote.filter(|r| !r.is_unspecified());
+        let hop = via.unwrap_or(self.skb.dst);
+        let remote = match named {
+            Some(remote) => remote,
+            // The neighbour table names it, by what stands there for a hardware address (`ipgre_header`).
+            None if kind == "gre" && !d.info.external => match self.gre_neighbour(dev, hop) {
+                Some(remote) => remote,
+                None => return Ok(()),
+            },
+            None => hop,
+        };
+        if Family::of(remote) != family {
             return Ok(());
         }
-        let remote = d
-            .info
-            .remote
-            .filter(|r| !r.is_unspecified())
-            .or(via)
-            .unwrap_or(self.skb.dst);
-        if !remote.is_ipv4() {
-            return Ok(());
-        }
+        let envelope = envelope(d, kind, self.skb.tos, self.skb.ttl);
         let local = d.info.local.filter(|l| !l.is_unspecified());
         let mut key = RouteKey::bare(remote);
         // The device's own mark, which few have, and not the packet's (`ip_tunnel_xmit`, `ipip6_tunnel_xmit`); where the route names
@@ -36,7 +45,15 @@ impl Run<'_, '_> {
             key.src = local;
         }
         let inner_family = self.family;
-        self.family = Family::V4;
+        // `init_tunnel_flow`, `ip6_tnl_link_config`: the device's lower one, its TOS, and what the outer packet carries.
+        key.proto = Some(protocol(kind, inner_family));
+        key.tos = envelope.tos;
+        key.oif = d
+            .info
+            .dev
+            .as_deref()
+            .and_then(|lower| self.node.device_by_name(lower));
+        self.family = family;
         let l = match self.fib_lookup(&key) {
             Ok(l) => l,
             Err(super::route::NoWay::NotCaptured) => {
@@ -78,7 +95,7 @@ impl Run<'_, '_> {
             self.family = inner_family;
             return Ok(());
         };
-        if inner_family == Family::V6 {
+        if inner_family != family {
             // The hooks of the other family are not laid out for this walk.
             self.family = inner_family;
             return Ok(());
@@ -88,7 +105,7 @@ impl Run<'_, '_> {
                 .to_owned(),
         );
         self.outer_packet(
-            Some(dev),
+            (Some(dev), Some(envelope)),
             None,
             kind,
             (src, remote),
@@ -101,6 +118,12 @@ impl Run<'_, '_> {
         )
     }
 
+    fn gre_neighbour(&self, dev: DevId, hop: IpAddr) -> Option<IpAddr> {
+        let list = &self.node.neighbours;
+        let entry = list.iter().find(|n| n.addr == hop && n.dev == Some(dev))?;
+        entry.mac.as_deref()?.parse().ok()
+    }
+
     /// The outer packet of a UDP tunnel (`udp_tunnel_dst_lookup`, `iptunnel_xmit`): its way is found by its addresses and ports, without the
     /// mark that it keeps of the packet within, and conntrack sees it as any other flow.
     pub(super) fn tunnel_sent(&mut self, dev: DevId) -> Flow {
@@ -109,6 +132,7 @@ impl Run<'_, '_> {
         key.proto = Some(self.skb.proto);
         key.sport = self.skb.sport;
         key.dport = self.skb.dport;
+        key.tos = self.skb.tos;
         let l = match self.fib_lookup(&key) {
             Ok(l) => l,
             Err(way) => return Err(way.end()),
@@ -129,11 +153,11 @@ impl Run<'_, '_> {
         self.output(&way)
     }
 
-    /// OUTPUT and POSTROUTING of an outer packet. `dev`: what POSTROUTING sees as the ingress device; `ct`: its connection, else
-    /// the one that conntrack finds.
+    /// OUTPUT and POSTROUTING of an outer packet. `by`: what POSTROUTING sees as the ingress device, and what a tunnel device gives the
+    /// packet; IPVS keeps the inner one's. `ct`: its connection, else the one that conntrack finds.
     pub(super) fn outer_packet(
         &mut self,
-        dev: Option<DevId>,
+        by: (Option<DevId>, Option<Envelope>),
         ct: Option<Ct>,
         kind: &str,
         ends: (IpAddr, IpAddr),
@@ -159,14 +183,14 @@ impl Run<'_, '_> {
         self.skb.dport = Port::None;
         self.skb.icmp = None;
         self.skb.flags = TcpFlags::default();
-        if dev.is_some() {
-            // A device's own TOS is 0 but for the bits of congestion (`ip_tunnel_xmit`); IPVS keeps the packet's.
-            self.skb.tos &= 3;
+        let (dev, envelope) = by;
+        if let Some(e) = envelope {
+            (self.skb.tos, self.skb.ttl) = (e.tos, e.ttl);
         }
-        self.skb.length += match (kind, self.family) {
-            ("gre", _) => 20 + 4,
-            (_, Family::V4) => 20,
-            (_, Family::V6) => 40,
+        self.skb.length += match (dev.filter(|_| envelope.is_some()), self.family) {
+            (Some(dev), family) => around(self.node.device(dev), kind, family),
+            (None, Family::V4) => 20,
+            (None, Family::V6) => 40,
         };
         // Tunnel devices take the flag off (`skb_scrub_packet`, since Linux 6.14); IPVS's own tunnel has no device.
         self.skb.ipvs &= ct.is_some();
@@ -180,6 +204,10 @@ impl Run<'_, '_> {
             self.output(&dst)
         });
         self.outer = false;
+        if envelope.is_some() {
+            let (tos, ttl) = (self.skb.tos, self.skb.ttl);
+            self.envelope = Some(Envelope { tos, ttl });
+        }
         (self.skb, self.ct, self.iif, self.oif, self.gateway) = inner;
         match result {
             Err(end) if end.verdict == crate::trace::Verdict::Forwarded => Ok(()),
@@ -188,8 +216,76 @@ impl Run<'_, '_> {
     }
 }
 
+/// What a tunnel device gives its outer packets: its own TOS or the inner one's, with the inner one's bits of congestion (`ip_tunnel_xmit`,
+/// `INET_ECN_encapsulate`); its own TTL, or else VXLAN and GENEVE that of any packet of the node, the others the inner one's.
+pub(crate) fn envelope(d: &Device, kind: &str, tos: u8, ttl: u8) -> Envelope {
+    let by_udp = matches!(kind, "vxlan" | "geneve");
+    let own = match d.info.tos {
+        Some(Outer::Inherit) => tos,
+        // The lowest bit is the kernel's word for `inherit`.
+        Some(Outer::Own(n)) if n == 1 || !by_udp && n & 1 == 1 => tos,
+        Some(Outer::Own(n)) => n,
+        None => 0,
+    };
+    let congestion = match tos & ECN {
+        CONGESTED => CAPABLE,
+        bits => bits,
+    };
+    let ttl = match d.info.ttl {
+        Some(Outer::Own(n)) if n != 0 => n,
+        None if by_udp => DEFAULT_TTL,
+        _ => ttl,
+    };
+    Envelope {
+        tos: own & !ECN | congestion,
+        ttl,
+    }
+}
+
+/// Bytes that a tunnel device puts before a packet.
+pub(crate) fn around(d: &Device, kind: &str, outer: Family) -> u32 {
+    let header = match outer {
+        Family::V4 => 20,
+        Family::V6 => 40,
+    };
+    header
+        + match kind {
+            // UDP, VXLAN, and the Ethernet header within.
+            "vxlan" => 8 + 8 + 14,
+            "gre" => 4,
+            // An option tells how often more it may be wrapped (`ip6_tnl_xmit`), unless the device does without.
+            "ip6tnl" => {
+                let rest = d.info.rest.as_deref();
+                let without = rest.is_some_and(|r| r.contains("encaplimit none"));
+                if without { 0 } else { 8 }
+            }
+            _ => 0,
+        }
+}
+
+/// What is unwrapped has the TOS that it had, with the congestion that the outer packet met: `INET_ECN_decapsulate`. `None`: it knows nothing of
+/// congestion, and is dropped.
+pub(crate) fn unwrapped_tos(outer: u8, inner: u8) -> Option<u8> {
+    match (outer & ECN, inner & ECN) {
+        (CONGESTED, 0) => None,
+        (CONGESTED, _) => Some(inner | CONGESTED),
+        // RFC 6040: ECT(1) stays.
+        (1, CAPABLE) => Some(inner & !ECN | 1),
+        _ => Some(inner),
+    }
+}
+
+/// Bits of congestion in a TOS.
+const ECN: u8 = 3;
+/// "Congestion encountered".
+const CONGESTED: u8 = 3;
+/// ECT(0).
+const CAPABLE: u8 = 2;
+/// `net.ipv4.ip_default_ttl`, and the hop limit of IPv6, as nearly every node has them.
+const DEFAULT_TTL: u8 = 64;
+
 /// The protocol of a tunnel's outer packets, by what is inside.
-pub(super) fn protocol(kind: &str, inner: Family) -> Proto {
+pub(crate) fn protocol(kind: &str, inner: Family) -> Proto {
     match (kind, inner) {
         ("gre", _) => Proto(47),
         (_, Family::V4) => Proto(4),

@@ -198,6 +198,15 @@ pub struct Out {
     pub via: Option<IpAddr>,
 }
 
+/// What a tunnel's outer packet has beside its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// TOS or traffic class.
+    pub tos: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+}
+
 /// Something that was not captured and matters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Missing {
@@ -238,6 +247,8 @@ pub struct Outcome {
     pub tos: u8,
     /// TTL or hop limit at the end.
     pub ttl: u8,
+    /// The packet that a tunnel device put around it, as that left, where its way out was walked too.
+    pub envelope: Option<Envelope>,
     /// What it rests on beyond the snapshot.
     pub assumptions: Vec<String>,
     /// What was not captured and matters here.

@@ -1,12 +1,15 @@
 //! A cluster of nodes under test: made, captured, its packets sent there and back and held against the model.
 
 pub mod draw;
+pub mod figures;
 pub mod net;
+pub mod tunnel;
 
 use super::lab;
 
-use draw::Tunnel;
-use lab::judge::{delta, hits};
+use draw::Kind;
+use figures::Figures;
+use lab::judge::{delta, key};
 use lab::prng::Prng;
 use lab::spec::{Counters, Spec};
 use lab::{answers, connections, frame, sh};
@@ -21,54 +24,34 @@ use std::fmt::Write as _;
 /// Packets between two readings of the counters.
 const BATCH: usize = 25;
 
-/// What a run came to.
-#[derive(Clone, Debug, Default)]
-pub struct Figures {
-    pub clusters: u64,
-    pub rules: u64,
-    pub requests: u64,
-    pub replies: u64,
-    /// Requests that came out where they were to.
-    pub arrived: u64,
-    /// Of these, out of a tunnel or by another node.
-    pub crossed: u64,
-    pub tunnelled: u64,
-    /// Replies that came out.
-    pub returned: u64,
-    pub returned_tunnelled: u64,
-    pub forking: u64,
-    pub unknown: u64,
-    pub again: u64,
-    pub wrong_address: u64,
+/// Lets a node send through its tunnel to every other one.
+fn knock(net: &Net, node: usize, kind: Kind, v6: bool) {
+    let far = draw::far_away(v6);
+    let family = if v6 { "-6" } else { "-4" };
+    let ways: Vec<String> = if kind.tunnel.is_pair() {
+        vec!["dev ext1".to_owned()]
+    } else {
+        draw::far_ends(node, kind, v6)
+            .map(|to| format!("via {to} dev ext1 onlink"))
+            .collect()
+    };
+    for way in ways {
+        let line = format!("route replace {far} {way}\n");
+        let _ = sh::run(&["ip", family, "-batch", "-"], &line);
+        net.inject(Far::Pod(node, 0), mac(node, 2), &draw::knock(node, v6));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let _ = sh::run(&["ip", family, "route", "del", far], "");
 }
 
-impl std::ops::AddAssign for Figures {
-    fn add_assign(&mut self, o: Self) {
-        for (a, b) in [
-            (&mut self.clusters, o.clusters),
-            (&mut self.rules, o.rules),
-            (&mut self.requests, o.requests),
-            (&mut self.replies, o.replies),
-            (&mut self.arrived, o.arrived),
-            (&mut self.crossed, o.crossed),
-            (&mut self.tunnelled, o.tunnelled),
-            (&mut self.returned, o.returned),
-            (&mut self.returned_tunnelled, o.returned_tunnelled),
-            (&mut self.forking, o.forking),
-            (&mut self.unknown, o.unknown),
-            (&mut self.again, o.again),
-            (&mut self.wrong_address, o.wrong_address),
-        ] {
-            *a += b;
-        }
-    }
-}
+/// Packets counted by a node's rules, of IPv4 and of IPv6.
+type Both = [Counters; 2];
 
 /// Nodes that are made.
 pub struct Made {
     net: Net,
     specs: Vec<Spec>,
-    tunnel: Tunnel,
+    kind: Kind,
     pub captures: Captures,
 }
 
@@ -85,57 +68,52 @@ struct Shot {
 
 impl Made {
     /// Makes the nodes of a seed.
-    pub fn new(r: &mut Prng, count: usize, tunnel: Tunnel, f: &mut Figures) -> Self {
-        let net = Net::new(count);
+    pub fn new(r: &mut Prng, kind: Kind, f: &mut Figures) -> Self {
+        let net = Net::new(kind.count, kind.dual);
         let mut captures = Captures::default();
         let mut specs = Vec::new();
-        let drawn = draw::nodes(r, count, tunnel);
+        let drawn = draw::nodes(r, kind);
         // The ways first: flows of tunnels without ports are known before there are rules.
         for (i, (spec, fdb)) in drawn.iter().enumerate() {
             net.enter(i);
             let mut ways = Spec {
                 sysctls: spec.sysctls.clone(),
                 ip: spec.ip.clone(),
+                ip6: spec.ip6.clone(),
                 ..Spec::default()
             };
             ways.load();
-            if tunnel == Tunnel::Vxlan {
+            if kind.tunnel.is_vxlan() {
                 sh::must(&["bridge", "-batch", "-"], &(fdb.join("\n") + "\n"));
             }
         }
         net.settle();
-        if tunnel == Tunnel::Ipip {
-            for i in 0..count {
+        if !kind.tunnel.is_vxlan() {
+            for i in 0..kind.count {
                 net.enter(i);
-                for to in draw::others(i, count) {
-                    let _ = sh::run(
-                        &[
-                            "ip",
-                            "route",
-                            "replace",
-                            "203.0.113.1",
-                            "via",
-                            to,
-                            "dev",
-                            "ext1",
-                            "onlink",
-                        ],
-                        "",
-                    );
-                    net.inject(Far::Pod(i, 0), mac(i, 2), &draw::knock(i));
-                    std::thread::sleep(std::time::Duration::from_millis(20));
+                for v6 in kind.families().filter(|v6| kind.tunnel.carries(*v6)) {
+                    knock(&net, i, kind, v6);
                 }
-                let _ = sh::run(&["ip", "route", "del", "203.0.113.1"], "");
             }
         }
         for (i, (mut spec, _)) in drawn.into_iter().enumerate() {
             net.enter(i);
-            let (sysctls, ip) = (spec.sysctls.split_off(0), spec.ip.split_off(0));
+            let (sysctls, ip, ip6) = (
+                spec.sysctls.split_off(0),
+                spec.ip.split_off(0),
+                spec.ip6.split_off(0),
+            );
             spec.load();
-            (spec.sysctls, spec.ip) = (sysctls, ip);
+            (spec.sysctls, spec.ip, spec.ip6) = (sysctls, ip, ip6);
             let mut snapshot = Snapshot::default();
             let mut files = spec.capture();
             files.push(("ip-neigh.txt".into(), sh::must(&["ip", "neigh"], "")));
+            if kind.dual {
+                files.push((
+                    "ip-6-neigh.txt".into(),
+                    sh::must(&["ip", "-6", "neigh"], ""),
+                ));
+            }
             for (name, text) in files {
                 snapshot.add(name, text.into_bytes());
             }
@@ -155,25 +133,25 @@ impl Made {
         Self {
             net,
             specs,
-            tunnel,
+            kind,
             captures,
         }
     }
 
-    fn counters(&self) -> Vec<Counters> {
+    fn counters(&self) -> Vec<Both> {
         self.specs
             .iter()
             .enumerate()
             .map(|(i, s)| {
                 self.net.enter(i);
-                s.counters(false)
+                [s.counters(false), s.counters(true)]
             })
             .collect()
     }
 
     fn forget(&self) {
         // The tunnel's own flows are to stay.
-        if self.tunnel == Tunnel::Ipip {
+        if !self.kind.tunnel.is_vxlan() {
             return;
         }
         for i in 0..self.specs.len() {
@@ -197,7 +175,7 @@ impl Made {
         let mut single = Vec::new();
         let mut batch = Vec::new();
         for n in 0..packets {
-            let (far, node, wire) = draw::packet(r, n, self.specs.len());
+            let (far, node, wire) = draw::packet(r, n, self.kind);
             let shot = Shot {
                 far,
                 node,
@@ -267,7 +245,7 @@ impl Made {
         failed: &mut Vec<Shot>,
     ) -> Vec<Shot> {
         let before = self.counters();
-        let mut said = vec![Counters::new(); self.specs.len()];
+        let mut said = vec![Both::default(); self.specs.len()];
         let mut ok = true;
         let mut replies = Vec::new();
         for (s, ways) in chunk {
@@ -281,7 +259,7 @@ impl Made {
         ok &= said
             .iter()
             .zip(before.iter().zip(&after))
-            .all(|(said, (b, a))| *said == delta(b, a));
+            .all(|(said, (b, a))| *said == deltas(b, a));
         if !ok {
             f.again += 1;
             failed.extend(chunk.iter().map(|(s, _)| s.clone()));
@@ -322,21 +300,23 @@ impl Made {
         let loud = ways.iter().any(|w| expected(cluster, w).is_some());
         let seen = self.shoot(shot, loud);
         let after = self.counters();
-        let did: Vec<Counters> = before
+        let did: Vec<Both> = before
             .iter()
             .zip(&after)
-            .map(|(b, a)| delta(b, a))
+            .map(|(b, a)| deltas(b, a))
             .collect();
         let mut fit: Vec<&Way> = Vec::new();
         let mut best: Option<Vec<String>> = None;
         for way in &ways {
-            let mut said = vec![Counters::new(); self.specs.len()];
+            let mut said = vec![Both::default(); self.specs.len()];
             add_hits(cluster, way, &mut said);
             let mut bad = end_differences(cluster, way, &seen);
             for (i, (said, did)) in said.iter().zip(&did).enumerate() {
                 let node = &cluster.places[i].node;
-                for d in lab::judge::hit_differences(node, false, said, did) {
-                    bad.push(format!("node{i}: {d}"));
+                for (v6, (said, did)) in [false, true].into_iter().zip(said.iter().zip(did)) {
+                    for d in lab::judge::hit_differences(node, v6, said, did) {
+                        bad.push(format!("node{i}: {d}"));
+                    }
                 }
             }
             if bad.is_empty() {
@@ -379,16 +359,23 @@ impl Made {
 fn count(cluster: &Cluster<'_>, s: &Shot, way: &Way, f: &mut Figures) {
     let out = expected(cluster, way).is_some();
     let tunnel = way.hops.iter().any(|h| h.outer) && out;
+    let v6 = u64::from(s.wire.dst.is_ipv6());
     if s.reply {
         f.replies += 1;
+        f.replies6 += v6;
+        f.returned6 += v6 * u64::from(out);
+        f.returned_tunnelled6 += v6 * u64::from(tunnel);
         f.returned += u64::from(out);
         f.returned_tunnelled += u64::from(tunnel);
     } else {
         f.requests += 1;
+        f.requests6 += v6;
+        f.tunnelled6 += v6 * u64::from(tunnel);
         f.arrived += u64::from(out);
         f.tunnelled += u64::from(tunnel);
         let more = way.last().is_some_and(|h| h.place != s.node);
         f.crossed += u64::from(more && out);
+        f.crossed6 += v6 * u64::from(more && out);
     }
 }
 
@@ -413,7 +400,7 @@ fn ask(cluster: &Cluster<'_>, s: &Shot) -> Option<Vec<Way>> {
         proto: Proto(w.proto),
         sport: port(w.sport),
         dport: port(w.dport),
-        icmp: (w.proto == frame::ICMP).then_some(w.icmp),
+        icmp: matches!(w.proto, frame::ICMP | frame::ICMPV6).then_some(w.icmp),
         origin: Origin::Device(dev),
         mark: 0,
         ct_state: None,
@@ -496,13 +483,22 @@ fn end_differences(
     bad
 }
 
-fn add_hits(cluster: &Cluster<'_>, way: &Way, said: &mut [Counters]) {
+fn add_hits(cluster: &Cluster<'_>, way: &Way, said: &mut [Both]) {
     for h in &way.hops {
         let Some(o) = h.outcome() else { continue };
-        for (k, n) in hits(&cluster.places[h.place].node, o) {
-            *said[h.place].entry(k).or_default() += n;
+        let node = &cluster.places[h.place].node;
+        for hit in o.hits() {
+            let table = node.netfilter.view(hit.table).expect("a hit is of a table");
+            let v6 = table.family() == "ip6";
+            *said[h.place][usize::from(v6)]
+                .entry(key(node, hit))
+                .or_default() += 1;
         }
     }
+}
+
+fn deltas(before: &Both, after: &Both) -> Both {
+    [0, 1].map(|i| delta(&before[i], &after[i]))
 }
 
 /// The answer to what came out, from where it came out.

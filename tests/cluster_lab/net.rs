@@ -43,13 +43,13 @@ table inet lab {
  chain answers {
   type filter hook output priority -2000000000; policy accept;
   udp dport 4789 accept
-  meta l4proto 4 accept
+  meta l4proto { 4, 41, 47 } accept
   drop
  }
  chain delivered {
   type filter hook input priority 2147483647; policy accept;
   udp dport 4789 accept
-  meta l4proto 4 accept
+  meta l4proto { 4, 41, 47 } accept
   drop
  }
 }
@@ -87,8 +87,9 @@ fn batch(lines: &str) {
 }
 
 impl Net {
-    /// Fresh nodes with their devices up.
-    pub fn new(count: usize) -> Self {
+    /// Fresh nodes with their devices. `dual`: with IPv6.
+    pub fn new(count: usize, dual: bool) -> Self {
+        let off = if dual { "0" } else { "1" };
         let world = new_ns();
         for key in ["all", "default"] {
             write(&format!("ipv6/conf/{key}/disable_ipv6"), "1");
@@ -98,8 +99,11 @@ impl Net {
         for i in 0..count {
             nodes.push(new_ns());
             for (path, value) in [
-                ("ipv6/conf/all/disable_ipv6", "1"),
-                ("ipv6/conf/default/disable_ipv6", "1"),
+                ("ipv6/conf/all/disable_ipv6", off),
+                ("ipv6/conf/default/disable_ipv6", off),
+                ("ipv6/conf/default/accept_dad", "0"),
+                ("ipv6/conf/default/router_solicitations", "0"),
+                ("ipv6/conf/default/accept_ra", "0"),
                 ("ipv4/conf/all/send_redirects", "0"),
                 ("ipv4/conf/default/send_redirects", "0"),
             ] {

@@ -369,6 +369,7 @@ fn sysctls() -> String {
             "forwarding",
             "route_localnet",
             "rp_filter",
+            "send_redirects",
             "src_valid_mark",
             "ignore_routes_with_linkdown",
         ] {
