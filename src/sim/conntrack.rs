@@ -136,6 +136,8 @@ pub(super) struct Ct {
     pub masqueraded_on: Option<DevId>,
     /// Tuples are the packet's own and tell nothing (state given by the user without an entry).
     pub made_up: bool,
+    /// Who opened it is not known: a tunnel's flow between two nodes is one connection for both directions.
+    pub undirected: bool,
     pub helper: Option<String>,
     pub at: Option<Origin>,
     pub zones: Zones,
@@ -163,6 +165,7 @@ impl Ct {
             src_unknown: false,
             masqueraded_on: None,
             made_up: false,
+            undirected: false,
             helper: None,
             at: None,
             zones: Zones::default(),
@@ -215,7 +218,12 @@ impl Run<'_, '_> {
 
     fn resolve(&mut self, zones: Zones) -> Ct {
         let tuple = self.tuple();
-        if !self.outer {
+        if self.outer {
+            let known = self.captured_connection(tuple, zones);
+            if let Some(ct) = known.and_then(|ct| self.packet_of(ct, tuple)) {
+                return ct;
+            }
+        } else {
             let known = self.known_connection(tuple, zones);
             let known = known.or_else(|| self.captured_connection(tuple, zones));
             if let Some(ct) = &known
@@ -259,6 +267,10 @@ impl Run<'_, '_> {
             ct.confirmed = true;
             ct.src_done = true;
             ct.dst_done = true;
+            // ESTABLISHED is what had an answer (`resolve_normal_ct`).
+            ct.replied = true;
+            ct.assured = self.skb.proto == Proto(47);
+            (ct.made_up, ct.undirected) = (true, true);
             return ct;
         }
         match self.packet.ct_state {
@@ -268,7 +280,9 @@ impl Run<'_, '_> {
                 ct.confirmed = true;
                 ct.src_done = true;
                 ct.dst_done = true;
-                ct.made_up = true;
+                ct.replied = true;
+                ct.assured = self.skb.proto == Proto(47);
+                (ct.made_up, ct.undirected) = (true, true);
                 ct
             }
             Some(state) => Ct::fresh(tuple, state),
@@ -278,6 +292,29 @@ impl Run<'_, '_> {
                     ct.tcp = tcp::first(self.skb.flags, self.tcp_loose());
                 }
                 ct
+            }
+        }
+    }
+
+    /// A rule asks who opened the connection.
+    pub(super) fn settle_direction(&mut self) {
+        let Some(ct) = self.ct.as_ref().filter(|ct| ct.undirected) else {
+            return;
+        };
+        let (a, b) = (ct.orig.src, ct.orig.dst);
+        self.lacks("conntrack entry".to_owned(), "conntrack -L".to_owned());
+        let opened = self.fork_unknown(
+            ForkKind::Unknown(format!("whether {a} opened the connection with {b}")),
+            &format!("{a} opened the connection with {b}"),
+            true,
+            &format!("{a} opened the connection with {b}"),
+            &format!("{b} opened the connection with {a}"),
+        );
+        if let Some(ct) = &mut self.ct {
+            ct.undirected = false;
+            if !opened {
+                ct.is_reply = true;
+                std::mem::swap(&mut ct.orig, &mut ct.reply);
             }
         }
     }

@@ -115,6 +115,26 @@ fn congestion_that_the_outer_packet_met_is_told_to_the_inner_one() {
     }
 }
 
+/// A tunnel's flow between two nodes is one connection, whoever sent first. Found by `tests/cluster_kernel.rs`.
+#[test]
+fn who_opened_the_tunnels_flow_is_not_known() {
+    for (matches, sides) in [
+        ("--ctdir REPLY", 2),
+        ("--ctstatus SEEN_REPLY", 1),
+        ("--ctorigsrc 10.0.0.1", 2),
+    ] {
+        let rules = format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p 4 -m conntrack {matches} -j DROP\nCOMMIT\n"
+        );
+        let all = captures("ipip", [&rules, NOTHING]);
+        follow(&all, POD_TO_POD, |_, js| {
+            assert_eq!(js.len(), sides, "{matches}");
+            let stopped = js.iter().filter(|j| j.way.end == End::Stopped).count();
+            assert_eq!(stopped, 1, "{matches}");
+        });
+    }
+}
+
 /// The outer packet of an inner one of the other family passes the sender's OUTPUT, too.
 #[test]
 fn ipv6_in_ipv4_passes_the_hooks_of_ipv4() {

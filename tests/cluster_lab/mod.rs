@@ -2,6 +2,7 @@
 
 pub mod draw;
 pub mod figures;
+pub mod flows;
 pub mod net;
 pub mod tunnel;
 
@@ -150,13 +151,14 @@ impl Made {
     }
 
     fn forget(&self) {
-        // The tunnel's own flows are to stay.
-        if !self.kind.tunnel.is_vxlan() {
-            return;
-        }
         for i in 0..self.specs.len() {
             self.net.enter(i);
-            connections::forget().expect("the table of connections");
+            // A tunnel's own flows are to stay.
+            if self.kind.tunnel.is_vxlan() {
+                connections::forget().expect("the table of connections");
+            } else {
+                flows::forget_all_but(&[4, 41, 47]).expect("the table of connections");
+            }
         }
     }
 

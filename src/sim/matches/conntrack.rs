@@ -55,6 +55,18 @@ impl Run<'_, '_> {
         if !others {
             return Tri::Yes;
         }
+        let asks = c.dir_original.is_some()
+            || c.orig_src.is_some()
+            || c.orig_dst.is_some()
+            || c.reply_src.is_some()
+            || c.reply_dst.is_some()
+            || c.orig_sport.is_some()
+            || c.orig_dport.is_some()
+            || c.reply_sport.is_some()
+            || c.reply_dport.is_some();
+        if asks {
+            self.settle_direction();
+        }
         let Some(ct) = self
             .ct
             .as_ref()

@@ -402,6 +402,20 @@ impl<'n> Run<'_, 'n> {
                 CtState::Untracked => 64,
             });
         }
+        if matches!(
+            key,
+            CtKey::Direction
+                | CtKey::Saddr
+                | CtKey::Saddr4
+                | CtKey::Saddr6
+                | CtKey::Daddr
+                | CtKey::Daddr4
+                | CtKey::Daddr6
+                | CtKey::ProtoSrc
+                | CtKey::ProtoDst
+        ) {
+            self.settle_direction();
+        }
         // INVALID and untracked packets have no connection, and what `CT` in raw asks of the connection to come is none (`nf_ct_is_template`;
         // kernels before 2026 read zeros there).
         let tracked = |s| !matches!(s, CtState::Invalid | CtState::Untracked);
