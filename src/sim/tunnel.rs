@@ -2,9 +2,9 @@
 
 use super::conntrack::Ct;
 use super::route::RouteKey;
-use super::run::{Flow, Run};
+use super::run::{End, Flow, Run};
 use crate::node::{DevId, Device};
-use crate::trace::{CtState, Envelope, Port, StepKind, TcpFlags};
+use crate::trace::{CtState, Envelope, Port, Reason, StepKind, TcpFlags};
 use nfwhy_parsers::iproute::link::Outer;
 use nfwhy_parsers::{Family, Proto};
 use std::net::IpAddr;
@@ -32,6 +32,12 @@ impl Run<'_, '_> {
         };
         if Family::of(remote) != family {
             return Ok(());
+        }
+        // `ip6_tnl_addr_conflict`.
+        if kind == "ip6tnl" && named.is_some_and(|far| self.is_same(self.skb.src, far)) {
+            return Err(End::dropped(Reason::Martian {
+                why: "the source is the far end of the tunnel that it goes into",
+            }));
         }
         let envelope = envelope(d, kind, self.skb.tos, self.skb.ttl);
         let local = d.info.local.filter(|l| !l.is_unspecified());

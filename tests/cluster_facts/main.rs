@@ -23,6 +23,9 @@ fn node(n: u8, kind: &str, rules: &str) -> Vec<(&'static str, String)> {
         "gre" | "sit" => format!(
             "5: tun0@NONE: <POINTOPOINT,NOARP,UP,LOWER_UP> mtu 1476\n    link/{kind} 10.0.0.{n} peer 10.0.0.{other}\n    {kind} remote 10.0.0.{other} local 10.0.0.{n} {says}\n"
         ),
+        "ip6tnl" => format!(
+            "5: tun0@NONE: <POINTOPOINT,NOARP,UP,LOWER_UP> mtu 1452\n    link/tunnel6 fd00::{n} peer fd00::{other}\n    ip6tnl any remote fd00::{other} local fd00::{n} {says}\n"
+        ),
         "nbma" => format!(
             "5: tun0@NONE: <NOARP,UP,LOWER_UP> mtu 1476\n    link/gre 10.0.0.{n} brd 0.0.0.0\n    gre remote any local 10.0.0.{n} {says}\n"
         ),

@@ -165,6 +165,21 @@ fn ipv6_in_ipv4_passes_the_hooks_of_ipv4() {
     }
 }
 
+/// `ip6_tnl_addr_conflict` (`net/ipv6/ip6_tunnel.c`). Found by `tests/cluster_kernel.rs`.
+#[test]
+fn what_comes_from_the_far_end_of_ip6tnl_does_not_go_into_it() {
+    let all = captures("ip6tnl", [NOTHING, NOTHING]);
+    for (src, dropped) in [("fd00::2", true), ("fd09:1::5", false)] {
+        let packet = format!(
+            r#"{{"src":"{src}","dst":"fd09:2::5","proto":"tcp","sport":40000,"dport":80,"iif":"pod0"}}"#
+        );
+        follow(&all, &packet, |_, js| {
+            let first = js[0].way.hops[0].outcome().expect("an outcome");
+            assert_eq!(first.verdict == Verdict::Dropped, dropped, "{src}");
+        });
+    }
+}
+
 /// A GRE device without a far end of its own sends to what the neighbour table has for a hardware address (`ipgre_header`, `net/ipv4/ip_gre.c`).
 #[test]
 fn gre_finds_its_far_end_among_the_neighbours() {
