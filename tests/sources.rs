@@ -59,6 +59,32 @@ fn source(r: &mut Prng, all: &Sources, v6: bool) -> IpAddr {
     address(v6, n)
 }
 
+/// Whether no address is left out, and none is there twice. Ranges of classes are beside each other between the same ends, or lie apart.
+fn is_whole(all: &Sources, v6: bool) -> bool {
+    let mut spans: Vec<(u128, u128)> = all
+        .kinds
+        .iter()
+        .flat_map(|k| &k.spans)
+        .map(|s| (bits(s.first), bits(s.last)))
+        .collect();
+    spans.sort_unstable();
+    let end = if v6 { u128::MAX } else { u32::MAX.into() };
+    let mut behind = Some(0);
+    for (first, last) in spans {
+        if behind.is_none_or(|b| first > b) && behind.is_some() {
+            return false;
+        }
+        if all.classes.is_empty() && behind != Some(first) {
+            return false;
+        }
+        behind = behind.max(last.checked_add(1));
+        if last == end {
+            return true;
+        }
+    }
+    false
+}
+
 /// How many sources were asked, and what differs.
 fn differences(
     node: &Node<'_>,
@@ -69,29 +95,18 @@ fn differences(
     let all = sweep(node, q)?;
     let v6 = q.packet.family() == Family::V6;
     let mut bad = Vec::new();
-    // No address is left out, and none is there twice.
-    let mut spans: Vec<(u128, u128)> = all
-        .kinds
-        .iter()
-        .flat_map(|k| &k.spans)
-        .map(|s| (bits(s.first), bits(s.last)))
-        .collect();
-    spans.sort_unstable();
-    let end = if v6 { u128::MAX } else { u32::MAX.into() };
-    let whole = spans.first().is_some_and(|s| s.0 == 0)
-        && spans.last().is_some_and(|s| s.1 == end)
-        && spans.windows(2).all(|w| w[0].1 + 1 == w[1].0);
-    if !whole {
+    if !is_whole(&all, v6) {
         bad.push("the ranges are not all addresses, each once".to_owned());
     }
     for _ in 0..sources {
         let src = source(r, &all, v6);
         let (from, alone) = fare(node, q, src);
         let kind = all.of(src).expect("every source is of a kind");
-        let span = kind
-            .spans
-            .iter()
-            .find(|s| bits(s.first) <= bits(src) && bits(src) <= bits(s.last));
+        let span = kind.spans.iter().find(|s| all.holds(s, src));
+        let kinds = all.kinds.iter().flat_map(|k| &k.spans);
+        if kinds.filter(|s| all.holds(s, src)).count() != 1 {
+            bad.push(format!("{src} is not in one range"));
+        }
         if alone.key() != kind.fare.key() || span.is_none_or(|s| s.from != from) {
             bad.push(format!(
                 "{src} to {} {:?} in {:?}\n  alone: {from:?} {}\n  among others: {span:?} {}",
@@ -192,7 +207,10 @@ fn on_random_node(seed: u64, sources: u64) -> (usize, usize, Vec<String>) {
                     sweeps += 1;
                     bad.extend(found.iter().take(3).map(|f| format!("node {seed}: {f}")));
                 }
-                Err(SweepError::TooMany { .. }) => {
+                Err(e @ SweepError::TooMany { .. }) => {
+                    if knob("NFWHY_LAB_VERBOSE", 0) != 0 {
+                        say(&format!("node {seed}: {e}"));
+                    }
                     bounded += 1;
                     let found = differences_nearby(&node, &q, &mut r, sources / 4);
                     bad.extend(found.iter().take(3).map(|f| format!("node {seed}: {f}")));

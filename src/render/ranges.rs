@@ -1,6 +1,6 @@
 //! Ranges of addresses, as one writes them.
 
-use crate::explain::sources::{Incoming, Kind, Span};
+use crate::explain::sources::{Class, Incoming, Kind, Span};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::bits;
 use std::net::IpAddr;
@@ -28,20 +28,45 @@ pub(super) fn range(first: IpAddr, last: IpAddr) -> String {
     }
 }
 
+/// Ranges, each with the class whose addresses alone are meant.
+pub(super) type Ranges = Vec<(IpAddr, IpAddr, Option<usize>)>;
+
 /// A kind's ranges, those that touch each other as one.
-pub(super) fn joined(spans: &[Span]) -> Vec<(IpAddr, IpAddr)> {
-    let mut out: Vec<(IpAddr, IpAddr)> = Vec::new();
+pub(super) fn joined(spans: &[Span]) -> Ranges {
+    let mut out = Ranges::new();
     for s in spans {
         match out.last_mut() {
-            Some((_, last)) if bits(*last).checked_add(1) == Some(bits(s.first)) => *last = s.last,
-            _ => out.push((s.first, s.last)),
+            Some((_, last, class))
+                if *class == s.class && bits(*last).checked_add(1) == Some(bits(s.first)) =>
+            {
+                *last = s.last;
+            }
+            _ => out.push((s.first, s.last, s.class)),
         }
     }
     out
 }
 
+/// As [`range`], with the bits that tell its class: `10.0.0.0/8 (& 0.0.0.255 = 0.0.0.1)`.
+pub(super) fn of_class(
+    classes: &[Class],
+    (a, b, class): (IpAddr, IpAddr, Option<usize>),
+) -> String {
+    let told = class.and_then(|c| classes.get(c)).map(|c| c.told_by(a));
+    let bits: Vec<String> = told
+        .unwrap_or_default()
+        .iter()
+        .map(|(mask, value, is)| format!("& {mask} {} {value}", if *is { "=" } else { "!=" }))
+        .collect();
+    if bits.is_empty() {
+        range(a, b)
+    } else {
+        format!("{} ({})", range(a, b), bits.join(", "))
+    }
+}
+
 /// As [`range`], those of a kind, without the others where they are many.
-pub(super) fn listed(kind: &Kind, limit: usize) -> String {
+pub(super) fn listed(classes: &[Class], kind: &Kind, limit: usize) -> String {
     let all = joined(&kind.spans);
     let mut text: Vec<String> = all
         .iter()
@@ -50,7 +75,7 @@ pub(super) fn listed(kind: &Kind, limit: usize) -> String {
         } else {
             all.len()
         })
-        .map(|(a, b)| range(*a, *b))
+        .map(|r| of_class(classes, *r))
         .collect();
     if all.len() > text.len() {
         text.push(format!("{} more ranges", all.len() - text.len()));

@@ -54,6 +54,17 @@ struct RangeView<'n> {
     iif: Option<&'n str>,
     /// `device`, `local` or `unknown`.
     origin: &'static str,
+    /// Only those with these bits are meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bits: Vec<BitsView>,
+}
+
+#[derive(Serialize)]
+struct BitsView {
+    mask: IpAddr,
+    value: IpAddr,
+    /// Whether the bits are that, or are not.
+    equal: bool,
 }
 
 #[derive(Serialize)]
@@ -107,7 +118,7 @@ pub fn write(out: &mut impl Write, node: &Node<'_>, all: &Sources) -> io::Result
                 .filter_map(|a| a.parting.as_ref().map(|p| parts_view(node, p, &a.spans)));
             KindView {
                 all_others: others,
-                ranges: ranges(node, k),
+                ranges: ranges(node, all, k),
                 outcomes: ends(node, k),
                 unanswered: match &k.fare {
                     Fare::Ends(_) => None,
@@ -167,7 +178,7 @@ fn parts_view(node: &Node<'_>, p: &Parting, of: &[Span]) -> PartingView {
     }
 }
 
-fn ranges<'n>(node: &'n Node<'_>, k: &Kind) -> Vec<RangeView<'n>> {
+fn ranges<'n>(node: &'n Node<'_>, all: &Sources, k: &Kind) -> Vec<RangeView<'n>> {
     k.spans
         .iter()
         .map(|s| RangeView {
@@ -183,6 +194,14 @@ fn ranges<'n>(node: &'n Node<'_>, k: &Kind) -> Vec<RangeView<'n>> {
                 Incoming::Node => "local",
                 Incoming::Nowhere => "unknown",
             },
+            bits: s
+                .class
+                .and_then(|c| all.classes.get(c))
+                .map(|c| c.told_by(s.first))
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(mask, value, equal)| BitsView { mask, value, equal })
+                .collect(),
         })
         .collect()
 }

@@ -11,9 +11,6 @@ const FROM_OUTSIDE: &[&str] = &["KUBE-LOAD-BALANCER", "KUBE-EXTERNAL-IP"];
 impl Run<'_, '_> {
     /// The expected side of a fact, and why; `None` where nothing is to be expected.
     pub(super) fn convention(&self, fact: &str) -> Option<(bool, &'static str)> {
-        if let Some(r) = self.watched(self.packet.dst) {
-            r.alone();
-        }
         match fact {
             "net.ipv4.vs.conntrack" => self
                 .node
@@ -35,6 +32,7 @@ impl Run<'_, '_> {
                 )),
             _ => {
                 let rest = fact.strip_prefix("set KUBE-CLUSTER-IP ")?;
+                self.looks_at_destination();
                 let port = self.packet.dport.known()?;
                 let tuple = format!("{},{}:{port}", self.packet.dst, self.packet.proto);
                 (rest == tuple && self.asks_for_a_service_address()).then_some((
@@ -42,6 +40,12 @@ impl Run<'_, '_> {
                     "kube-proxy puts ClusterIPs there, and this is in another of its sets",
                 ))
             }
+        }
+    }
+
+    fn looks_at_destination(&self) {
+        if let Some(r) = self.watched(self.packet.dst) {
+            r.alone();
         }
     }
 
@@ -55,6 +59,7 @@ impl Run<'_, '_> {
 
     /// Whether a set of kube-proxy is known to hold the destination as a load balancer's or external address.
     fn asks_for_a_service_address(&self) -> bool {
+        self.looks_at_destination();
         let Some(port) = self.packet.dport.known() else {
             return false;
         };

@@ -38,7 +38,7 @@ mod zone;
 pub use calico::{CALICO_VXLAN, CalicoSeen, ServiceConn};
 pub use conntrack::{Conn, IpvsConn, Tuple};
 pub use neighbour::{Question, Said, Setting, Why, neighbour};
-pub use region::Region;
+pub use region::{BitTest, Region};
 pub use route::{Lookup, NoWay, RouteKey, RouteResult};
 pub use tcp::TcpState;
 pub(crate) use tunnel::{around, envelope, protocol, unwrapped_tos};

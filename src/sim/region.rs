@@ -11,7 +11,7 @@
 use crate::trace::{Hit, Packet};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::{Masked, bits};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Beginnings of the kinds of addresses that the kernel's functions tell apart: unspecified, zeronet, loopback, multicast,
@@ -42,6 +42,22 @@ const KINDS6: [u128; 10] = [
     u128::MAX,
 ];
 
+/// A test of some bits of an address. Where they do not stand together, what fits lies scattered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BitTest {
+    /// Which bits.
+    pub mask: u128,
+    /// What they are to be.
+    pub value: u128,
+}
+
+impl BitTest {
+    /// Whether an address has these bits.
+    pub fn fits(self, n: u128) -> bool {
+        n & self.mask == self.value
+    }
+}
+
 /// An interval of addresses around one, which narrows.
 #[derive(Debug)]
 pub struct Region {
@@ -53,11 +69,20 @@ pub struct Region {
     at: Cell<Option<Hit>>,
     /// The rule that drew the upper end.
     by: Cell<Option<Hit>>,
+    /// Tests that all addresses answer alike which are spoken of at all.
+    settled: Vec<BitTest>,
+    /// Tests of scattered bits that were made beside those.
+    asked: RefCell<Vec<BitTest>>,
 }
 
 impl Region {
     /// All addresses of the same kind.
     pub fn around(x: IpAddr) -> Self {
+        Self::among(x, Vec::new())
+    }
+
+    /// All addresses of the same kind that answer some tests as this one does. The region's ends may answer otherwise.
+    pub fn among(x: IpAddr, settled: Vec<BitTest>) -> Self {
         let n = bits(x);
         let region = Self {
             x,
@@ -69,6 +94,8 @@ impl Region {
             }),
             at: Cell::new(None),
             by: Cell::new(None),
+            settled,
+            asked: RefCell::default(),
         };
         match Family::of(x) {
             Family::V4 => region.cut(KINDS4.iter().map(|k| u128::from(*k))),
@@ -85,6 +112,11 @@ impl Region {
     /// The last one.
     pub fn last(&self) -> IpAddr {
         self.address(self.hi.get())
+    }
+
+    /// Tests of scattered bits that were made, beside those that were settled.
+    pub fn asked(&self) -> Vec<BitTest> {
+        self.asked.borrow().clone()
     }
 
     /// The rule that tells the next address from this one; `None` where it is no rule but a route or an address.
@@ -187,6 +219,15 @@ impl Region {
     pub(super) fn masked(&self, value: u128, mask: u128) {
         let width = u32::from(Family::of(self.x).bits());
         let value = value & mask;
+        let test = BitTest { mask, value };
+        if self.settled.contains(&test) {
+            return;
+        }
+        let scattered = mask >> mask.trailing_zeros().min(127) != host_bits_from(mask, width);
+        let mut asked = self.asked.borrow_mut();
+        if scattered && !asked.contains(&test) {
+            asked.push(test);
+        }
         if self.n & mask == value {
             self.above(mask.trailing_zeros().min(width));
             return;
@@ -240,6 +281,12 @@ impl Region {
         let sorted: Vec<u128> = beginnings.collect();
         self.edges(&sorted);
     }
+}
+
+/// What a mask of the highest bits of so many would be, from its lowest one on.
+fn host_bits_from(mask: u128, width: u32) -> u128 {
+    let ones = width.saturating_sub(mask.trailing_zeros());
+    host_bits(u8::try_from(ones).unwrap_or(128))
 }
 
 /// A mask of the lowest bits.

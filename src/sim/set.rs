@@ -325,6 +325,9 @@ impl Run<'_, '_> {
     }
 }
 
+/// Members behind a mask with gaps that are told one by one.
+const SCATTERED: usize = 8;
+
 /// What of a set the watched address, as dimension `d`, can be told by.
 fn note_set(r: &Region, set: &Set<'_>, values: &[SetValue<'_>; 3], d: usize, a: IpAddr) {
     let family = Family::of(a);
@@ -337,7 +340,15 @@ fn note_set(r: &Region, set: &Set<'_>, values: &[SetValue<'_>; 3], d: usize, a: 
     let host = host_bits(u8::try_from(free).unwrap_or(128));
     if mask | host != all {
         // A mask with gaps: what looks alike lies scattered.
-        r.above(free);
+        let mut members = Vec::new();
+        set.intervals(values, d, |lo, hi| members.push((lo, hi)));
+        if members.len() <= SCATTERED && members.iter().all(|(lo, hi)| lo == hi) {
+            for (member, _) in members {
+                r.masked(member, mask);
+            }
+        } else {
+            r.above(free);
+        }
         return;
     }
     set.intervals(values, d, |lo, hi| {

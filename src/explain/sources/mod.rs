@@ -2,20 +2,26 @@
 //!
 //! The sweep begins at the lowest address. One walk tells what becomes of it, and up to which address all others fare alike
 //! ([`Region`]); the next walk begins behind that. So the answer is exact, and takes as many walks as there are lines drawn on the way.
+//!
+//! What tests bits that do not stand together (`-s 0.0.0.1/0.0.0.255`) draws lines everywhere. Then the addresses are put into classes by such tests
+//! first ([`Class`]), and each class is swept as if it were all there is.
 
+mod class;
 mod parting;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use class::Class;
 pub use parting::{Apart, Decision, Parting, Side, apart, parting};
+pub use sweep::sweep;
 
 use super::reply::{self, Fate};
 use crate::node::{DevId, Node};
 use crate::sim::{self, Limits, Region, SimError, WayBack, WhatIf, simulate_what_if};
-use crate::trace::{Hit, Origin, Out, Outcome, Packet, Port, Reason, Trace, Verdict};
+use crate::trace::{Origin, Out, Outcome, Packet, Port, Reason, Trace, Verdict};
 use nfwhy_parsers::Family;
 use nfwhy_parsers::common::bits;
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use thiserror::Error;
@@ -130,7 +136,7 @@ impl Fare {
     }
 }
 
-/// Sources without a gap that fare alike and come in alike.
+/// Sources without a gap, or all of a class between two ends, that fare alike and come in alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The first one.
@@ -139,6 +145,8 @@ pub struct Span {
     pub last: IpAddr,
     /// Where they come in.
     pub from: Incoming,
+    /// Those of a class alone: an index into [`Sources::classes`].
+    pub class: Option<usize>,
 }
 
 impl Span {
@@ -172,9 +180,11 @@ impl Kind {
         }
     }
 
-    fn size(&self) -> u128 {
+    /// About how many there are.
+    fn size(&self, classes: &[Class]) -> u128 {
         self.spans.iter().fold(0, |n: u128, s| {
-            n.saturating_add(s.width()).saturating_add(1)
+            let bits = s.class.and_then(|c| classes.get(c)).map_or(0, Class::fixed);
+            n.saturating_add(s.width() >> bits).saturating_add(1)
         })
     }
 }
@@ -186,6 +196,8 @@ pub struct Sources {
     pub question: Question,
     /// Kinds of sources; the one with most addresses comes last.
     pub kinds: Vec<Kind>,
+    /// Classes that tests of scattered bits make; mostly none.
+    pub classes: Vec<Class>,
     /// Walks it took.
     pub walks: usize,
 }
@@ -193,11 +205,14 @@ pub struct Sources {
 impl Sources {
     /// The kind that an address is of.
     pub fn of(&self, a: IpAddr) -> Option<&Kind> {
-        self.kinds.iter().find(|k| {
-            k.spans
-                .iter()
-                .any(|s| bits(s.first) <= bits(a) && bits(a) <= bits(s.last))
-        })
+        let here = |k: &&Kind| k.spans.iter().any(|s| self.holds(s, a));
+        self.kinds.iter().find(here)
+    }
+
+    /// Whether an address is one of a span.
+    pub fn holds(&self, s: &Span, a: IpAddr) -> bool {
+        let of_class = |c: usize| self.classes.get(c).is_some_and(|c| c.holds(bits(a)));
+        bits(s.first) <= bits(a) && bits(a) <= bits(s.last) && s.class.is_none_or(of_class)
     }
 }
 
@@ -244,12 +259,17 @@ fn fare_what_if(
 
 /// What becomes of packets from one source, and the others that fare alike for the same reasons all along their way.
 pub fn alike(node: &Node<'_>, question: &Question, src: IpAddr) -> (Span, Fare) {
-    let (span, fare, _) = watched(node, question, src);
+    let (span, fare, _) = watched(node, question, Region::around(src), src);
     (span, fare)
 }
 
-fn watched(node: &Node<'_>, question: &Question, src: IpAddr) -> (Span, Fare, Option<Hit>) {
-    let region = Rc::new(Region::around(src));
+fn watched(
+    node: &Node<'_>,
+    question: &Question,
+    region: Region,
+    src: IpAddr,
+) -> (Span, Fare, Rc<Region>) {
+    let region = Rc::new(region);
     let what_if = WhatIf {
         region: Some(Rc::clone(&region)),
         ..WhatIf::default()
@@ -259,8 +279,9 @@ fn watched(node: &Node<'_>, question: &Question, src: IpAddr) -> (Span, Fare, Op
         first: region.first(),
         last: region.last(),
         from,
+        class: None,
     };
-    (span, fare, region.drawn_by())
+    (span, fare, region)
 }
 
 /// The packet of a source; `None` where it is not known where it comes in.
@@ -347,66 +368,10 @@ fn address(family: Family, n: u128) -> Option<IpAddr> {
     })
 }
 
-/// Tells all sources apart.
-pub fn sweep(node: &Node<'_>, question: &Question) -> Result<Sources, SweepError> {
-    let family = question.packet.family();
-    let mut kinds: Vec<Kind> = Vec::new();
-    let mut known: HashMap<String, usize> = HashMap::new();
-    let mut drawn: HashMap<Option<Hit>, usize> = HashMap::new();
-    let mut walks = 0;
-    let mut next = address(family, 0);
-    while let Some(src) = next {
-        if walks >= question.walks {
-            let by = drawn.iter().max_by_key(|(_, n)| **n).and_then(|(h, _)| *h);
-            return Err(SweepError::TooMany {
-                walks,
-                at: src,
-                by: by.map_or_else(
-                    || "routes, addresses and sets".to_owned(),
-                    |h| super::names::full_rule(node, h),
-                ),
-            });
-        }
-        walks += 1;
-        let (span, fare, by) = watched(node, question, src);
-        *drawn.entry(by).or_default() += 1;
-        let at = *known.entry(fare.key()).or_insert_with(|| {
-            kinds.push(Kind {
-                fare,
-                spans: Vec::new(),
-                pieces: Vec::new(),
-                packet: question.packet.clone(),
-            });
-            kinds.len() - 1
-        });
-        if let Some(kind) = kinds.get_mut(at) {
-            let piece = Span { first: src, ..span };
-            kind.pieces.push(piece);
-            add(&mut kind.spans, piece);
-        }
-        next = bits(span.last)
-            .checked_add(1)
-            .and_then(|n| address(family, n));
-    }
-    for k in &mut kinds {
-        let widest = k.spans.iter().max_by_key(|s| s.width());
-        if let Some(p) = widest.and_then(|s| packet(node, question, s.first, &WhatIf::default()).1)
-        {
-            k.packet = p;
-        }
-    }
-    kinds.sort_by_key(|k| (k.size(), k.spans.first().map(|s| bits(s.first))));
-    Ok(Sources {
-        question: question.clone(),
-        kinds,
-        walks,
-    })
-}
-
 /// Adds a span behind the others, which may go on in it.
 fn add(spans: &mut Vec<Span>, span: Span) {
     if let Some(end) = spans.last_mut()
-        && end.from == span.from
+        && (end.from, end.class) == (span.from, span.class)
         && bits(end.last).checked_add(1) == Some(bits(span.first))
     {
         end.last = span.last;

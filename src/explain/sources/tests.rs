@@ -250,3 +250,55 @@ fn sources_of_one_kind_may_have_reasons_of_their_own() {
         ]
     );
 }
+
+/// Tests of scattered bits draw lines everywhere: classes are told apart instead, and within them ranges as ever.
+#[test]
+fn scattered_bits_make_classes() {
+    let rules = save(
+        "filter",
+        &format!(
+            "{FILTER}-A FORWARD -s 0.0.0.1/0.0.0.255 -j ACCEPT\n-A FORWARD -s 10.0.0.0/255.0.255.0 -j REJECT\n-A FORWARD -s 198.51.100.0/24 -j DROP\n"
+        ),
+    );
+    let snapshot = node_of(&[("iptables-save.txt", &rules)]);
+    let node = Node::new(&snapshot);
+    let q = question(&node, 5000);
+    let all = sweep(&node, &q).expect("few classes");
+    assert_eq!(all.classes.len(), 4);
+    assert!(all.walks < 1200, "{} walks", all.walks);
+    let verdict = |a: &str| {
+        let kind = all.of(a.parse().expect("an address")).expect("a kind");
+        let Fare::Ends(ends) = &kind.fare else {
+            panic!("{:?}", kind.fare)
+        };
+        ends[0].verdict
+    };
+    for (a, want) in [
+        ("198.51.100.1", Verdict::Forwarded),
+        ("198.51.100.2", Verdict::Dropped),
+        ("10.3.0.1", Verdict::Forwarded),
+        ("10.3.0.2", Verdict::Rejected),
+        ("10.3.1.2", Verdict::Forwarded),
+        ("203.0.113.9", Verdict::Forwarded),
+    ] {
+        assert_eq!(verdict(a), want, "{a}");
+    }
+    let dropped: Vec<String> = all
+        .kinds
+        .iter()
+        .filter(|k| {
+            matches!(&k.fare, Fare::Ends(e) if e[0].verdict == Verdict::Dropped)
+                && !k.is_impossible()
+        })
+        .flat_map(|k| &k.spans)
+        .map(|s| {
+            let class = s.class.map(|c| all.classes[c].told_by(s.first));
+            format!("{}-{} {class:?}", s.first, s.last)
+        })
+        .collect();
+    assert_eq!(dropped.len(), 1, "{dropped:?}");
+    assert!(
+        dropped[0].starts_with("198.51.100.0-198.51.100.255 "),
+        "{dropped:?}"
+    );
+}

@@ -7,11 +7,10 @@ use crate::explain::Fate;
 use crate::explain::names::{device, endpoint, list};
 use crate::explain::sources::{self, Decision, End, Fare, Incoming, Kind, Parting, Seen, Sources};
 use crate::node::Node;
-use crate::render::ranges::{incoming, joined, listed, range};
+use crate::render::ranges::{Ranges, incoming, joined, listed, of_class};
 use crate::render::reason;
 use crate::trace::{Origin, Packet, Trace, Verdict};
 use std::io::{self, Write};
-use std::net::IpAddr;
 
 /// Ranges shown of a kind.
 const RANGES: usize = 12;
@@ -45,7 +44,7 @@ pub fn write_sources(
     paper.blank()?;
     paper.prose(
         (Label::Heading, "answer"),
-        (Label::Plain, &sentence(&all.kinds)),
+        (Label::Plain, &sentence(all)),
         MARGIN,
     )?;
     let base = all.kinds.last().and_then(|k| example(node, all, k));
@@ -62,7 +61,7 @@ pub fn write_sources(
         let ranges = if others && count > 1 {
             "all others".to_owned()
         } else {
-            listed(kind, RANGES)
+            listed(&all.classes, kind, RANGES)
         };
         let text = format!("{ranges}  ({})", comes_in(node, kind));
         let head = (i + 1).to_string();
@@ -100,7 +99,7 @@ fn reasons<W: Write>(
         } else {
             let ranges: Vec<String> = joined(&a.spans)
                 .iter()
-                .map(|(first, last)| range(*first, *last))
+                .map(|r| of_class(&all.classes, *r))
                 .collect();
             list(&ranges, 2)
         };
@@ -308,12 +307,12 @@ fn fate(node: &Node<'_>, r: &Row<'_>) -> String {
 }
 
 /// What most want to know, first: whose address is kept, and who is not served at all.
-fn sentence(kinds: &[Kind]) -> String {
-    let Some((most, few)) = kinds.split_last() else {
+fn sentence(all: &Sources) -> String {
+    let Some((most, few)) = all.kinds.split_last() else {
         return String::new();
     };
     let rest = summary(most);
-    let mut said: Vec<(&'static str, Vec<(IpAddr, IpAddr)>)> = Vec::new();
+    let mut said: Vec<(&'static str, Ranges)> = Vec::new();
     let shown = |k: &&Kind| !k.is_impossible() && k.fare != Fare::Nowhere;
     for k in few.iter().filter(shown) {
         let (what, ranges) = (summary(k), joined(&k.spans));
@@ -329,17 +328,17 @@ fn sentence(kinds: &[Kind]) -> String {
         .iter_mut()
         .map(|(what, ranges)| {
             ranges.sort_unstable();
-            let who: Vec<String> = ranges.iter().map(|(a, b)| range(*a, *b)).collect();
+            let who: Vec<String> = ranges.iter().map(|r| of_class(&all.classes, *r)).collect();
             format!("{what}: {}", list(&who, 3))
         })
         .collect();
     // What becomes of most comes last, where it reads as the rest.
-    let all = if clauses.is_empty() {
+    let others = if clauses.is_empty() {
         "all sources"
     } else {
         "all others"
     };
-    clauses.push(format!("{rest}: {all}"));
+    clauses.push(format!("{rest}: {others}"));
     clauses.join("; ")
 }
 
