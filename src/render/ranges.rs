@@ -104,6 +104,22 @@ mod tests {
     }
 
     #[test]
+    fn the_bits_of_a_class_stand_beside_its_range() {
+        let a = |t: &str| t.parse().expect("an address");
+        let test = crate::sim::BitTest {
+            mask: 0xff,
+            value: 1,
+        };
+        let classes = [true, false].map(|is| Class {
+            tests: vec![(test, is)],
+        });
+        let text = |class| of_class(&classes, (a("10.0.0.0"), a("10.255.255.255"), class));
+        assert_eq!(text(None), "10.0.0.0/8");
+        assert_eq!(text(Some(0)), "10.0.0.0/8 (& 0.0.0.255 = 0.0.0.1)");
+        assert_eq!(text(Some(1)), "10.0.0.0/8 (& 0.0.0.255 != 0.0.0.1)");
+    }
+
+    #[test]
     fn a_prefix_is_written_as_one() {
         assert_eq!(text("10.0.0.0", "10.255.255.255"), "10.0.0.0/8");
         assert_eq!(text("0.0.0.0", "255.255.255.255"), "0.0.0.0/0");

@@ -288,6 +288,11 @@ impl Run<'_, '_> {
         let Some(hop) = hop else {
             return Err(End::unknown("the route to the real server has no device"));
         };
+        // `decrement_ttl` in `__ip_vs_get_out_rt`.
+        if self.skb.ttl <= 1 {
+            return Err(End::rejected(Reason::Ttl));
+        }
+        self.skb.ttl -= 1;
         self.step(StepKind::Route(crate::trace::RouteStep {
             dst: server.addr,
             local: false,

@@ -56,6 +56,29 @@ fn the_outer_packet_of_a_tunnel_has_an_address_of_its_way() {
     check(&s, TO_V, &[end]);
 }
 
+/// `decrement_ttl` (`net/netfilter/ipvs/ip_vs_xmit.c`): what IPVS sends on has made a hop.
+#[test]
+fn ipvs_takes_one_off_the_ttl() {
+    let s = node(VIP, "TCP 172.19.100.2:80 rr\n-> 10.10.4.143:80 Masq 1").snapshot();
+    let with = |ttl: u8| TO_V.replacen('{', &format!("{{\"ttl\":{ttl},"), 1);
+    assert_eq!(walk_one(&s, &with(2), None).ttl, 1);
+    check(&s, &with(1), &["rejected why=ttl"]);
+}
+
+/// `ip_vs_prepare_tunneled_skb`: the outer packet has the TOS and the TTL of the one within, also of what came in by a device.
+#[test]
+fn the_outer_packet_of_ipvs_has_tos_and_ttl_of_the_inner_one() {
+    let s = node(VIP, "TCP 172.19.100.2:80 rr\n-> 10.10.4.143:80 Tunnel 1")
+        .table(
+            "raw",
+            "-A OUTPUT -p ipencap -m dscp --dscp 0x0a\n-A OUTPUT -p ipencap -m ttl --ttl-eq 59\n",
+        )
+        .snapshot();
+    let packet = TO_V.replacen('{', "{\"tos\":40,\"ttl\":60,", 1);
+    let end = "forwarded out=ens4 hit=raw/OUTPUT/1 hit=raw/OUTPUT/2";
+    check(&s, &packet, &[end]);
+}
+
 /// `fib_info_update_nhc_saddr`: the outer packet's source is chosen for the scope of the route to the real server.
 #[test]
 fn the_outer_source_may_be_of_scope_link() {
