@@ -211,7 +211,13 @@ impl Run<'_, '_> {
         } else {
             self.resolve(zones)
         };
-        let (state, reply, at) = (ct.state, ct.is_reply, ct.at);
+        // What is told of the connection is told of the packet's own, not of the tunnel's.
+        let (reply, at) = if self.outer {
+            (false, None)
+        } else {
+            (ct.is_reply, ct.at)
+        };
+        let state = ct.state;
         self.ct = Some(ct);
         self.step(StepKind::Conntrack { state, reply, at });
     }

@@ -135,6 +135,21 @@ fn who_opened_the_tunnels_flow_is_not_known() {
     }
 }
 
+/// A captured entry tells who opened the tunnel's flow; the packet within is no answer for that.
+#[test]
+fn a_captured_flow_of_the_tunnel_is_not_the_packets_own() {
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p 4 -m conntrack --ctdir ORIGINAL -j DROP\nCOMMIT\n";
+    let mut all = captures("ipip", [rules, NOTHING]);
+    let flow = "unknown  4 595 src=10.0.0.2 dst=10.0.0.1 src=10.0.0.1 dst=10.0.0.2 mark=0 use=1\n";
+    let snapshot = &mut all.members[0].snapshot;
+    snapshot.add("conntrack.txt".to_owned(), flow.as_bytes().to_vec());
+    follow(&all, POD_TO_POD, |_, js| {
+        assert_eq!(js.len(), 1);
+        assert_eq!(js[0].way.end, End::Pod);
+        assert!(js[0].back.is_some(), "its answer is followed");
+    });
+}
+
 /// The outer packet of an inner one of the other family passes the sender's OUTPUT, too.
 #[test]
 fn ipv6_in_ipv4_passes_the_hooks_of_ipv4() {
