@@ -13,10 +13,12 @@ pub mod iptables;
 pub mod ipvs;
 pub mod kube;
 pub mod nft;
+pub mod pcap;
 pub mod programs;
 pub mod recognise;
 pub mod speaker;
 pub mod sysctl;
+pub mod tcpdump;
 pub mod transcript;
 
 pub use common::{Diagnostic, Family, Masked, Neg, Parsed, Proto, Range, Severity, Span, Text};

@@ -75,6 +75,7 @@ every!(nft_json, Some(Kind::Nft), checks::nft_json);
 every!(programs, Some(Kind::Programs), checks::programs);
 every!(speaker, Some(Kind::Speaker), checks::speaker);
 every!(arping, Some(Kind::Arping), checks::arping);
+every!(tcpdump, Some(Kind::Tcpdump), checks::tcpdump);
 every!(route, Some(Kind::Route), checks::route);
 every!(route_n, Some(Kind::RouteN), checks::route_n);
 every!(rule, Some(Kind::Rule), checks::rule);
@@ -92,6 +93,52 @@ proptest! {
     fn every_parser_takes_every_file(text in damaged(None)) {
         for (_, check) in checks::ALL {
             check(&text);
+        }
+    }
+}
+
+mod pcap {
+    use super::*;
+
+    const CAPTURES: [&[u8]; 4] = [
+        include_bytes!("data/any.pcap"),
+        include_bytes!("data/sll.pcap"),
+        include_bytes!("data/va.pcap"),
+        include_bytes!("data/vb-nano.pcap"),
+    ];
+
+    #[test]
+    fn captured() {
+        CAPTURES.into_iter().for_each(checks::pcap);
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn damaged_captures(
+            which in 0..CAPTURES.len(),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+        ) {
+            let mut bytes = CAPTURES[which].to_vec();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            checks::pcap(&bytes);
+        }
+
+        #[test]
+        fn any_bytes(
+            start in prop::sample::select(vec![
+                &b"\xd4\xc3\xb2\xa1"[..],
+                b"\xa1\xb2\x3c\x4d",
+                b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a",
+                b"",
+            ]),
+            bytes in prop::collection::vec(any::<u8>(), 0..400),
+        ) {
+            checks::pcap(&[start, &bytes].concat());
         }
     }
 }

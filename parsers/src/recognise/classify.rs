@@ -26,6 +26,7 @@ const KINDS: [Kind; 19] = [
     Kind::KubeTable,
     Kind::Speaker,
     Kind::Arping,
+    Kind::Tcpdump,
 ];
 
 /// What the lines so far opened.
@@ -129,6 +130,10 @@ impl Classifier {
         if text.ends_with('}') && crate::speaker::is_line(text) {
             self.inside = Inside::Nothing;
             return Vote::For(Kind::Speaker, 2);
+        }
+        if let Some(n) = crate::tcpdump::votes(line) {
+            self.inside = Inside::Nothing;
+            return Vote::For(Kind::Tcpdump, n);
         }
         if let Some(v) = self.opens(text) {
             return v;

@@ -101,6 +101,7 @@ pub(crate) fn prompt(line: &str) -> Option<&str> {
         "route",
         "sysctl",
         "conntrack",
+        "tcpdump",
         "cat",
         "grep",
         "kubectl",

@@ -51,6 +51,10 @@ pub enum Kind {
     Speaker,
     /// `arping`.
     Arping,
+    /// What `tcpdump` prints.
+    Tcpdump,
+    /// A binary capture of packets: pcap or pcapng.
+    Pcap,
     /// Nothing but blank lines.
     Empty,
     /// Not text.
@@ -70,6 +74,9 @@ const LINES: usize = 60;
 /// Every line votes for the kind it can belong to, or for none. The kind with most votes wins, unless most of the text is
 /// something else: prose that quotes a rule is no capture.
 pub fn recognise(bytes: &[u8]) -> Kind {
+    if crate::pcap::is_capture(bytes) {
+        return Kind::Pcap;
+    }
     let head = bytes.get(..WINDOW).unwrap_or(bytes);
     let Some(text) = readable(head) else {
         return Kind::Binary;

@@ -82,7 +82,7 @@ const ON_THE_NODE: &[&str] = &[
 ];
 
 /// Words of a command line; quotes hold words together and `|` stands alone.
-fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;
@@ -498,6 +498,8 @@ fn tool(c: &mut Command, name: &str, rest: &[String]) {
         }
         "bpftool" if has("net") => c.kind = Some(Kind::Programs),
         "arping" => c.kind = Some(Kind::Arping),
+        // With `-w` it writes a file and prints none of it.
+        "tcpdump" if !has("-w") => c.kind = Some(Kind::Tcpdump),
         "bpftool" if has("map") && has("dump") => c.kind = Some(Kind::CalicoBpf),
         "calico-node" | "calico-bpf" if rest.iter().any(|w| w == "dump" || w == "aff") => {
             c.kind = Some(Kind::CalicoBpf);

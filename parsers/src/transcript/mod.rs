@@ -6,6 +6,7 @@ mod command;
 mod prompt;
 mod wrap;
 
+pub(crate) use command::words;
 pub use command::{Command, Part, Place, parse as parse_command};
 
 use crate::recognise::Kind;

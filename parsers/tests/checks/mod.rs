@@ -19,7 +19,7 @@ pub use kube::{kube, kube_table};
 pub use nft::nft;
 pub use nft_json::nft_json;
 pub use others::{
-    arping, calico_bpf, conntrack, ipset, ipvs, programs, recognise, speaker, sysctl,
+    arping, calico_bpf, conntrack, ipset, ipvs, pcap, programs, recognise, speaker, sysctl, tcpdump,
 };
 pub use transcript::transcript;
 
@@ -51,6 +51,7 @@ pub const ALL: &[Check] = &[
     ("programs", programs),
     ("speaker", speaker),
     ("arping", arping),
+    ("tcpdump", tcpdump),
     ("transcript", transcript),
     ("recognise", |text| recognise(text.as_bytes())),
 ];

@@ -52,6 +52,45 @@ pub fn speaker(text: &str) {
     assert!(log.events.windows(2).all(|w| w[0].line < w[1].line));
 }
 
+pub fn tcpdump(text: &str) {
+    use nfwhy_parsers::tcpdump::packet::Head;
+    use nfwhy_parsers::tcpdump::{Packet, parse};
+    let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+    for s in parse(text) {
+        assert!(s.packets.windows(2).all(|w| w[0].line <= w[1].line));
+        for p in s.packets {
+            assert!((1..=lines).contains(&p.line), "{p:?}");
+            // What is within a tunnel is printed behind what is around it.
+            let alone = Packet {
+                line: 1,
+                depth: 0,
+                ..p
+            };
+            let printed = format!("{}{alone}", Head(&alone));
+            let again: Vec<Packet> = parse(&printed)
+                .into_iter()
+                .flat_map(|s| s.packets)
+                .collect();
+            assert_eq!(again, [alone], "printed {printed:?}");
+        }
+    }
+}
+
+pub fn pcap(bytes: &[u8]) {
+    use nfwhy_parsers::pcap::{as_text, is_capture, read};
+    let c = read(bytes, 1000);
+    assert!(c.count <= 1000);
+    assert!(c.packets.windows(2).all(|w| w[0].line <= w[1].line));
+    assert!(c.problems.iter().all(|(at, _)| *at <= bytes.len()));
+    // Whoever asks first gets the same.
+    let _ = is_capture(bytes);
+    let text = as_text(&c);
+    assert_eq!(text.lines().count(), c.count as usize);
+    let again = nfwhy_parsers::tcpdump::parse(&text);
+    let again: Vec<_> = again.into_iter().flat_map(|s| s.packets).collect();
+    assert_eq!(again, c.packets, "printed {text:?}");
+}
+
 pub fn arping(text: &str) {
     let out = nfwhy_parsers::arping::parse(text);
     let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
