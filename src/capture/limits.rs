@@ -22,6 +22,8 @@ pub(super) struct Limits {
     pub path: u64,
     /// Bytes of the dictionary that an xz stream may ask for. `xz -9` takes 64 MiB, the format allows 4 GiB.
     pub dictionary: usize,
+    /// Packets of one capture; some 30 MB of text. What an answer needs of one is its connection's.
+    pub packets: u32,
     /// Bytes of a file within a bundle that is known by no command's output, and may still be a pasted session.
     pub session: usize,
 }
@@ -37,6 +39,7 @@ pub(super) const LIMITS: Limits = Limits {
     depth: 32,
     path: 4096,
     dictionary: 128 << 20,
+    packets: 200_000,
     session: 4 << 20,
 };
 

@@ -10,6 +10,7 @@ pub mod live;
 pub mod manifest;
 #[cfg(target_os = "linux")]
 pub mod netns;
+mod packets;
 mod read;
 pub mod redact;
 mod transcript;
@@ -325,6 +326,9 @@ impl Snapshot {
             return;
         }
         let kind = recognise(&bytes);
+        if kind == Kind::Pcap {
+            return self.add_packets(name, &bytes, limits::LIMITS.packets);
+        }
         if let Some(session) = std::str::from_utf8(&bytes)
             .ok()
             .and_then(|text| transcript::read(&name, text, kind, machine))

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &CaptureArgs) -> anyhow::Result<Status> {
         manifest.netns = args.place.name();
         Snapshot::from_reading(Reading::of_this_namespace(None))
     };
+    snapshot.write_packets_as_text();
     snapshot.name_apart();
     let mut err = anstream::stderr().lock();
     if args.redact {

@@ -13,6 +13,7 @@ mod nft;
 mod programs;
 mod sets;
 mod sysctl;
+mod traffic;
 
 pub use calico::Calico;
 pub use conntrack::{CtEntry, CtTuple};
@@ -26,6 +27,7 @@ pub use nft::NftTable;
 pub use programs::Program;
 pub use sets::{Set, SetState, Value as SetValue};
 pub use sysctl::Sysctls;
+pub use traffic::Traffic;
 
 use nfwhy_parsers::Family;
 use std::collections::BTreeMap;
@@ -169,6 +171,8 @@ pub struct Node<'a> {
     pub neighbours: Vec<Neighbour>,
     /// Who was seen to answer or to announce.
     pub seen: Seen,
+    /// Packets that were seen.
+    pub traffic: Vec<Traffic>,
     /// What could not be read where the node was captured.
     pub unread: Vec<crate::capture::Unread>,
     /// eBPF programs at devices.

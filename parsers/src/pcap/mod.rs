@@ -18,8 +18,6 @@ pub struct Capture {
     pub packets: Vec<Packet>,
     /// How many packets were read, of IP or not.
     pub count: u32,
-    /// Filters that the file names, as they were typed.
-    pub filters: Vec<String>,
     /// What could not be read: the offset in bytes, and why.
     pub problems: Vec<(usize, String)>,
 }
@@ -208,7 +206,7 @@ impl Reader {
                     if interfaces.len() >= INTERFACES {
                         return self.problem(at, "more interfaces than any file has");
                     }
-                    match self.interface(&mut i) {
+                    match interface(&mut i) {
                         Some(found) => interfaces.push(found),
                         None => return self.problem(at, "an interface that is cut"),
                     }
@@ -225,49 +223,6 @@ impl Reader {
                 _ => {}
             }
         }
-    }
-
-    /// An interface description block with its options.
-    fn interface(&mut self, i: &mut Bytes<'_>) -> Option<Interface> {
-        let link = u32::from(i.u16()?);
-        i.skip(6)?;
-        let mut found = Interface {
-            link,
-            name: None,
-            per_second: 1_000_000,
-        };
-        while let (Some(code), Some(length)) = (i.u16(), i.u16()) {
-            let length = usize::from(length);
-            let Some(value) = i.take(length) else { break };
-            i.skip((4 - length % 4) % 4);
-            match code {
-                0 => break,
-                2 => {
-                    let name = std::str::from_utf8(value).ok().and_then(plain);
-                    found.name = name.filter(|n| crate::tcpdump::is_device(n));
-                }
-                9 => {
-                    let n = u32::from(value.first().copied().unwrap_or(6));
-                    let power = if n & 0x80 == 0 {
-                        10u64.checked_pow(n)
-                    } else {
-                        2u64.checked_pow(n & 0x7f)
-                    };
-                    found.per_second = power.unwrap_or(1_000_000);
-                }
-                // The first byte tells the filter's language: 0 is text.
-                11 => {
-                    if let Some((0, text)) = value.split_first()
-                        && let Some(text) = std::str::from_utf8(text).ok().and_then(plain)
-                        && self.out.filters.len() < PROBLEMS
-                    {
-                        self.out.filters.push(text);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Some(found)
     }
 
     /// An enhanced, a simple or an old packet block.
@@ -306,7 +261,41 @@ impl Reader {
     }
 }
 
-/// A name or a filter that can stand in a line.
+/// An interface description block with its options.
+fn interface(i: &mut Bytes<'_>) -> Option<Interface> {
+    let link = u32::from(i.u16()?);
+    i.skip(6)?;
+    let mut found = Interface {
+        link,
+        name: None,
+        per_second: 1_000_000,
+    };
+    while let (Some(code), Some(length)) = (i.u16(), i.u16()) {
+        let length = usize::from(length);
+        let Some(value) = i.take(length) else { break };
+        i.skip((4 - length % 4) % 4);
+        match code {
+            0 => break,
+            2 => {
+                let name = std::str::from_utf8(value).ok().and_then(plain);
+                found.name = name.filter(|n| crate::tcpdump::is_device(n));
+            }
+            9 => {
+                let n = u32::from(value.first().copied().unwrap_or(6));
+                let power = if n & 0x80 == 0 {
+                    10u64.checked_pow(n)
+                } else {
+                    2u64.checked_pow(n & 0x7f)
+                };
+                found.per_second = power.unwrap_or(1_000_000);
+            }
+            _ => {}
+        }
+    }
+    Some(found)
+}
+
+/// A name that can stand in a line.
 fn plain(text: &str) -> Option<String> {
     let fits = !text.is_empty() && text.len() < 512 && !text.contains(char::is_control);
     fits.then(|| text.to_owned())

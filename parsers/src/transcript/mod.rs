@@ -146,6 +146,9 @@ impl<'a> Reader<'a> {
         }
         let trimmed = text.trim().to_owned();
         let trimmed = trimmed.as_str();
+        if is_bare_command(trimmed) {
+            return self.bare(number, trimmed);
+        }
         if trimmed.starts_with("```") || trimmed.starts_with("~~~") {
             return self.forget();
         }
@@ -310,6 +313,21 @@ impl<'a> Reader<'a> {
         self.at.command = Some(c);
     }
 
+    /// A command without its prompt, as articles show them: of the shell before.
+    fn bare(&mut self, number: u32, command: &str) {
+        self.forget();
+        self.cut = None;
+        self.out.prompts = true;
+        if self.at.command.as_ref().is_some_and(|c| c.enters) {
+            let place = self.place();
+            let before = std::mem::take(&mut self.at);
+            self.at.place = place;
+            self.at.host.clone_from(&before.host);
+            self.outer.push(before);
+        }
+        self.at.command = Some(parse_command(command, number));
+    }
+
     fn leave(&mut self) {
         if let Some(mut before) = self.outer.pop() {
             before.command = None;
@@ -352,6 +370,16 @@ impl<'a> Reader<'a> {
             self.out.blocks.push(b);
         }
         self.depth = 0;
+    }
+}
+
+/// `tcpdump -n -i any host 10.0.0.1`, `nsenter -t 4711 -n`: what can be nothing but a command.
+fn is_bare_command(text: &str) -> bool {
+    let mut all = text.split_whitespace().skip_while(|w| *w == "sudo");
+    match all.next() {
+        Some("tcpdump") => all.next().is_some_and(|w| w.starts_with('-')),
+        Some("nsenter") => all.any(|w| w.starts_with("-t") || w.starts_with("--target")),
+        _ => false,
     }
 }
 

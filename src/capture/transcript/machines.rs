@@ -91,9 +91,10 @@ impl Session<'_> {
     }
 }
 
-/// The same in all network namespaces: besides those, maps of eBPF, which are asked for in Calico's pod.
+/// The same in all network namespaces: besides those, maps of eBPF, which are asked for in Calico's pod. What passes a pod's device
+/// passes its node too.
 fn is_of_any_namespace(kind: Kind) -> bool {
-    is_of_the_cluster(kind) || kind == Kind::CalicoBpf
+    is_of_the_cluster(kind) || matches!(kind, Kind::CalicoBpf | Kind::Tcpdump)
 }
 
 /// Machines by name, each with how much of a node's state is shown of it.
@@ -121,6 +122,8 @@ fn hosts(blocks: &[Block<'_>]) -> Vec<(String, u64)> {
 fn weight(kind: Kind) -> u64 {
     match kind {
         Kind::IptablesSave | Kind::IptablesListing | Kind::Ipset | Kind::Ipvs | Kind::Nft => 10,
+        // Many lines that show no state.
+        Kind::Tcpdump => 0,
         _ => 1,
     }
 }

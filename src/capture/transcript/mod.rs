@@ -150,7 +150,9 @@ impl<'t> Session<'t> {
                     let v6 = c.and_then(|c| c.family) == Some(Family::V6);
                     String::from(if v6 { "6" } else { "" })
                 }
-                Kind::Kube | Kind::KubeTable | Kind::CalicoBpf => format!("{i:06}"),
+                Kind::Kube | Kind::KubeTable | Kind::CalicoBpf | Kind::Tcpdump => {
+                    format!("{i:06}")
+                }
                 _ => String::new(),
             };
             let key = Text {
@@ -346,6 +348,12 @@ impl<'t> Session<'t> {
                     rows.insert(0, (c.line, format!("# {}", c.text)));
                 }
             }
+            // Its options tell the device and the filter.
+            Kind::Tcpdump => {
+                if let Some(b) = blocks.first().and_then(|i| self.blocks.get(*i)) {
+                    rows = capture(b, rows);
+                }
+            }
             Kind::Route if of == "6" && first > 1 => {
                 rows.insert(0, (first - 1, "# ip -6 route".to_owned()));
             }
@@ -353,6 +361,31 @@ impl<'t> Session<'t> {
         }
         rows
     }
+}
+
+/// The lines of a `tcpdump` below its command line, with the namespace where a shell was in one, and with the line that cuts them.
+fn capture(b: &Block<'_>, mut rows: Vec<(u32, String)>) -> Vec<(u32, String)> {
+    let first = rows.first().map_or(0, |r| r.0);
+    let c = b.command.as_ref().filter(|c| c.kind == Some(b.kind));
+    let (line, text) = match c {
+        Some(c) if c.line < first => (c.line, c.text.clone()),
+        _ => (first.saturating_sub(1), "tcpdump".to_owned()),
+    };
+    let there = c.is_some_and(|c| c.place != transcript::Place::Here);
+    let command = match &b.place {
+        transcript::Place::Namespace(n) if !there => {
+            Some(format!("# ip netns exec '{n}' {text}"))
+        }
+        _ => c.map(|_| format!("# {text}")),
+    };
+    if let Some(cut) = b.cut
+        && rows.iter().all(|r| r.0 != cut)
+    {
+        rows.push((cut, "...".to_owned()));
+    }
+    rows.extend(command.filter(|_| line > 0).map(|c| (line, c)));
+    rows.sort_by_key(|r| r.0);
+    rows
 }
 
 /// `ip route show table 100` prints its routes without the table.

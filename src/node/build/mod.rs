@@ -121,6 +121,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     let conntrack = b.conntrack(&of(Kind::Conntrack));
     let neighbours = b.neighbours(&of(Kind::Neigh));
     let seen = seen::seen(&of(Kind::Speaker), &of(Kind::Arping));
+    let traffic = seen::traffic(&of(Kind::Tcpdump), &of(Kind::Pcap));
     let programs = b.programs(&of(Kind::Programs));
     let calico = b.calico(&of(Kind::CalicoBpf));
     let kube = b.kube(&of(Kind::Kube), &of(Kind::KubeTable));
@@ -139,6 +140,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         conntrack,
         neighbours,
         seen,
+        traffic,
         unread: snapshot.unread.clone(),
         programs,
         calico,

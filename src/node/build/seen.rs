@@ -1,7 +1,7 @@
-//! Logs of speakers and outputs of arping.
+//! Logs of speakers, outputs of arping, packets.
 
-use super::super::{Announcement, ArpReply, FileId, Origin, Seen};
-use nfwhy_parsers::{arping, speaker};
+use super::super::{Announcement, ArpReply, FileId, Origin, Seen, Traffic};
+use nfwhy_parsers::{arping, speaker, tcpdump};
 
 pub(super) fn seen(logs: &[(FileId, &str)], arpings: &[(FileId, &str)]) -> Seen {
     let mut out = Seen::default();
@@ -37,4 +37,21 @@ pub(super) fn seen(logs: &[(FileId, &str)], arpings: &[(FileId, &str)]) -> Seen 
             }));
     }
     out
+}
+
+/// Packets of text and of binary captures, which are text by now.
+pub(super) fn traffic(texts: &[(FileId, &str)], binary: &[(FileId, &str)]) -> Vec<Traffic> {
+    let texts = texts.iter().map(|f| (f, false));
+    let all = texts.chain(binary.iter().map(|f| (f, true)));
+    all.flat_map(|((file, text), binary)| {
+        tcpdump::parse(text)
+            .into_iter()
+            .filter(|s| !s.packets.is_empty() || s.others > 0)
+            .map(move |section| Traffic {
+                file: *file,
+                binary,
+                section,
+            })
+    })
+    .collect()
 }
