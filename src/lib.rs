@@ -1,7 +1,7 @@
 //! Explains what netfilter and IPVS on a Kubernetes node do to one packet.
 //!
 //! The modules stand in the order in which data passes through them; a module uses only those above it:
-//! capture (bytes in) → node (model) → trace (what happened) → sim (pure) → explain (findings) → cluster (several nodes) →
+//! capture (bytes in) → node (model) → trace (what happened) → sim (pure) → observed (captured packets) → explain (findings) → cluster (several nodes) →
 //! vip (who answers for an address) → render (text, JSON) → cli.
 
 pub mod capture;
@@ -11,6 +11,8 @@ pub mod trace;
 #[cfg(test)]
 mod sample;
 pub mod sim;
+
+pub mod observed;
 
 pub mod explain;
 

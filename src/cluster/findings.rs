@@ -13,6 +13,7 @@ const OF_ONE_PLACE: &[Code] = &[
     Code::AnswerElsewhere,
     Code::AnswerNotTranslated,
     Code::AnswerDropped,
+    Code::ObservedOtherwise,
 ];
 
 /// Those that say what the answer of another place is expected to be; here its way is known.
@@ -41,6 +42,12 @@ impl Cluster<'_> {
         list.extend(datapath);
         for j in journeys.iter().filter(|j| j.arrives()) {
             self.changed_later(j, &mut list);
+        }
+        for (place, seen) in self.observed(place, first, journeys) {
+            for mut f in crate::explain::observed::findings(&seen) {
+                f.title = format!("on {}: {}", self.name(place), f.title);
+                add(&mut list, place, f);
+            }
         }
         // What keeps the packet or its answer from arriving first; equal ones stay in order.
         list.sort_by_key(|(_, f)| std::cmp::Reverse(f.severity));

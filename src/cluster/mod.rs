@@ -5,6 +5,7 @@ mod fdb;
 mod findings;
 mod journey;
 mod next;
+mod observed;
 mod start;
 mod walk;
 

@@ -127,6 +127,8 @@ catalogue! {
     AnswerElsewhere = "answer-elsewhere" Warning;
     AnswerNotTranslated = "answer-not-translated" Error;
     AnswerByAnotherDevice = "answer-by-another-device" Warning;
+    // What captured packets show.
+    ObservedOtherwise = "observed-otherwise" Warning;
     // Several at once.
     TwoBackends = "two-backends" Warning;
     KubePortMissing = "kube-port-missing" Error;

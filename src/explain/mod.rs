@@ -23,6 +23,7 @@ pub mod names;
 mod neighbour;
 mod nft;
 pub mod objects;
+pub mod observed;
 mod ovn;
 pub mod owners;
 mod path;
@@ -122,6 +123,11 @@ pub enum Cause {
         /// Where it was read.
         at: Origin,
     },
+    /// A captured packet.
+    Packet {
+        /// Where it was read.
+        at: Origin,
+    },
     /// An object of Kubernetes.
     Object {
         /// `Service default/ng-svc`.
@@ -188,6 +194,7 @@ impl Finding {
 /// What there is to say about a trace, the most useful first: what keeps the packet or its answer from arriving, then what
 /// becomes of the client's address, then what is worth knowing.
 pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
+    let observed = observed::of_node(node, trace);
     let trace = trace.expected();
     let trace = trace.as_ref();
     let stories: Vec<_> = trace
@@ -232,6 +239,12 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
     found.extend(arp::findings(&case));
     found.extend(ebpf::findings(&case).map(|f| (Rank::Remark, f)));
     found.extend(programs::findings(&case).map(|f| (Rank::Remark, f)));
+    found.extend(
+        observed
+            .iter()
+            .flat_map(observed::findings)
+            .map(|f| (Rank::MayFail, f)),
+    );
     let stale = stale::findings(&case, &mut found);
     found.extend(stale);
     // Stable: findings of one rank keep the order in which they were made.

@@ -1,6 +1,7 @@
 //! The contract's JSON, schema `nfwhy.trace/1`. A view of its own: the inner types stay free to change.
 
 mod cluster;
+mod observed;
 
 pub use cluster::write_cluster;
 
@@ -29,6 +30,9 @@ struct Answer<'a> {
     outcomes: Vec<OutcomeView>,
     findings: Vec<FindingView>,
     missing: Vec<MissingView>,
+    /// What captured packets show, one entry per node with captures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    observed: Vec<observed::ObservedView>,
 }
 
 #[derive(Serialize)]
@@ -236,6 +240,10 @@ pub fn write(
         outcomes,
         findings: findings.iter().map(|f| finding(node, f)).collect(),
         missing: missing_of(trace),
+        observed: explain::observed::of_node(node, trace)
+            .iter()
+            .map(|o| observed::view(node, o, None))
+            .collect(),
     };
     write_line(out, &answer)
 }
@@ -541,6 +549,10 @@ fn cause(node: &Node<'_>, c: &Cause) -> Value {
         }
         Cause::Object { name, at } => {
             m.insert("object".into(), json!(name));
+            *at
+        }
+        Cause::Packet { at } => {
+            m.insert("packet".into(), json!(line_text(node, *at)));
             *at
         }
         Cause::Map { at } => {

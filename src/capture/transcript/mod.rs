@@ -373,9 +373,7 @@ fn capture(b: &Block<'_>, mut rows: Vec<(u32, String)>) -> Vec<(u32, String)> {
     };
     let there = c.is_some_and(|c| c.place != transcript::Place::Here);
     let command = match &b.place {
-        transcript::Place::Namespace(n) if !there => {
-            Some(format!("# ip netns exec '{n}' {text}"))
-        }
+        transcript::Place::Namespace(n) if !there => Some(format!("# ip netns exec '{n}' {text}")),
         _ => c.map(|_| format!("# {text}")),
     };
     if let Some(cut) = b.cut

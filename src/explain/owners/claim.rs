@@ -169,6 +169,7 @@ pub fn of_cause(node: &Node<'_>, cause: &Cause) -> Option<Claim> {
         Cause::Map { .. }
         | Cause::Sysctl { .. }
         | Cause::Conntrack { .. }
+        | Cause::Packet { .. }
         | Cause::Object { .. } => None,
     }
 }

@@ -102,6 +102,14 @@ pub fn write_cluster(
         outcomes,
         findings: findings.iter().filter_map(named).collect(),
         missing: lacking,
+        observed: cluster
+            .observed(place, first, journeys)
+            .iter()
+            .filter_map(|(at, o)| {
+                let p = cluster.places.get(*at)?;
+                Some(super::observed::view(&p.node, o, Some(p.name)))
+            })
+            .collect(),
     };
     write_line(out, &answer)
 }

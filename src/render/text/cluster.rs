@@ -44,6 +44,11 @@ pub fn write_cluster(
     paper.blank()?;
     table(paper, &kinds)?;
     said(paper, cluster, findings)?;
+    for (at, o) in cluster.observed(place, first, journeys) {
+        if let Some(p) = cluster.places.get(at) {
+            super::observed::observed(paper, &p.node, &o, Some(p.name), options.detail)?;
+        }
+    }
     if options.detail == Detail::Summary {
         return assumed(paper, cluster, journeys);
     }
@@ -345,6 +350,7 @@ fn said<W: Write>(
                 | Cause::Conntrack { at }
                 | Cause::Program { at }
                 | Cause::Map { at }
+                | Cause::Packet { at }
                 | Cause::Object { at, .. } => {
                     format!("{}/{}", p.name, p.node.place(*at))
                 }

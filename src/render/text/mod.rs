@@ -5,6 +5,7 @@ mod fate;
 mod groups;
 mod head;
 mod minimal;
+mod observed;
 mod paint;
 mod parting;
 mod rule;
@@ -171,6 +172,9 @@ pub fn write(
     if options.detail != Detail::Summary {
         paper.blank()?;
         tree::tree(paper, &answer)?;
+    }
+    if let Some(o) = crate::explain::observed::of_node(node, all) {
+        observed::observed(paper, node, &o, None, options.detail)?;
     }
     resting(paper, &answer, all)
 }

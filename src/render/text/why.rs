@@ -289,6 +289,7 @@ fn cause(
         | Cause::Ipvs { at, .. }
         | Cause::Conntrack { at }
         | Cause::Program { at }
+        | Cause::Packet { at }
         | Cause::Map { at } => (node.place(*at), text_at(*at), String::new()),
         Cause::Set { name, at } => (node.place(*at), format!("set {name}"), String::new()),
         Cause::Object { name, at } => (
