@@ -577,6 +577,17 @@ const CASES: &[(Code, Case, Case)] = &[
         ),
     ),
     (
+        Code::ObservedOtherwise,
+        (
+            "observed-otherwise",
+            "masqueraded now: then the client's own address left",
+        ),
+        (
+            "observed-otherwise",
+            "the port whose rules are those of then",
+        ),
+    ),
+    (
         Code::AnswerNotTranslated,
         (
             "stateless-rewrite",

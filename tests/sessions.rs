@@ -110,6 +110,8 @@ fn command(kind: Kind, name: &str) -> &'static str {
             "bpftool -p map dump pinned /sys/fs/bpf/tc/globals/cali_v4_routes"
         }
         Kind::CalicoBpf => "kubectl get felixconfiguration default -o yaml",
+        // What stands in the file is the command.
+        Kind::Tcpdump => "true",
         Kind::Arping => "arping -c 2 ADDRESS",
         other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
     }

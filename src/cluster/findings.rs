@@ -44,7 +44,10 @@ impl Cluster<'_> {
             self.changed_later(j, &mut list);
         }
         for (place, seen) in self.observed(place, first, journeys) {
-            for mut f in crate::explain::observed::findings(&seen) {
+            let Some(p) = self.places.get(place) else {
+                continue;
+            };
+            for mut f in crate::explain::observed::findings(&p.node, &seen) {
                 f.title = format!("on {}: {}", self.name(place), f.title);
                 add(&mut list, place, f);
             }

@@ -242,7 +242,7 @@ pub fn explain(node: &Node<'_>, trace: &Trace) -> Vec<Finding> {
     found.extend(
         observed
             .iter()
-            .flat_map(observed::findings)
+            .flat_map(|o| observed::findings(node, o))
             .map(|f| (Rank::MayFail, f)),
     );
     let stale = stale::findings(&case, &mut found);

@@ -2,7 +2,7 @@
 
 use super::{Answer, Cause, Code, Finding, answer};
 use crate::node::Node;
-use crate::observed::{Observed, Otherwise, Passage, hold};
+use crate::observed::{Observed, Otherwise, Passage, Sight, hold};
 use crate::trace::Trace;
 
 /// Answers are followed for so many outcomes.
@@ -33,14 +33,31 @@ pub fn passages(node: &Node<'_>, trace: &Trace) -> Vec<Passage> {
 }
 
 /// A finding for each contradiction.
-pub fn findings(observed: &Observed) -> impl Iterator<Item = Finding> + '_ {
-    observed.otherwise.iter().map(finding)
+pub fn findings(node: &Node<'_>, observed: &Observed) -> Vec<Finding> {
+    observed
+        .otherwise
+        .iter()
+        .map(|o| finding(node, o))
+        .collect()
 }
 
-fn finding(o: &Otherwise) -> Finding {
+/// Where a packet stands: `dump.txt:12`, `dump.pcap packet 12`.
+pub fn place(node: &Node<'_>, s: Sight) -> String {
+    if s.binary {
+        format!("{} packet {}", node.file_name(s.at.file), s.at.line)
+    } else {
+        node.place(s.at)
+    }
+}
+
+fn finding(node: &Node<'_>, o: &Otherwise) -> Finding {
     let mut title = o.title.clone();
-    if o.count > 1 {
-        title += &format!(" ({} times)", o.count);
+    if let Some(s) = o.shown_by.first() {
+        let times = match o.count {
+            0 | 1 => String::new(),
+            n => format!(", {n} packets"),
+        };
+        title += &format!(" ({}{times})", place(node, *s));
     }
     let mut f = Finding::new(Code::ObservedOtherwise, title);
     for s in &o.shown_by {

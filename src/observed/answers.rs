@@ -91,6 +91,10 @@ fn of_group(seen: &Captures<'_, '_>, group: &Group<'_>, passages: &[Passage], fo
             s.dev.map_or_else(String::new, |d| format!(" by {d}"))
         );
         if all_stop {
+            // That the packet leaves says enough.
+            if found.list.iter().any(|o| o.kind == Kind::LeavesAnyway) {
+                continue;
+            }
             let title = format!(
                 "seen otherwise: an answer, {how}, where the trace has the packet {}",
                 if rejected { "rejected" } else { "dropped" }
@@ -164,6 +168,28 @@ fn refused(
             "seen otherwise: {who} answers the client{at} that it is refused ({what}), where the trace has the packet dropped without a word"
         );
         return found.add(Kind::Answered, title, &[ANOTHER_TIME], &shown);
+    }
+    // As it came in from the receiver, before its address was put back.
+    let receiver = seen.all.iter().enumerate().find(|(_, r)| {
+        let of_leaving = |p: &&Passage| {
+            p.out
+                .is_some_and(|(_, v)| v.dst == r.packet.src && port_fits(v.dport, r.packet.sport))
+        };
+        r.plain()
+            && r.out() == Some(false)
+            && refuses(r.packet)
+            && r.packet.tcp().map(|t| t.ack) == s.packet.tcp().map(|t| t.ack)
+            && all.iter().any(|p| of_leaving(p))
+    });
+    if let Some((n, r)) = receiver {
+        let title = format!(
+            "seen otherwise: the receiver {} gets the packet and refuses it: RST{}",
+            from(r.packet),
+            r.dev.map_or_else(String::new, |d| format!(" in by {d}"))
+        );
+        let help =
+            "no process listens there, or its queue is full: what the rules do is not at fault";
+        return found.add(Kind::Refused, title, &[help], &[(n, r.sight()), shown[0]]);
     }
     let local = all.iter().any(|p| p.verdict == Verdict::Local);
     let help = match (what, local, ours) {

@@ -15,8 +15,12 @@ pub use otherwise::{Kind, Otherwise};
 pub use passage::{Passage, Point};
 
 use crate::node::{Node, Origin};
+use crate::trace::Port;
 use nfwhy_parsers::tcpdump::Time;
 use sight::Captures;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use token::Token;
 
 /// A packet that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct Step {
     pub first: Option<Sight>,
     /// The last of them.
     pub last: Option<Sight>,
+    /// How many of them are known to be the traced packet's as it came in.
+    pub tied: usize,
     /// Some of them do not show their device, and fit another point as well.
     pub doubtful: bool,
 }
@@ -59,6 +65,31 @@ pub struct Observed {
     pub silent: Option<&'static str>,
 }
 
+impl Observed {
+    /// The address that masquerades the packet, where packets that it sent are not known to be the traced one's.
+    pub fn others(&self) -> Option<IpAddr> {
+        let drawn = |s: &&Step| {
+            let v = &s.point.view;
+            matches!(v.sport, Port::Random { .. } | Port::Unknown) && !s.point.reply
+        };
+        self.steps
+            .iter()
+            .filter(drawn)
+            .find(|s| s.point.out && s.count > 0 && s.tied == 0)
+            .and_then(|s| s.point.view.src)
+    }
+}
+
+/// Tokens of packets as they came in.
+fn tokens_in(seen: &Captures<'_, '_>, points: &[Point]) -> HashSet<Token> {
+    points
+        .iter()
+        .filter(|p| !p.out)
+        .flat_map(|p| seen.at(p))
+        .filter_map(|i| Token::of(seen.all.get(i)?.packet))
+        .collect()
+}
+
 /// Holds what a node's captures show against the passages of a packet and of its answer.
 pub fn hold(node: &Node<'_>, passages: &[Passage]) -> Observed {
     let seen = Captures::new(node);
@@ -73,10 +104,12 @@ pub fn hold(node: &Node<'_>, passages: &[Passage]) -> Observed {
             of_packet[i] += 1;
         }
     }
+    let tokens = tokens_in(&seen, &points);
     for point in points {
         let mut step = Step {
             point,
             count: 0,
+            tied: 0,
             first: None,
             last: None,
             doubtful: false,
@@ -86,6 +119,7 @@ pub fn hold(node: &Node<'_>, passages: &[Passage]) -> Observed {
             step.count += 1;
             step.first.get_or_insert(s.sight());
             step.last = Some(s.sight());
+            step.tied += usize::from(Token::of(s.packet).is_some_and(|t| tokens.contains(&t)));
             step.doubtful |= s.dev.is_none() && of_packet.get(i).is_some_and(|n| *n > 1);
         }
         out.steps.push(step);

@@ -121,7 +121,7 @@ pub(super) fn name<'n>(seen: &Captures<'n, '_>, dev: DevId) -> &'n str {
 }
 
 fn at_device(s: &Seen<'_>) -> String {
-    s.dev.map_or_else(String::new, |d| format!(" {d}"))
+    s.dev.map_or_else(String::new, |d| format!(" by {d}"))
 }
 
 /// A view's source in words; `None` where it is not known.
@@ -267,7 +267,7 @@ fn differs(
     if leaves.iter().any(|p| fits(p, s.packet)) {
         let devs = leaves.iter().map(|p| name(seen, p.dev).to_owned());
         let title = format!(
-            "seen otherwise: {what} leaves by{at}, where the trace has it leave by {} ({} > {})",
+            "seen otherwise: {what} leaves{at}, where the trace has it leave by {} ({} > {})",
             listed(devs.collect()),
             from(s.packet),
             to(s.packet)

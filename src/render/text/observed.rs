@@ -3,8 +3,9 @@
 use super::paint::{Label, Line, Paper, columns};
 use super::{Detail, MARGIN};
 use crate::explain::names::{endpoint, source};
+use crate::explain::observed::place;
 use crate::node::Node;
-use crate::observed::{Observed, Sight, Step};
+use crate::observed::{Observed, Step};
 use std::io::{self, Write};
 
 /// Steps that nothing was seen of, and are shown.
@@ -29,6 +30,9 @@ pub(super) fn observed<W: Write>(
         o.belong, o.packets
     );
     paper.prose((Label::Heading, "observed"), (Label::Plain, &head), MARGIN)?;
+    if o.belong == 0 && detail != Detail::Detail {
+        return Ok(());
+    }
     let name = |s: &Step| columns(&node.device(s.point.dev).name);
     let shown: Vec<&Step> = shown(o, detail);
     let device = shown.iter().map(|s| name(s)).max().unwrap_or(0).min(24) + 2;
@@ -65,6 +69,12 @@ pub(super) fn observed<W: Write>(
     if left > 0 {
         let text = format!("and {left} more that were not seen (--detail)");
         paper.line(&Line::new().to(MARGIN).add(Label::Faint, &text))?;
+    }
+    if let Some(ip) = o.others() {
+        let text = format!(
+            "packets from {ip} may be of other clients as well: it masquerades them, and nothing captured ties these to the traced one"
+        );
+        paper.prose((Label::Heading, ""), (Label::Faint, &text), MARGIN)?;
     }
     if let Some(why) = o.silent {
         let text = format!("what was not seen says nothing: {why}");
@@ -118,15 +128,6 @@ fn seen(node: &Node<'_>, s: &Step) -> (Label, String) {
         said += ", by a capture that does not show the device";
     }
     (Label::Good, said)
-}
-
-/// `dump.txt:12`, `dump.pcap packet 12`.
-fn place(node: &Node<'_>, s: Sight) -> String {
-    if s.binary {
-        format!("{} packet {}", node.file_name(s.at.file), s.at.line)
-    } else {
-        node.place(s.at)
-    }
 }
 
 /// A time in the largest unit of which there is one.

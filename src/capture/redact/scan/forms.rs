@@ -196,6 +196,12 @@ impl<'l, H: Handler> Scanner<'l, '_, H> {
             if let Ok(a) = text.parse::<Ipv6Addr>() {
                 return Some((IpAddr::V6(a), j));
             }
+            if self.facts.kind == Some(Kind::Tcpdump)
+                && let Some((a, port)) = text.rsplit_once('.')
+                && let Ok(ip) = a.parse::<Ipv6Addr>()
+            {
+                return Some((IpAddr::V6(ip), j - port.len() - 1));
+            }
             if !matches!(self.prev(j, 1), b':' | b'.') {
                 return None;
             }
@@ -223,8 +229,10 @@ impl<'l, H: Handler> Scanner<'l, '_, H> {
             j += digits.len();
         }
         let right = self.get(j);
+        // tcpdump joins the port by a stop.
+        let joined = self.facts.kind == Some(Kind::Tcpdump);
         let more = right.is_ascii_alphanumeric()
-            || right == b'.' && self.get(j + 1).is_ascii_digit()
+            || right == b'.' && self.get(j + 1).is_ascii_digit() && !joined
             || !right.is_ascii();
         (!more).then_some((Ipv4Addr::from(octets), j))
     }
