@@ -179,7 +179,7 @@ fn refused(
             && r.out() == Some(false)
             && refuses(r.packet)
             && r.packet.tcp().map(|t| t.ack) == s.packet.tcp().map(|t| t.ack)
-            && all.iter().any(|p| of_leaving(p))
+            && all.iter().any(of_leaving)
     });
     if let Some((n, r)) = receiver {
         let title = format!(

@@ -63,7 +63,7 @@ fn of_type(mut ethertype: u16, b: &mut Bytes<'_>, depth: u8) -> Option<Vec<Packe
     }
 }
 
-/// `PACKET_HOST` to `PACKET_OUTGOING` of include/uapi/linux/if_packet.h.
+/// `PACKET_HOST` to `PACKET_OUTGOING` of `include/uapi/linux/if_packet.h`.
 fn way(n: u16) -> Option<Way> {
     Some(match n {
         0 => Way::In,

@@ -159,9 +159,9 @@ fn file(big: bool, nano: bool, link: u32, frames: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn check(link: u32, frame: Vec<u8>, ends: &[&str]) {
+fn check(link: u32, frame: &[u8], ends: &[&str]) {
     for (big, nano) in [(false, false), (true, false), (false, true), (true, true)] {
-        let bytes = file(big, nano, link, std::slice::from_ref(&frame));
+        let bytes = file(big, nano, link, &[frame.to_vec()]);
         assert!(is_capture(&bytes));
         let c = read(&bytes, 10);
         assert_eq!(c.problems, []);
@@ -182,28 +182,28 @@ const OUTER: &str = "192.0.2.1 None 192.0.2.2 None";
 #[test]
 fn links_without_a_device_here() {
     for link in [12, 14, 101] {
-        check(link, datagram(), &[ENDS]);
+        check(link, &datagram(), &[ENDS]);
     }
-    check(1, ethernet(0x0800, &datagram()), &[ENDS]);
+    check(1, &ethernet(0x0800, &datagram()), &[ENDS]);
     let mut tagged = vec![0, 5, 0x08, 0];
     tagged.extend(datagram());
-    check(1, ethernet(0x8100, &tagged), &[ENDS]);
+    check(1, &ethernet(0x8100, &tagged), &[ENDS]);
     let mut twice = vec![0, 6, 0x81, 0];
     twice.extend(tagged);
-    check(1, ethernet(0x88a8, &twice), &[ENDS]);
+    check(1, &ethernet(0x88a8, &twice), &[ENDS]);
 }
 
 #[test]
 fn tunnels_have_their_packets_in_them() {
-    check(101, around(4, &datagram()), &[OUTER, ENDS]);
+    check(101, &around(4, &datagram()), &[OUTER, ENDS]);
     let mut gre = vec![0x20, 0, 0x08, 0, 0, 0, 0, 1];
     gre.extend(datagram());
-    check(101, around(47, &gre), &[OUTER, ENDS]);
+    check(101, &around(47, &gre), &[OUTER, ENDS]);
     let mut vxlan = vec![0xc0, 0, 0x12, 0xb5, 0, 0, 0, 0, 8, 0, 0, 0, 0, 16, 0, 0];
     vxlan.extend(ethernet(0x0800, &datagram()));
     check(
         101,
-        around(17, &vxlan),
+        &around(17, &vxlan),
         &["192.0.2.1 Some(49152) 192.0.2.2 Some(4789)", ENDS],
     );
     // No deeper than is sensible.
@@ -219,7 +219,7 @@ fn tunnels_have_their_packets_in_them() {
 fn fragments_have_ports_only_in_the_first() {
     let mut later = datagram();
     later[7] = 1;
-    check(101, later, &["10.0.0.1 None 10.0.0.2 None"]);
+    check(101, &later, &["10.0.0.1 None 10.0.0.2 None"]);
 }
 
 #[test]

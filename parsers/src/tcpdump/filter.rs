@@ -257,10 +257,10 @@ impl<'w> Parser<'w> {
                     }
                     q.side = Some(side);
                 }
-                "host" => q.kind = self.next(Kind::Host),
-                "net" => q.kind = self.next(Kind::Net),
-                "port" => q.kind = self.next(Kind::Port),
-                "portrange" => q.kind = self.next(Kind::PortRange),
+                "host" => q.kind = Some(self.next(Kind::Host)),
+                "net" => q.kind = Some(self.next(Kind::Net)),
+                "port" => q.kind = Some(self.next(Kind::Port)),
+                "portrange" => q.kind = Some(self.next(Kind::PortRange)),
                 "ip" | "ip6" | "arp" | "tcp" | "udp" | "icmp" | "icmp6" | "sctp" => {
                     self.at += 1;
                     match w {
@@ -331,9 +331,9 @@ impl<'w> Parser<'w> {
         })
     }
 
-    fn next(&mut self, kind: Kind) -> Option<Kind> {
+    fn next(&mut self, kind: Kind) -> Kind {
         self.at += 1;
-        Some(kind)
+        kind
     }
 
     /// A term that is not understood, with so many words more.

@@ -256,9 +256,9 @@ fn conversation(text: &str, depth: u8, proto: Option<Proto>) -> Option<Vec<Packe
         return None;
     }
     let mut p = Packet {
+        proto,
         sport,
         dport,
-        proto,
         depth,
         ..Packet::between(src, dst)
     };

@@ -18,8 +18,10 @@ pub use iptables::{listing, save};
 pub use kube::{kube, kube_table};
 pub use nft::nft;
 pub use nft_json::nft_json;
+#[allow(unused_imports, reason = "it is no text: not among ALL")]
+pub use others::pcap;
 pub use others::{
-    arping, calico_bpf, conntrack, ipset, ipvs, pcap, programs, recognise, speaker, sysctl, tcpdump,
+    arping, calico_bpf, conntrack, ipset, ipvs, programs, recognise, speaker, sysctl, tcpdump,
 };
 pub use transcript::transcript;
 

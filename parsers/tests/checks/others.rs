@@ -76,6 +76,7 @@ pub fn tcpdump(text: &str) {
     }
 }
 
+#[allow(dead_code, reason = "not every test asks for it")]
 pub fn pcap(bytes: &[u8]) {
     use nfwhy_parsers::pcap::{as_text, is_capture, read};
     let c = read(bytes, 1000);
