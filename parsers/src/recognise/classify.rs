@@ -6,7 +6,7 @@ use super::lines::prompt;
 use std::net::IpAddr;
 
 /// Kinds that text can have, in the order in which a tie is settled.
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 20] = [
     Kind::IptablesSave,
     Kind::IptablesListing,
     Kind::Ipset,
