@@ -102,6 +102,7 @@ fn commands(kind: Kind) -> &'static [&'static str] {
         Kind::Conntrack => &["conntrack"],
         Kind::Programs => &["bpftool net"],
         Kind::CalicoBpf => &["calico-node -bpf", "kubectl get felixconfiguration"],
+        Kind::Cilium => &["cilium-dbg ", "get cm cilium-config"],
         // Where a packet is asked for by names.
         Kind::Kube | Kind::KubeTable => &["kubectl get"],
         other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),

@@ -112,6 +112,19 @@ fn command(kind: Kind, name: &str) -> &'static str {
         Kind::CalicoBpf => "kubectl get felixconfiguration default -o yaml",
         // What stands in the file is the command.
         Kind::Tcpdump => "true",
+        Kind::Cilium if name.contains("source-ranges") => {
+            "kubectl -n kube-system exec ds/cilium -- cilium-dbg bpf lb list --source-ranges"
+        }
+        Kind::Cilium if name.contains("json") => "cilium bpf lb list -o json",
+        Kind::Cilium if name.contains("lb-list") => {
+            "kubectl -n kube-system exec ds/cilium -- cilium-dbg bpf lb list"
+        }
+        Kind::Cilium if name.contains("endpoint") => "cilium-dbg bpf endpoint list",
+        Kind::Cilium if name.contains("ipcache") => "cilium-dbg bpf ipcache list",
+        Kind::Cilium if name.contains("service") => "cilium-dbg service list",
+        Kind::Cilium if name.contains("status") => "cilium-dbg status --verbose",
+        Kind::Cilium if name.contains("view") => "cilium config view",
+        Kind::Cilium => "kubectl -n kube-system get cm cilium-config -o yaml",
         Kind::Arping => "arping -c 2 ADDRESS",
         other => panic!("a snapshot holds a file of kind {other:?}: name its command here"),
     }

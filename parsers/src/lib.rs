@@ -5,6 +5,7 @@
 
 pub mod arping;
 pub mod calico_bpf;
+pub mod cilium;
 pub mod common;
 pub mod conntrack;
 pub mod iproute;

@@ -55,6 +55,7 @@ macro_rules! every {
 }
 
 every!(calico_bpf, Some(Kind::CalicoBpf), checks::calico_bpf);
+every!(cilium, Some(Kind::Cilium), checks::cilium);
 every!(conntrack, Some(Kind::Conntrack), checks::conntrack);
 every!(ipset, Some(Kind::Ipset), checks::ipset);
 every!(

@@ -399,6 +399,7 @@ pub(super) fn of_a_node(kind: Kind) -> bool {
             | Kind::Nft
             | Kind::Programs
             | Kind::CalicoBpf
+            | Kind::Cilium
     )
 }
 

@@ -43,17 +43,26 @@ pub(super) fn findings<'c>(case: &'c Case<'c, '_>) -> impl Iterator<Item = Findi
     [direct(case), decides(case)].into_iter().flatten()
 }
 
-fn served<'c>(case: &'c Case<'c, '_>) -> impl Iterator<Item = (&'c Outcome, Served)> + 'c {
+pub(super) fn served<'c>(
+    case: &'c Case<'c, '_>,
+) -> impl Iterator<Item = (&'c Outcome, Served)> + 'c {
     let outcomes = case.trace.outcomes.iter();
     outcomes.filter_map(|o| Some((o, o.served?)))
 }
 
-fn some(nodes: &[IpAddr]) -> String {
+/// Nodes by their addresses, where those are known.
+pub(super) fn some(nodes: &[IpAddr]) -> String {
+    if nodes.is_empty() {
+        return "the backend's node".to_owned();
+    }
     let texts: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     names::list(&texts, 3)
 }
 
 fn decides(case: &Case<'_, '_>) -> Option<Finding> {
+    if case.node.datapath() == "Cilium" {
+        return super::cilium::decides(case);
+    }
     let (_, first) = served(case).next()?;
     let packet = &case.trace.packet;
     let asked = endpoint(packet.dst, packet.dport);
@@ -94,6 +103,9 @@ fn decides(case: &Case<'_, '_>) -> Option<Finding> {
 
 fn direct(case: &Case<'_, '_>) -> Option<Finding> {
     let nodes = nodes_of(case.trace, Back::Direct);
+    if case.node.datapath() == "Cilium" {
+        return super::cilium::direct(case, &nodes);
+    }
     if nodes.is_empty() {
         return None;
     }
@@ -124,23 +136,24 @@ fn direct(case: &Case<'_, '_>) -> Option<Finding> {
 pub(super) fn refused(node: &Node<'_>, packet: &Packet, why: Refused, at: Origin) -> Finding {
     let asked = endpoint(packet.dst, packet.dport);
     let place = node.place(at);
+    let whose = node.datapath();
     let (code, title, help) = match why {
         Refused::NoBackend => (
             Code::NoEndpoints,
-            format!("{asked} has no backend in Calico's eBPF service ({place})"),
+            format!("{asked} has no backend in {whose}'s eBPF service ({place})"),
             "kubectl get endpointslices: no pod of the Service is ready",
         ),
         Refused::NoLocalBackend => (
             Code::NoLocalEndpoints,
             format!(
-                "{asked} has no backend on this node, and Calico's eBPF service is to use no other (policy Local, {place})"
+                "{asked} has no backend on this node, and {whose}'s eBPF service is to use no other (policy Local, {place})"
             ),
             "send the client to a node that has an endpoint, or set the policy to Cluster",
         ),
         Refused::Source => (
             Code::SourceRanges,
             format!(
-                "{} is not among the sources that Calico's eBPF service {asked} is for ({place})",
+                "{} is not among the sources that {whose}'s eBPF service {asked} is for ({place})",
                 packet
                     .src
                     .map_or_else(|| "the source".to_owned(), |s| s.to_string())
@@ -169,6 +182,14 @@ pub(super) fn refused(node: &Node<'_>, packet: &Packet, why: Refused, at: Origin
             ),
             "a route to the client, or bpfEnforceRPF: Disabled in the FelixConfiguration",
         ),
+        other => match super::cilium::refused(other, &asked, &place) {
+            Some(said) => said,
+            None => (
+                Code::NoRoute,
+                format!("the eBPF datapath does not say where the backend is ({place})"),
+                "bpftool net",
+            ),
+        },
     };
     let mut f = Finding::new(code, title);
     f.blame(Cause::Map { at });
@@ -180,4 +201,5 @@ pub(super) fn refused(node: &Node<'_>, packet: &Packet, why: Refused, at: Origin
 pub(super) fn is_simulated(case: &Case<'_, '_>, program: &crate::node::Program) -> bool {
     let family = case.trace.packet.family();
     program.is_calicos() && case.node.calico.knows_services(family)
+        || program.is_ciliums() && case.node.cilium.knows_services(family)
 }

@@ -5,6 +5,7 @@ mod answer;
 mod any_address;
 mod arp;
 pub mod catalogue;
+mod cilium;
 mod clash;
 mod drops;
 mod duplicates;

@@ -17,7 +17,37 @@ pub(super) fn findings<'c>(case: &'c Case<'c, '_>) -> impl Iterator<Item = Findi
             places.push((out.dev, Way::Out));
         }
     }
-    places.into_iter().filter_map(|(d, way)| at(case, d, way))
+    let unseen = unseen_cilium(case);
+    places
+        .into_iter()
+        .filter_map(|(d, way)| at(case, d, way))
+        .chain(unseen)
+}
+
+/// Cilium serves here in kube-proxy's place, by its devices, and neither its programs nor its services were captured.
+fn unseen_cilium(case: &Case<'_, '_>) -> Option<Finding> {
+    let node = case.node;
+    let family = case.trace.packet.family();
+    let mut own = node.devices.iter().filter(|d| d.is_ciliums_own());
+    let first = own.clone().next()?;
+    let device = own.find(|d| d.name == "cilium_host").unwrap_or(first);
+    let decides = case.trace.outcomes.iter().any(|o| {
+        o.assumptions
+            .iter()
+            .any(|a| a.starts_with("Cilium has a Service at"))
+    });
+    if node.captured.programs || node.cilium.knows_services(family) || !decides {
+        return None;
+    }
+    let mut f = Finding::new(
+        Code::BpfProgram,
+        format!(
+            "Cilium runs here ({}) and kube-proxy does not: for packets to Services netfilter does not decide, but Cilium's eBPF programs before it",
+            device.name
+        ),
+    );
+    f.advise("what they know, from the agent's pod on this node: `cilium-dbg bpf lb list`, `cilium-dbg bpf endpoint list`, `cilium-dbg status --verbose`; which programs there are: `bpftool net`");
+    Some(f)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,7 +108,7 @@ fn at(case: &Case<'_, '_>, device: DevId, way: Way) -> Option<Finding> {
             "they are Calico's eBPF datapath, which replaces kube-proxy: for packets to services netfilter does not decide here; what it does is simulated where its maps are captured: `calico-node -bpf nat dump`, `calico-node -bpf routes dump`, `kubectl get felixconfiguration default -o yaml`",
         ),
         _ if there.iter().all(|p| p.is_ciliums()) => f.advise(
-            "they are Cilium's, which may replace kube-proxy: for packets to services netfilter then does not decide here: `cilium-dbg bpf lb list`, `kubectl -n kube-system get cm cilium-config -o yaml`",
+            "they are Cilium's, which may replace kube-proxy: for packets to services netfilter then does not decide here; what they do is simulated where the agent's listings are captured: `cilium-dbg bpf lb list`, `cilium-dbg bpf endpoint list`, `kubectl -n kube-system get cm cilium-config -o yaml`",
         ),
         [first, ..] => f.advise(format!(
             "what it does is not simulated: see `bpftool prog show id {first}` for whose it is, and that software's own tools"

@@ -33,6 +33,9 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
     for (hit, members) in groups {
         let f = match hit {
             Some(hit) => super::lost::lost(case, hit, &members),
+            None if super::cilium::took_the_source(case, &members) => {
+                super::cilium::lost(case, &members)
+            }
             None => lost_by_connection(case, &members),
         };
         list.push((Rank::Source, f));
@@ -172,7 +175,9 @@ fn kept_finding(case: &Case<'_, '_>, members: &[usize]) -> Finding {
             }
         }
     }
-    if outcomes().any(|o| o.dnat.is_some()) && outcomes().all(|o| !o.masq_mark) {
+    if let Some(why) = super::cilium::kept(case, members) {
+        let _ = write!(title, "; {why}");
+    } else if outcomes().any(|o| o.dnat.is_some()) && outcomes().all(|o| !o.masq_mark) {
         title.push_str("; no rule marks the packet for masquerade");
         if let Some(hit) = returns.first() {
             let _ = write!(title, ": {} returns before that", full_rule(node, *hit));

@@ -81,12 +81,7 @@ fn judged_by_rules(case: &Case<'_, '_>) -> bool {
 
 /// Where something else serves Services (eBPF), the absence of rules says nothing.
 fn served_by_kube_proxy(node: &Node<'_>) -> bool {
-    let xt = |t: &crate::node::Table<'_>| t.chain("KUBE-SERVICES").is_some();
-    let nft = |t: &crate::node::NftTable<'_>| t.def.name == "kube-proxy";
-    node.programs.is_empty()
-        && (!node.ipvs.services.is_empty()
-            || node.netfilter.tables.iter().any(xt)
-            || node.netfilter.nft_tables().any(|(_, t)| nft(t)))
+    node.programs.is_empty() && node.cilium.services.is_empty() && node.has_kube_proxy()
 }
 
 fn object(asked: &ServiceAt<'_>, line: u32) -> Cause {

@@ -2,6 +2,7 @@
 
 mod build;
 pub mod calico;
+pub mod cilium;
 mod conntrack;
 mod device;
 mod fib;
@@ -16,6 +17,7 @@ mod sysctl;
 mod traffic;
 
 pub use calico::Calico;
+pub use cilium::Cilium;
 pub use conntrack::{CtEntry, CtTuple};
 pub use device::{Addr, DevId, Device};
 pub use fib::{Fib, FibTable, NextHop, PolicyAction, PolicyRule, Route, TableId};
@@ -179,6 +181,8 @@ pub struct Node<'a> {
     pub programs: Vec<Program>,
     /// The maps of Calico's eBPF datapath.
     pub calico: Calico,
+    /// What was captured of Cilium's.
+    pub cilium: Cilium,
     /// What Kubernetes calls things.
     pub kube: Kube,
     /// What was wrong with the input.

@@ -88,16 +88,26 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::BeyondScope => "a link-local source is not forwarded".into(),
         Reason::Ebpf { why, at } => {
             let place = node.place(*at);
+            let whose = node.datapath();
             match why {
-                Refused::NoBackend => format!("Calico's eBPF service has no backend ({place})"),
+                Refused::NoBackend => format!("{whose}'s eBPF service has no backend ({place})"),
                 Refused::NoLocalBackend => {
-                    format!("Calico's eBPF service has no backend on this node ({place})")
+                    format!("{whose}'s eBPF service has no backend on this node ({place})")
                 }
                 Refused::Source => {
-                    format!("Calico's eBPF service is not for this source ({place})")
+                    format!("{whose}'s eBPF service is not for this source ({place})")
                 }
                 Refused::NoRoute => {
-                    format!("Calico's eBPF routes do not say where the backend is ({place})")
+                    format!("{whose}'s eBPF routes do not say where the backend is ({place})")
+                }
+                Refused::Inside => {
+                    format!("{whose}'s eBPF service is for clients in the cluster ({place})")
+                }
+                Refused::NoPort => {
+                    format!("{whose}'s eBPF services at this address have another port ({place})")
+                }
+                Refused::Elsewhere => {
+                    format!("the pod of {whose}'s host port is on another node ({place})")
                 }
                 Refused::Stranger => {
                     "Calico's eBPF routes do not know who sent the VXLAN packet as a node".into()

@@ -8,6 +8,7 @@ mod addresses;
 mod calico;
 mod chain;
 mod choices;
+mod cilium;
 mod clash;
 mod conntrack;
 mod convention;

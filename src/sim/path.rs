@@ -39,6 +39,7 @@ impl Run<'_, '_> {
                     return self.tunnel_sent(dev);
                 }
                 self.calico_connect()?;
+                self.cilium_connect()?;
                 self.locally_sent()
             }
         }
@@ -51,6 +52,7 @@ impl Run<'_, '_> {
         self.iif = Some(dev);
         // `sch_handle_ingress` comes before `nf_ingress` (`__netif_receive_skb_core`).
         self.calico_ingress(dev)?;
+        self.cilium_ingress(dev)?;
         self.at_device(dev, false)?;
         // A port of a bridge or bond hands its frames to the master.
         while let Some(m) = node.device(dev).master {
@@ -372,6 +374,7 @@ impl Run<'_, '_> {
             self.out = Some(Out { dev, via: dst.via });
         }
         self.at_device(dev, true)?;
+        self.cilium_from_host(dev)?;
         let tunnel = self.node.device(dev).tunnel().map(str::to_owned);
         if let Some(kind) = &tunnel
             && !self.outer

@@ -154,6 +154,12 @@ pub enum Refused {
     Stranger,
     /// The way back to the source is not known.
     NoWayBack,
+    /// The service is for clients in the cluster alone.
+    Inside,
+    /// The address is a service's, and this port is not.
+    NoPort,
+    /// The host port is of a pod that is not on this node.
+    Elsewhere,
 }
 
 /// A service of an eBPF datapath took the packet.

@@ -310,6 +310,13 @@ pub enum StepKind {
         /// The packet afterwards.
         to: View,
     },
+    /// An eBPF datapath put an address of this node in the client's place.
+    EbpfSource {
+        /// Where it is said that it does so.
+        at: Origin,
+        /// The packet afterwards.
+        to: View,
+    },
     /// IPVS put the virtual address back into a reply.
     IpvsReply {
         /// The packet afterwards.

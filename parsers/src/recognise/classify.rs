@@ -6,7 +6,7 @@ use super::lines::prompt;
 use std::net::IpAddr;
 
 /// Kinds that text can have, in the order in which a tie is settled.
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 21] = [
     Kind::IptablesSave,
     Kind::IptablesListing,
     Kind::Ipset,
@@ -23,6 +23,7 @@ const KINDS: [Kind; 20] = [
     Kind::Conntrack,
     Kind::Programs,
     Kind::CalicoBpf,
+    Kind::Cilium,
     Kind::KubeTable,
     Kind::Speaker,
     Kind::Arping,
@@ -148,6 +149,9 @@ impl Classifier {
         }
         if let Some(v) = calico_bpf(text, indented) {
             return v;
+        }
+        if let Some(n) = crate::cilium::weight(text) {
+            return Vote::For(Kind::Cilium, n);
         }
         let words: Vec<&str> = text.split_ascii_whitespace().take(24).collect();
         let rule = iptables(text, &words);

@@ -80,6 +80,11 @@ fn by_keys(m: &Map<String, Value>) -> Kind {
         || has("value") && m.get("key").is_some_and(of_bytes)
     {
         Kind::CalicoBpf
+    } else if crate::cilium::is_config_map(m)
+        || crate::cilium::is_services(m)
+        || crate::cilium::is_listing(m)
+    {
+        Kind::Cilium
     } else if has("apiVersion") && kube.is_some_and(of_kubernetes) {
         Kind::Kube
     } else if has("ifname") && (has("ifindex") || has("operstate")) {
@@ -138,6 +143,7 @@ fn by_text(text: &str) -> Kind {
     let first = text.split('"').nth(1).unwrap_or_default();
     match first {
         "nftables" => Kind::Nft,
+        "apiVersion" | "kind" if text.contains("\"bpf-lb-") => Kind::Cilium,
         "apiVersion" | "kind" if has("apiVersion") && (has("kind") || has("metadata")) => {
             Kind::Kube
         }
@@ -145,6 +151,9 @@ fn by_text(text: &str) -> Kind {
             Kind::Link
         }
         "mac" if has("ifname") && has("flags") => Kind::Fdb,
+        "spec" if has("frontend-address") => Kind::Cilium,
+        _ if has("frontend-address") && has("backend-addresses") => Kind::Cilium,
+        key if text.contains(" (0) [") && crate::cilium::is_key(key) => Kind::Cilium,
         "key" if text.contains("\"0x") && has("value") => Kind::CalicoBpf,
         "priority" if has("src") || has("table") => Kind::Rule,
         "id" if has("gateway") || has("dev") || has("group") => Kind::Nexthop,

@@ -43,6 +43,8 @@ pub enum Kind {
     Programs,
     /// The maps of Calico's eBPF datapath: `calico-node -bpf`, `bpftool map dump`; and Felix' settings for it.
     CalicoBpf,
+    /// What Cilium's agent knows of services: `cilium-dbg bpf lb list` and its like, its status and its `ConfigMap`.
+    Cilium,
     /// Objects of Kubernetes as JSON.
     Kube,
     /// Tables of `kubectl get`.

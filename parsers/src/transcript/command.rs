@@ -361,7 +361,9 @@ fn kubectl(c: &mut Command, rest: &[String], depth: u8) {
             let node = about.starts_with("node/")
                 || about.starts_with("no/")
                 || plain.get(verb).is_some_and(|v| *v == "node-shell");
-            c.place = if node || ON_THE_NODE.iter().any(|p| name.starts_with(p)) {
+            // `exec ds/cilium`.
+            let agent = name == "cilium" || ON_THE_NODE.iter().any(|p| name.starts_with(p));
+            c.place = if node || agent {
                 Place::Host(name.to_owned())
             } else {
                 let ns = namespace.map_or("", |n| n.as_str());
@@ -500,11 +502,31 @@ fn tool(c: &mut Command, name: &str, rest: &[String]) {
         "arping" => c.kind = Some(Kind::Arping),
         // With `-w` it writes a file and prints none of it.
         "tcpdump" if !has("-w") => c.kind = Some(Kind::Tcpdump),
+        "cilium" | "cilium-dbg" | "cilium-agent" => cilium(c, rest),
         "bpftool" if has("map") && has("dump") => c.kind = Some(Kind::CalicoBpf),
         "calico-node" | "calico-bpf" if rest.iter().any(|w| w == "dump" || w == "aff") => {
             c.kind = Some(Kind::CalicoBpf);
         }
         _ => {}
+    }
+}
+
+/// `cilium-dbg bpf lb list`, `service list`, `status --verbose`, `bpf endpoint list`, `bpf ipcache list`, `config view`.
+fn cilium(c: &mut Command, rest: &[String]) {
+    let words: Vec<&str> = rest
+        .iter()
+        .map(String::as_str)
+        .filter(|w| !w.starts_with('-'))
+        .collect();
+    let known = matches!(
+        words.as_slice(),
+        ["bpf", "lb" | "endpoint" | "ipcache", "list" | "ls", ..]
+            | ["service", "list" | "ls", ..]
+            | ["status", ..]
+            | ["config", "view", ..]
+    );
+    if known {
+        c.kind = Some(Kind::Cilium);
     }
 }
 

@@ -21,7 +21,8 @@ pub use nft_json::nft_json;
 #[allow(unused_imports, reason = "it is no text: not among ALL")]
 pub use others::pcap;
 pub use others::{
-    arping, calico_bpf, conntrack, ipset, ipvs, programs, recognise, speaker, sysctl, tcpdump,
+    arping, calico_bpf, cilium, conntrack, ipset, ipvs, programs, recognise, speaker, sysctl,
+    tcpdump,
 };
 pub use transcript::transcript;
 
@@ -33,6 +34,7 @@ pub type Check = (&'static str, fn(&str));
 /// Every check of text.
 pub const ALL: &[Check] = &[
     ("calico_bpf", calico_bpf),
+    ("cilium", cilium),
     ("conntrack", conntrack),
     ("fdb", fdb),
     ("ipset", ipset),

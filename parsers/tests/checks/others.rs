@@ -320,3 +320,29 @@ pub fn calico_bpf(text: &str) {
     assert_eq!(again.diagnostics, [], "printed {printed:?}");
     assert_eq!(again.value.to_string(), printed);
 }
+
+pub fn cilium(text: &str) {
+    use nfwhy_parsers::cilium as c;
+    let parsed = c::parse(text);
+    reports(text, &parsed.diagnostics);
+    let l = &parsed.value;
+    let mut places = Vec::new();
+    places.extend(l.rows.iter().map(|x| (x.line, x.span)));
+    places.extend(l.ranges.iter().map(|x| (x.line, x.span)));
+    places.extend(l.numbers.iter().map(|x| (x.line, x.span)));
+    places.extend(l.endpoints.iter().map(|x| (x.line, x.span)));
+    places.extend(l.prefixes.iter().map(|x| (x.line, x.span)));
+    places.extend(l.settings.iter().map(|x| (x.line, x.span)));
+    for (line, span) in places {
+        place(text, line, span);
+    }
+    let printed = l.to_string();
+    let again = c::parse(&printed);
+    // Backends that the map lacks are told again, and nothing else.
+    assert_eq!(
+        again.diagnostics.len(),
+        parsed.diagnostics.len(),
+        "printed {printed:?}"
+    );
+    assert_eq!(again.value.to_string(), printed);
+}

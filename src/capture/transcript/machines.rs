@@ -74,9 +74,7 @@ impl Session<'_> {
             ));
         }
         let in_pods = self.blocks.iter().find_map(|b| match &b.place {
-            Place::Host(pod) if b.kind == Kind::CalicoBpf && is_calicos_pod(pod) => {
-                Some((pod.clone(), lines_of(b)))
-            }
+            Place::Host(pod) if is_agents(b.kind, pod) => Some((pod.clone(), lines_of(b))),
             _ => None,
         });
         if let Some((pod, lines)) = in_pods {
@@ -91,10 +89,10 @@ impl Session<'_> {
     }
 }
 
-/// The same in all network namespaces: besides those, maps of eBPF, which are asked for in Calico's pod. What passes a pod's device
+/// The same in all network namespaces: besides those, maps of eBPF, which are asked for in the agent's pod. What passes a pod's device
 /// passes its node too.
 fn is_of_any_namespace(kind: Kind) -> bool {
-    is_of_the_cluster(kind) || matches!(kind, Kind::CalicoBpf | Kind::Tcpdump)
+    is_of_the_cluster(kind) || matches!(kind, Kind::CalicoBpf | Kind::Cilium | Kind::Tcpdump)
 }
 
 /// Machines by name, each with how much of a node's state is shown of it.
@@ -130,18 +128,21 @@ fn weight(kind: Kind) -> u64 {
 
 fn host_of(b: &Block<'_>) -> Option<String> {
     match &b.place {
-        // Calico's pod has the network of its node, which its name does not tell: it is taken for the one that was asked on.
-        Place::Host(pod) if is_calicos_pod(pod) && b.kind == Kind::CalicoBpf => b.host.clone(),
+        // An agent's pod has the network of its node, which its name does not tell: it is taken for the one that was asked on.
+        Place::Host(pod) if is_agents(b.kind, pod) => b.host.clone(),
         Place::Host(h) => Some(h.clone()),
         _ => b.host.clone(),
     }
 }
 
-/// `calico-node-x7k2p`, `daemonset/calico-node`.
-fn is_calicos_pod(name: &str) -> bool {
-    name.rsplit('/')
-        .next()
-        .is_some_and(|n| n.starts_with("calico-node"))
+/// Maps of eBPF that were asked for in the pod of their agent: `calico-node-x7k2p`, `daemonset/calico-node`, `ds/cilium`, `cilium-9xk2p`.
+fn is_agents(kind: Kind, pod: &str) -> bool {
+    let name = pod.rsplit('/').next().unwrap_or_default();
+    match kind {
+        Kind::CalicoBpf => name.starts_with("calico-node"),
+        Kind::Cilium => name == "cilium" || name.starts_with("cilium-"),
+        _ => false,
+    }
 }
 
 /// One name may be the short form of the other.

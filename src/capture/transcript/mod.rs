@@ -150,7 +150,7 @@ impl<'t> Session<'t> {
                     let v6 = c.and_then(|c| c.family) == Some(Family::V6);
                     String::from(if v6 { "6" } else { "" })
                 }
-                Kind::Kube | Kind::KubeTable | Kind::CalicoBpf | Kind::Tcpdump => {
+                Kind::Kube | Kind::KubeTable | Kind::CalicoBpf | Kind::Cilium | Kind::Tcpdump => {
                     format!("{i:06}")
                 }
                 _ => String::new(),
@@ -340,7 +340,7 @@ impl<'t> Session<'t> {
                 rows.insert(0, (first - 1, "# ip -6 rule".to_owned()));
             }
             // Its options name the namespace, or the map.
-            Kind::KubeTable | Kind::CalicoBpf => {
+            Kind::KubeTable | Kind::CalicoBpf | Kind::Cilium => {
                 let c = blocks
                     .first()
                     .and_then(|i| self.blocks.get(*i)?.command.as_ref());

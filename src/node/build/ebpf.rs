@@ -1,8 +1,9 @@
 //! Maps of eBPF datapaths.
 
-use super::super::{Calico, FileId};
+use super::super::{Calico, Cilium, FileId};
 use super::Builder;
-use nfwhy_parsers::calico_bpf;
+use nfwhy_parsers::{calico_bpf, cilium};
+use std::collections::HashMap;
 
 impl<'a> Builder<'a> {
     pub(super) fn calico(&mut self, files: &[(FileId, &'a str)]) -> Calico {
@@ -25,6 +26,26 @@ impl<'a> Builder<'a> {
             out.modes.extend(maps.modes.into_iter().map(with));
         }
         out.index();
+        out
+    }
+
+    pub(super) fn cilium(&mut self, files: &[(FileId, &'a str)]) -> Cilium {
+        let mut out = Cilium::default();
+        let (mut rows, mut states) = (Vec::new(), HashMap::new());
+        for (file, text) in files {
+            let listing = self.take(*file, cilium::parse(text));
+            out.in_part |= !listing.rows.is_empty() && self.in_part.contains(file);
+            rows.extend(listing.rows.into_iter().map(|r| (r, *file)));
+            let numbers = listing.numbers.iter();
+            states.extend(numbers.filter_map(|n| Some(((n.addr, n.port), n.state?))));
+            add(&mut out.endpoints, listing.endpoints, *file, |e| e.addr);
+            add(&mut out.prefixes, listing.prefixes, *file, |p| p.net);
+            out.ranges
+                .extend(listing.ranges.into_iter().map(|r| (r, *file)));
+            out.settings
+                .extend(listing.settings.into_iter().map(|s| (s, *file)));
+        }
+        out.rows(rows, states);
         out
     }
 }

@@ -124,6 +124,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
     let traffic = seen::traffic(&of(Kind::Tcpdump), &of(Kind::Pcap));
     let programs = b.programs(&of(Kind::Programs));
     let calico = b.calico(&of(Kind::CalicoBpf));
+    let cilium = b.cilium(&of(Kind::Cilium));
     let kube = b.kube(&of(Kind::Kube), &of(Kind::KubeTable));
     let mut node = Node {
         files: b.files,
@@ -144,6 +145,7 @@ pub(super) fn build(snapshot: &Snapshot) -> Node<'_> {
         unread: snapshot.unread.clone(),
         programs,
         calico,
+        cilium,
         kube,
         warnings: b.warnings,
     };

@@ -79,8 +79,11 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
                 Refused::NoRoute => "no route to the backend",
                 Refused::Stranger => "VXLAN from a node it does not know",
                 Refused::NoWayBack => "no route back to the source",
+                Refused::Inside => "for clients in the cluster alone",
+                Refused::NoPort => "no Service at this port",
+                Refused::Elsewhere => "the pod is on another node",
             };
-            format!("{verb} by Calico's eBPF program: {why}")
+            format!("{verb} by {}'s eBPF program: {why}", node.datapath())
         }
         Reason::Unknown(why) => format!("cannot be told: {why}"),
     }

@@ -28,7 +28,8 @@ pub(super) fn matters(step: &Step) -> bool {
         StepKind::Hook { .. }
         | StepKind::Route(_)
         | StepKind::Ipvs { .. }
-        | StepKind::Ebpf { .. } => true,
+        | StepKind::Ebpf { .. }
+        | StepKind::EbpfSource { .. } => true,
         StepKind::IpvsReply { .. } | StepKind::Translate { .. } | StepKind::Encapsulated { .. } => {
             true
         }
@@ -161,6 +162,12 @@ pub(super) fn text(
                 format!("service -> {}", destination(to))
             },
             note: node.place(*service),
+            ..Text::default()
+        }),
+        StepKind::EbpfSource { at, to } => Some(Text {
+            head: "EBPF".to_owned(),
+            what: format!("src -> {}", source(to)),
+            note: node.place(*at),
             ..Text::default()
         }),
         StepKind::IpvsReply { to } => Some(Text {
