@@ -218,6 +218,7 @@ fn originals(text: &str) -> BTreeSet<String> {
     }
     let mut out = BTreeSet::new();
     // A range of ports without an address, `to::8080`, and the prefix of mapped addresses.
+    text = text.replace("/v1::", " ").replace("/v2::", " ");
     text = text.replace("to::", " ").replace("::ffff:10.0.0.0", " ");
     let mut at = 0;
     for word in text.split(|c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':')) {
@@ -278,7 +279,8 @@ fn names(text: &str) -> BTreeSet<String> {
             && !ns.starts_with("0x")
             // Where bpftool says that a program hangs.
             && !matches!(word.split_once('/'), Some(("tcx" | "clsact", "ingress" | "egress")))
-            && ns != "crd.projectcalico.org"
+            // Keys and versions of Kubernetes' objects.
+            && ![".org", ".sh", ".io"].iter().any(|e| ns.ends_with(e))
         {
             out.insert(word.to_owned());
         }

@@ -202,7 +202,10 @@ impl Prefix {
 /// Reads all of these from one text.
 pub fn parse(source: &str) -> Parsed<Listing> {
     let mut out = Parsed::default();
-    if source.trim_start().starts_with(['{', '[']) {
+    // The command may stand above it, behind `#`.
+    let mut lines = source.lines().map(str::trim_start);
+    let first = lines.find(|l| !l.is_empty() && !l.starts_with('#'));
+    if first.is_some_and(|l| l.starts_with(['{', '['])) {
         json::read(source, &mut out);
     } else {
         text::read(source, &mut out);

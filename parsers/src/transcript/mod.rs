@@ -186,6 +186,13 @@ impl<'a> Reader<'a> {
             }
             None => text,
         };
+        // What an agent says of itself is prose to who does not know the command, or like something else.
+        let vote = match vote {
+            Vote::For(_, _) | Vote::Other if expected == Some(Kind::Cilium) => {
+                Vote::For(Kind::Cilium, 2)
+            }
+            other => other,
+        };
         match vote {
             Vote::For(kind, votes) => {
                 if self.open.as_ref().is_none_or(|b| b.kind != kind) {
@@ -208,6 +215,10 @@ impl<'a> Reader<'a> {
                 }
             }
             Vote::Nothing => {
+                if trimmed.is_empty() && expected == Some(Kind::Cilium) && self.open.is_some() {
+                    self.close();
+                    self.at.command = None;
+                }
                 if trimmed.starts_with("Name: ") {
                     self.name = Some(Row {
                         number,

@@ -32,6 +32,8 @@ const TOOLS: &[&str] = &[
     "nerdctl",
     "nsenter",
     "crictl",
+    "cilium",
+    "cilium-dbg",
     "exit",
     "logout",
     "echo",

@@ -284,7 +284,8 @@ pub fn plain_stem(stem: &str) -> bool {
         let rest = stem.strip_prefix(*made);
         rest.is_some_and(|r| r.bytes().all(|b| b.is_ascii_hexdigit()))
     };
-    MADE.iter().any(id) || common_device(stem) || known(stem) || stem.len() < 3
+    // What Cilium's own devices begin with.
+    stem == "cilium_" || MADE.iter().any(id) || common_device(stem) || known(stem) || stem.len() < 3
 }
 
 /// Beginnings of chains and sets of Calico that are named after a device, policy or profile.
