@@ -40,21 +40,6 @@ impl Run<'_, '_> {
             return Tri::No;
         }
         // Everything else asks a connection: none, none fits (`if (ct == NULL) return info->match_flags & XT_CONNTRACK_STATE`).
-        let others = c.proto.is_some()
-            || c.orig_src.is_some()
-            || c.orig_dst.is_some()
-            || c.reply_src.is_some()
-            || c.reply_dst.is_some()
-            || c.orig_sport.is_some()
-            || c.orig_dport.is_some()
-            || c.reply_sport.is_some()
-            || c.reply_dport.is_some()
-            || c.status.is_some()
-            || c.expire.is_some()
-            || c.dir_original.is_some();
-        if !others {
-            return Tri::Yes;
-        }
         let asks = c.dir_original.is_some()
             || c.orig_src.is_some()
             || c.orig_dst.is_some()
@@ -64,6 +49,10 @@ impl Run<'_, '_> {
             || c.orig_dport.is_some()
             || c.reply_sport.is_some()
             || c.reply_dport.is_some();
+        let others = asks || c.proto.is_some() || c.status.is_some() || c.expire.is_some();
+        if !others {
+            return Tri::Yes;
+        }
         if asks {
             self.settle_direction();
         }
