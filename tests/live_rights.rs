@@ -63,7 +63,7 @@ impl Scratch {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).expect("a temporary folder");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("our own");
-        fs::copy(env!("CARGO_BIN_EXE_nfwhy"), path.join("nfwhy")).expect("the program");
+        wanted::copy_program(Path::new(env!("CARGO_BIN_EXE_nfwhy")), &path.join("nfwhy"));
         Self(path)
     }
 
@@ -225,7 +225,7 @@ fn jail(scratch: &Scratch) {
         if let Some(inside) = word.strip_prefix('/') {
             let to = scratch.0.join(inside);
             fs::create_dir_all(to.parent().expect("a folder")).expect("our own");
-            fs::copy(word, to).expect("a library");
+            wanted::copy_program(Path::new(word), &to);
         }
     }
 }

@@ -9,7 +9,7 @@
 mod lab;
 
 use lab::prng::Prng;
-use lab::wanted::{goes_on, knob, say};
+use lab::wanted::{self, goes_on, knob, say};
 use lab::{netns, sets, sh};
 use nfwhy::capture::live::Reading;
 use nfwhy_parsers::common::{Span, Text};
@@ -490,7 +490,7 @@ fn what_may_not_be_read_is_not_empty() {
     let me = std::env::current_exe().expect("the test's own program");
     // Another user may not be able to see this one's folders.
     let copy = std::env::temp_dir().join(format!("nfwhy-live-sets-{}", std::process::id()));
-    std::fs::copy(me, &copy).expect("a copy");
+    wanted::copy_program(&me, &copy);
     let status = std::process::Command::new(without[0])
         .args(&without[1..])
         .arg(&copy)

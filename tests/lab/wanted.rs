@@ -34,3 +34,15 @@ pub fn goes_on(obstacle: impl FnOnce() -> Option<String>) -> bool {
     say(&format!("skipped: {why}"));
     false
 }
+
+/// Copies a program that is to be run: by another process, for a child that a thread makes meanwhile would hold the copy open for writing, and the
+/// kernel runs no such file (`ETXTBSY`).
+#[allow(dead_code, reason = "few tests run a copy")]
+pub fn copy_program(from: &std::path::Path, to: &std::path::Path) {
+    let done = std::process::Command::new("cp").arg(from).arg(to).status();
+    assert!(
+        done.is_ok_and(|s| s.success()),
+        "no copy of {}",
+        from.display()
+    );
+}
