@@ -143,6 +143,9 @@ fn not_undone(case: &Case<'_, '_>, reply: &Trace) -> Option<Finding> {
     if src == case.trace.packet.dst {
         return None;
     }
+    if let Some(f) = super::bridge::answer(case, reply, o, src) {
+        return Some(f);
+    }
     let mut f = Finding::new(
         Code::AnswerNotTranslated,
         format!(

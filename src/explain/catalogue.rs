@@ -103,6 +103,7 @@ catalogue! {
     Prohibit = "prohibit" Error;
     ForwardingOff = "forwarding-off" Error;
     RpFilter = "rp-filter" Error;
+    HairpinOff = "hairpin-off" Error;
     Martian = "martian" Error;
     Ttl = "ttl" Error;
     TooBig = "too-big" Error;
@@ -126,6 +127,7 @@ catalogue! {
     AnswerDropped = "answer-dropped" Error;
     AnswerElsewhere = "answer-elsewhere" Warning;
     AnswerNotTranslated = "answer-not-translated" Error;
+    AnswerBridged = "answer-bridged" Error;
     AnswerByAnotherDevice = "answer-by-another-device" Warning;
     // What captured packets show.
     ObservedOtherwise = "observed-otherwise" Warning;

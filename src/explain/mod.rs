@@ -4,6 +4,7 @@ mod again;
 mod answer;
 mod any_address;
 mod arp;
+mod bridge;
 pub mod catalogue;
 mod cilium;
 mod clash;

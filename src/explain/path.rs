@@ -65,6 +65,9 @@ pub(super) fn failure(
             f.advise(format!("sysctl -w {}=1", general(sysctl)));
             f
         }
+        Reason::HairpinOff { bridge, port } => {
+            super::bridge::hairpin_off(node, packet, story, *bridge, *port)
+        }
         Reason::RpFilter { mode, reverse } => {
             rp_filter(node, packet, outcome, story, *mode, *reverse)
         }

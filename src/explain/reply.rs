@@ -159,7 +159,16 @@ pub fn answer_what_if(
                     from: delivered.dst,
                 });
             }
-            Origin::Device(out.dev)
+            match trace.packet.origin {
+                // Who reaches itself is behind the port that it asked by.
+                Origin::Device(port)
+                    if node.device(port).master == Some(out.dev)
+                        && trace.packet.src == Some(delivered.dst) =>
+                {
+                    Origin::Device(port)
+                }
+                _ => Origin::Device(out.dev),
+            }
         }
         Verdict::Dropped | Verdict::Rejected | Verdict::Queued | Verdict::Unknown => return None,
     };

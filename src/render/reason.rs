@@ -41,6 +41,13 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
             }
         }
         Reason::ForwardingOff { sysctl } => format!("forwarding is off ({sysctl}=0)"),
+        Reason::HairpinOff { bridge, port } => match port {
+            Some(p) => format!("hairpin is off on {}", node.device(*p).name),
+            None => format!(
+                "hairpin is off on the ports of {}",
+                node.device(*bridge).name
+            ),
+        },
         Reason::RpFilter { mode, reverse } => {
             let how = if *mode == 1 { "strict" } else { "loose" };
             match reverse {

@@ -5,6 +5,7 @@
 //! state is shared between branches, so the code of a walk reads as the kernel's own functions do.
 
 mod addresses;
+mod bridge;
 mod calico;
 mod chain;
 mod choices;

@@ -66,6 +66,9 @@ impl Run<'_, '_> {
                 node.device(m).name
             );
             self.step(StepKind::Note(note));
+            if kind == "bridge" {
+                self.port = Some(dev);
+            }
             dev = m;
             self.iif = Some(dev);
             self.at_device(dev, false)?;
@@ -79,7 +82,11 @@ impl Run<'_, '_> {
         if self.family == Family::V6 {
             self.sane6(dev)?;
         }
-        self.run_hook(Hook::Prerouting, false)?;
+        if node.device(dev).is_bridge() {
+            self.bridge_in(dev)?;
+        } else {
+            self.run_hook(Hook::Prerouting, false)?;
+        }
         // `l3mdev_ip_rcv`: the VRF sees the packet once more as its own.
         if let Some(vrf) = node.l3_master(dev).filter(|v| *v != dev) {
             self.iif = Some(vrf);
@@ -370,9 +377,8 @@ impl Run<'_, '_> {
         if !self.outer {
             // `sch_handle_egress`
             self.calico_egress(dev)?;
-            self.delivered = Some(self.view());
-            self.out = Some(Out { dev, via: dst.via });
         }
+        self.sent(dst);
         self.at_device(dev, true)?;
         self.cilium_from_host(dev)?;
         let tunnel = self.node.device(dev).tunnel().map(str::to_owned);
@@ -382,6 +388,14 @@ impl Run<'_, '_> {
             self.encapsulate(dev, kind, dst.via)?;
         }
         Err(End::new(Verdict::Forwarded, Reason::Sent { tunnel }))
+    }
+
+    /// Notes how the packet leaves.
+    pub(super) fn sent(&mut self, dst: &Dst) {
+        if let (Some(dev), false) = (dst.dev, self.outer) {
+            self.delivered = Some(self.view());
+            self.out = Some(Out { dev, via: dst.via });
+        }
     }
 
     /// `loopback_xmit`: the packet comes in again by lo, with its connection and its route.
@@ -410,7 +424,7 @@ impl Run<'_, '_> {
     }
 
     /// All functions of a hook but OUTPUT, by priority.
-    fn run_hook(&mut self, hook: Hook, reinjected: bool) -> Flow {
+    pub(super) fn run_hook(&mut self, hook: Hook, reinjected: bool) -> Flow {
         self.enter(hook, reinjected);
         for (priority, func) in self.hooks.at(hook) {
             self.run_func(hook, priority, func)?;

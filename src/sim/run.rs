@@ -81,6 +81,10 @@ pub(super) struct Run<'s, 'n> {
     pub ct: Option<Ct>,
     pub iif: Option<DevId>,
     pub oif: Option<DevId>,
+    /// The port of a bridge that it came in by, where that is known.
+    pub port: Option<DevId>,
+    /// It goes from port to port of a bridge.
+    pub bridged: bool,
     /// Gateway of the current output route.
     pub gateway: Option<IpAddr>,
     pub first_src: Option<IpAddr>,
@@ -168,6 +172,8 @@ impl<'s, 'n> Run<'s, 'n> {
                 Origin::Local => None,
             },
             oif: None,
+            port: None,
+            bridged: false,
             gateway: None,
             first_src: packet.src,
             steps: Vec::new(),

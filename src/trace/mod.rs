@@ -73,6 +73,13 @@ pub enum Reason {
         /// The setting.
         sysctl: String,
     },
+    /// A bridge does not send a packet back by the port it came by.
+    HairpinOff {
+        /// The bridge.
+        bridge: DevId,
+        /// The port, where it is known.
+        port: Option<DevId>,
+    },
     /// Source validation failed.
     RpFilter {
         /// 1 strict, 2 loose.

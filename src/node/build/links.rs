@@ -8,6 +8,21 @@ use nfwhy_parsers::iproute::link::{Link, LinkInfo, Peer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+/// How bridges of containers and virtual machines are called, or begin.
+const BRIDGES: &[&str] = &[
+    "cni0",
+    "docker0",
+    "docker_gwbridge",
+    "br-",
+    "kube-bridge",
+    "cbr0",
+    "virbr",
+    "lxcbr",
+    "podman",
+    "vmbr",
+    "br",
+];
+
 impl<'a> Builder<'a> {
     pub(super) fn links(&mut self, files: &[(FileId, &'a str)]) {
         // `ip -br` shows no index: such devices are told apart by name and come behind the others.
@@ -45,6 +60,24 @@ impl<'a> Builder<'a> {
                     );
                 }
                 self.merge_link(id, file, &l);
+            }
+        }
+        self.bridges_by_name();
+    }
+
+    /// Without `-d`, `ip` does not say what a device is. What has ports and such a name is a bridge.
+    fn bridges_by_name(&mut self) {
+        let masters: Vec<DevId> = self.devices.iter().filter_map(|d| d.master).collect();
+        for m in masters {
+            let Some(d) = self.devices.get_mut(usize::from(m.0)) else {
+                continue;
+            };
+            let named = |b: &str| {
+                let rest = d.name.strip_prefix(b);
+                rest.is_some_and(|r| !b.ends_with("br") || r.bytes().all(|c| c.is_ascii_digit()))
+            };
+            if d.kind.is_none() && BRIDGES.iter().any(|b| named(b)) {
+                d.kind = Some("bridge".to_owned());
             }
         }
     }

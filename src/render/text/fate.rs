@@ -39,6 +39,13 @@ pub(super) fn fate(node: &Node<'_>, o: &Outcome) -> String {
         Reason::NoRoute => format!("{verb}: no route"),
         Reason::RouteType { what, .. } => format!("{verb}: {what} route"),
         Reason::ForwardingOff { sysctl } => format!("{verb}: {sysctl} = 0"),
+        Reason::HairpinOff { bridge, port } => format!(
+            "{verb}: hairpin is off on {}",
+            port.map_or_else(
+                || format!("the ports of {}", device(node, *bridge)),
+                |p| device(node, p).to_owned()
+            )
+        ),
         Reason::RpFilter { mode, reverse } => match reverse {
             Some(d) => format!(
                 "{verb}: rp_filter = {mode}, the way back is {}",

@@ -10,7 +10,7 @@ use nfwhy_parsers::iptables::Rule;
 use nfwhy_parsers::iptables::matches::IcmpType;
 
 /// A name with a trailing `+` fits every name that begins so (`ifname_compare`).
-fn iface_fits(pattern: &str, name: &str) -> bool {
+pub(super) fn iface_fits(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('+') {
         Some(prefix) => name.starts_with(prefix),
         None => pattern == name,

@@ -5,7 +5,6 @@ use super::super::run::Run;
 use super::{Tri, fact};
 use crate::node::Forwarding;
 use crate::trace::{CtState, Port};
-use nfwhy_parsers::Family;
 use nfwhy_parsers::common::{Neg, Range};
 use nfwhy_parsers::iptables::matches::{IpvsMatch, Owner, Physdev, Recent, RecentMode};
 
@@ -50,19 +49,7 @@ impl Run<'_, '_> {
     /// Bridge ports are known to iptables only through `br_netfilter` (`physdev_mt`, `net/netfilter/xt_physdev.c`).
     pub(in crate::sim) fn match_physdev(&mut self, p: &Physdev<'_>) -> Tri {
         let through_bridge = match self.iif {
-            Some(d) if self.node.device(d).is_bridge() => {
-                let key = match self.family {
-                    Family::V4 => "net/bridge/bridge-nf-call-iptables",
-                    Family::V6 => "net/bridge/bridge-nf-call-ip6tables",
-                };
-                match self.node.sysctls.get(key) {
-                    Some((n, _)) => Some(n != 0),
-                    // The setting exists only while br_netfilter is loaded.
-                    None if self.node.sysctls.any_below("net/bridge/") => Some(false),
-                    None if self.node.captured.sysctl => Some(false),
-                    None => None,
-                }
-            }
+            Some(d) if self.node.device(d).is_bridge() => self.bridge_calls(d),
             _ => Some(false),
         };
         let Some(through) = through_bridge else {
@@ -86,22 +73,36 @@ impl Run<'_, '_> {
                 .any(|n| !n.not);
             return Tri::of(!bad && !named);
         }
-        // Routed, so not bridged, and no output port.
-        if p.is_bridged.is_some_and(|n| !n.not) || p.is_out.is_some_and(|n| !n.not) {
+        // Before it is known where it goes, and where it is routed, it is not bridged and has no output port.
+        let bridged = self.bridged;
+        if [p.is_bridged, p.is_out]
+            .into_iter()
+            .flatten()
+            .any(|n| n.not == bridged)
+            || p.is_in.is_some_and(|n| n.not)
+        {
             return Tri::No;
         }
-        if p.is_in.is_some_and(|n| n.not) {
-            return Tri::No;
-        }
-        if p.out_dev.as_ref().is_some_and(|n| !n.not) {
-            return Tri::No;
-        }
-        match &p.in_dev {
+        let out = match &p.out_dev {
             None => Tri::Yes,
-            Some(n) => {
+            Some(n) if !bridged => Tri::of(n.not),
+            Some(n) => fact(
+                &format!("the packet leaves by bridge port {}", n.value),
+                None,
+            )
+            .not(n.not),
+        };
+        let by = match (&p.in_dev, self.port) {
+            (None, _) => Tri::Yes,
+            (Some(n), Some(port)) => {
+                let fits = super::header::iface_fits(&n.value, &self.node.device(port).name);
+                Tri::of(fits != n.not)
+            }
+            (Some(n), None) => {
                 fact(&format!("the packet came by bridge port {}", n.value), None).not(n.not)
             }
-        }
+        };
+        out.and(|| by)
     }
 
     /// `ipvs_mt` (`net/netfilter/xt_ipvs.c`).
