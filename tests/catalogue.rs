@@ -124,6 +124,25 @@ const CASES: &[(Code, Case, Case)] = &[
         ),
     ),
     (
+        Code::HairpinOff,
+        (
+            "bridge-hairpin-off",
+            "a pod to its own Service, by its port",
+        ),
+        ("bridge-hairpin-off", "contrast: pod to pod"),
+    ),
+    (
+        Code::AnswerBridged,
+        (
+            "bridge-without-netfilter",
+            "a pod to the Service: answers of another pod of the bridge do not pass netfilter",
+        ),
+        (
+            "bridge-without-netfilter",
+            "contrast: a pod of another node to the same Service",
+        ),
+    ),
+    (
         Code::RpFilter,
         (
             "ipvs-etp-cluster",

@@ -41,6 +41,11 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
                 }
             }
             Some(Answer::Elsewhere { from }) => elsewhere.push(from),
+            Some(Answer::FromItself) => {
+                let sure = o.probability.is_some();
+                let rank = if sure { Rank::Fails } else { Rank::MayFail };
+                add(rank, from_itself(o.delivered.map(|d| d.dst), s));
+            }
             // See `ebpf`.
             Some(Answer::Served(_)) | None => {}
         }
@@ -51,6 +56,22 @@ pub(super) fn findings(case: &Case<'_, '_>) -> Vec<(Rank, Finding)> {
         list.push((Rank::Remark, past_this_node(case, &elsewhere)));
     }
     list
+}
+
+/// A pod was sent to itself and nothing masqueraded it.
+fn from_itself(who: Option<IpAddr>, request: &[Called]) -> Finding {
+    let who = who.map_or_else(|| "the receiver".to_owned(), |a| a.to_string());
+    let mut f = Finding::new(
+        Code::AnswerDropped,
+        format!(
+            "{who} gets the packet with its own address as the source, so no answer leaves it: what is sent back to its sender has to be masqueraded"
+        ),
+    );
+    f.blame_rules(super::path::destination_rules(request));
+    f.advise(
+        "kube-proxy marks such packets for masquerade in the chain of each endpoint (-s POD -j KUBE-MARK-MASQ): see whether that rule is there, and KUBE-POSTROUTING is reached",
+    );
+    f
 }
 
 /// The answer ends on this node; certain where all its outcomes do.

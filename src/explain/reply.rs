@@ -17,6 +17,8 @@ pub enum Answer {
         /// The receiver's own address.
         from: IpAddr,
     },
+    /// The receiver sees its own address as the client's: its kernel drops the packet as martian (`fib_validate_source`), or answers itself.
+    FromItself,
     /// An eBPF datapath puts the service's address back, here or on the backend's node.
     Served(Served),
 }
@@ -26,6 +28,7 @@ impl Answer {
     pub fn fate(&self, asked: &Packet) -> Fate {
         match self {
             Self::Elsewhere { .. } => Fate::BypassesNode,
+            Self::FromItself => Fate::Dropped,
             Self::Served(_) => Fate::Ok,
             Self::Here(reply) => fate(asked, reply).0,
         }
@@ -154,6 +157,14 @@ pub fn answer_what_if(
         Verdict::Local => Origin::Local,
         Verdict::Forwarded => {
             let out = outcome.out.as_ref()?;
+            if let Some(r) = &what_if.region
+                && outcome.dnat.is_some()
+            {
+                r.meets(delivered.dst);
+            }
+            if outcome.dnat.is_some() && delivered.src == Some(delivered.dst) {
+                return Some(Answer::FromItself);
+            }
             if outcome.dnat.is_some() && !comes_back(node, trace, outcome, what_if) {
                 return Some(Answer::Elsewhere {
                     from: delivered.dst,

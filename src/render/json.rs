@@ -275,6 +275,15 @@ fn reply(node: &Node<'_>, trace: &Trace, o: &Outcome) -> Option<ReplyView> {
             hits: Vec::new(),
             hops: Vec::new(),
         }),
+        explain::Answer::FromItself => Some(ReplyView {
+            verdict: Fate::Dropped.name(),
+            reason: "the receiver sees its own address as the client's: no answer leaves it"
+                .to_owned(),
+            delivered: None,
+            via: None,
+            hits: Vec::new(),
+            hops: Vec::new(),
+        }),
         explain::Answer::Served(served) => {
             let p = &trace.packet;
             Some(ReplyView {

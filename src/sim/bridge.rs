@@ -50,11 +50,13 @@ impl Run<'_, '_> {
             Family::V6 => "net.bridge.bridge-nf-call-ip6tables",
         };
         self.lacks(format!("sysctl {key}"), "sysctl net.bridge");
-        // Without it Services do not work between pods of one bridge; kubeadm refuses such a node.
-        self.assume(format!(
-            "what is bridged passes netfilter ({key} was not captured)"
-        ));
-        true
+        self.fork_unknown(
+            ForkKind::Unknown(format!("whether {key} is 1")),
+            key,
+            true,
+            &format!("what is bridged passes netfilter ({key} was not captured)"),
+            &format!("what is bridged does not pass netfilter ({key} was not captured)"),
+        )
     }
 
     /// Takes what came in by a bridge as far as PREROUTING and beyond where it is bridged; what comes back goes up to IP.
@@ -169,24 +171,18 @@ impl Run<'_, '_> {
             format!("hairpin of the ports of {name}"),
             format!("ip -d link show master {name}"),
         );
-        if ports.contains(&Some(false)) {
-            let sends = self.fork_unknown(
-                ForkKind::Unknown(format!("which port of {name} the pod has")),
-                &format!("hairpin {name}"),
-                true,
-                &format!("the pod's port of {name} has hairpin on"),
-                &format!("the pod's port of {name} has hairpin off"),
-            );
-            return if sends {
-                Ok(())
-            } else {
-                Err(End::dropped(reason))
-            };
+        let sends = self.fork_unknown(
+            ForkKind::Unknown(format!("whether the pod's port of {name} has hairpin on")),
+            &format!("hairpin {name}"),
+            true,
+            &format!("the pod's port of {name} has hairpin on (which port it is, or its setting, was not captured)"),
+            &format!("the pod's port of {name} has hairpin off (which port it is, or its setting, was not captured)"),
+        );
+        if sends {
+            Ok(())
+        } else {
+            Err(End::dropped(reason))
         }
-        self.assume(format!(
-            "the pod's port of {name} has hairpin on (not captured)"
-        ));
-        Ok(())
     }
 
     /// `br_nf_forward_ip`, `br_nf_post_routing`.

@@ -23,6 +23,10 @@ impl Run<'_, '_> {
             "net.ipv4.ip_forward" => self
                 .has_rules_of_kubernetes()
                 .then_some((true, "nodes of Kubernetes forward")),
+            // Without it Services do not work between pods of one bridge; kubeadm refuses such a node.
+            "net.bridge.bridge-nf-call-iptables" | "net.bridge.bridge-nf-call-ip6tables" => self
+                .has_rules_of_kubernetes()
+                .then_some((true, "nodes of Kubernetes show netfilter what is bridged")),
             "chain nat KUBE-NODE-PORT" => self
                 .asks_for_a_service_address()
                 // `KUBE-NODE-PORT` tests the ports of NodePorts; a Service's own port may be one of them only by configuration.

@@ -200,7 +200,7 @@ impl Region {
     }
 
     /// Somebody asked whether the watched address is this one, or will be able to: it enters the walk.
-    pub(super) fn meets(&self, other: IpAddr) {
+    pub(crate) fn meets(&self, other: IpAddr) {
         self.range(other, other);
     }
 

@@ -229,6 +229,14 @@ impl<'a> Reader<'a> {
                     self.loose.push(Row { number, text });
                 }
             }
+            // `    veth`, alone above `    bridge_slave ...`.
+            Vote::Other
+                if text.starts_with("    ")
+                    && text.split_whitespace().count() == 1
+                    && self.open.as_ref().is_some_and(|b| b.kind == Kind::Link) =>
+            {
+                self.loose.push(Row { number, text });
+            }
             Vote::Other => self.odd(number, text),
         }
     }
@@ -264,8 +272,14 @@ impl<'a> Reader<'a> {
     }
 
     fn close(&mut self) {
-        self.loose.clear();
+        let loose = std::mem::take(&mut self.loose);
         if let Some(mut b) = self.open.take() {
+            // The last device's details have nothing behind them that is known.
+            if b.kind == Kind::Link {
+                let details = loose.into_iter();
+                b.lines
+                    .extend(details.take_while(|r| r.text.starts_with("    ")));
+            }
             if b.cut.is_none() {
                 b.cut = self.cut;
             }

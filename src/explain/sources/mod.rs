@@ -329,11 +329,7 @@ fn ends(node: &Node<'_>, trace: &Trace, what_if: &WhatIf) -> Fare {
             (_, None) => Some(Seen::Unknown),
         };
         let reply = if i < REPLIES {
-            reply::answer_what_if(node, trace, o, what_if).map(|a| match a {
-                reply::Answer::Elsewhere { .. } => Fate::BypassesNode,
-                reply::Answer::Served(_) => Fate::Ok,
-                reply::Answer::Here(back) => reply::fate(&trace.packet, &back).0,
-            })
+            reply::answer_what_if(node, trace, o, what_if).map(|a| a.fate(&trace.packet))
         } else {
             None
         };

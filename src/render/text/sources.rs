@@ -130,7 +130,7 @@ pub(super) fn of_answers(node: &Node<'_>, one: &Trace, other: &Trace) -> Option<
         let o = t.outcomes.first()?;
         match crate::explain::answer(node, &t, o)? {
             crate::explain::Answer::Here(back) => Some(back),
-            crate::explain::Answer::Elsewhere { .. } | crate::explain::Answer::Served(_) => None,
+            _ => None,
         }
     };
     sources::parting(&*answer(one)?, &*answer(other)?)

@@ -399,6 +399,9 @@ pub(super) fn answers<W: Write>(
             Some(explain::Answer::Elsewhere { .. }) => {
                 "goes to the client directly unless its node routes it here; then nothing undoes the rewrite".to_owned()
             }
+            Some(explain::Answer::FromItself) => {
+                "none leaves the receiver, which sees its own address as the client's".to_owned()
+            }
             Some(explain::Answer::Served(s)) => {
                 let nodes = explain::nodes_of(answer.trace, s.answer);
                 explain::served_back(&answer.trace.packet, s.answer, &nodes)
