@@ -271,6 +271,7 @@ pub fn reason(node: &Node<'_>, r: &Reason) -> String {
         Reason::NoRoute => "no-route".into(),
         Reason::RouteType { what, .. } => (*what).to_owned(),
         Reason::ForwardingOff { .. } => "forwarding-off".into(),
+        Reason::HairpinOff { .. } => "hairpin_off".into(),
         Reason::RpFilter { mode, reverse } => format!(
             "rp_filter:{mode}:{}",
             reverse.map_or_else(|| "-".to_owned(), |d| dev(node, d))
